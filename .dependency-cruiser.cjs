@@ -1,0 +1,34 @@
+/**
+ * The import rule of docs/architecture.md, type-only imports included.
+ * commands -> cli, runtime; only runtime/select.ts knows both runtimes; the supervisor alone composes vm, guest,
+ * egress and ssh, which do not know each other; nothing imports commands.
+ */
+const layer = (name, from, notTo, pathNot = []) => ({
+  name,
+  severity: "error",
+  from: { path: from, ...(pathNot.length > 0 ? { pathNot } : {}) },
+  to: { path: notTo },
+});
+
+module.exports = {
+  forbidden: [
+    { name: "no-circular", severity: "error", from: {}, to: { circular: true } },
+    { name: "no-unresolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
+    layer("nothing-imports-commands", "^src/(?!commands/)", "^src/commands/"),
+    layer("commands-see-cli-and-runtime-only", "^src/commands/", "^src/(protocol|supervisor|vm|guest|store|egress|ssh|server|deploy)/"),
+    layer("commands-see-the-interface-only", "^src/(commands|cli)/", "^src/runtime/(local|remote)/"),
+    layer("only-select-knows-both", "^src/(?!runtime/(select\\.ts|local/|remote/))", "^src/runtime/(local|remote)/"),
+    layer("runtime-interface-is-bare", "^src/runtime/[^/]+\\.ts$", "^src/(cli|supervisor|vm|guest|store)/", ["^src/runtime/select\\.ts$"]),
+    layer("local-does-not-link-the-supervisor", "^src/runtime/", "^src/(supervisor|guest|cli|egress|ssh)/"),
+    layer("protocol-is-a-leaf", "^src/protocol/", "^src/(?!protocol/|runtime/errors\\.ts)"),
+    layer("vm-stands-alone", "^src/vm/", "^src/(guest|egress|ssh|supervisor|cli|server|runtime/(?!errors\\.ts))"),
+    layer("guest-stands-alone", "^src/guest/", "^src/(vm|egress|ssh|supervisor|cli|server|store|runtime/(?!errors\\.ts))"),
+    layer("store-stands-alone", "^src/store/", "^src/(vm|guest|egress|ssh|supervisor|cli|server|runtime/(?!errors\\.ts))"),
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    doNotFollow: { path: "node_modules" },
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default", "types"] },
+  },
+};

@@ -1,0 +1,104 @@
+/**
+ * The Runtime: everything a command may do. Implemented by the local embedded runtime and (later) by the client of a
+ * control plane; commands and the control plane are written against this file alone.
+ *
+ * A Runtime returns data and streams. It never prints, prompts or exits; every call takes an AbortSignal and every
+ * handle can be disposed more than once.
+ */
+import type { Readable, Writable, Duplex } from "node:stream";
+import type {
+  Check,
+  ExecSpec,
+  ExitStatus,
+  ImageBuildSpec,
+  ImageInfo,
+  LogLine,
+  ProgressEvent,
+  PruneReport,
+  SandboxInfo,
+  SandboxSpec,
+} from "./types.ts";
+
+export interface CallOptions {
+  signal?: AbortSignal;
+  onProgress?: (event: ProgressEvent) => void;
+}
+
+export interface Runtime extends AsyncDisposable {
+  /** Makes a sandbox and connects to it. A `session` sandbox ends when the returned handle is disposed. */
+  create(spec: SandboxSpec, options?: CallOptions): Promise<Sandbox>;
+  /** Connects to a running sandbox by id, name, or a unique prefix of either. Never changes its lifetime. */
+  connect(ref: string, options?: CallOptions): Promise<Sandbox>;
+  /** @throws SbxError `sandbox_not_found` or `sandbox_ambiguous` */
+  get(ref: string, options?: CallOptions): Promise<SandboxInfo>;
+  /** All that are known, the newest first; stopped ones stay for a day. */
+  list(options?: CallOptions & { labels?: Record<string, string> }): Promise<SandboxInfo[]>;
+  /** Stops and forgets nothing but the resources: the sandbox stays listed as stopped. Idempotent. */
+  remove(ref: string, options?: CallOptions): Promise<SandboxInfo>;
+  /** Makes the sandbox live for at least `ms` from now. Never shortens. Returns the new end, epoch ms. */
+  extend(ref: string, ms: number, options?: CallOptions): Promise<number>;
+  logs(ref: string, options?: CallOptions & { follow?: boolean; tail?: number }): AsyncIterable<LogLine>;
+  /** Removes records of stopped sandboxes and whatever nothing refers to. */
+  prune(options?: CallOptions & { dryRun?: boolean; images?: boolean }): Promise<PruneReport>;
+  readonly images: ImageApi;
+  readonly machine: MachineApi;
+}
+
+export interface Sandbox extends AsyncDisposable {
+  readonly id: string;
+  readonly info: SandboxInfo;
+  exec(spec: ExecSpec, options?: CallOptions): Promise<ExecSession>;
+  /** Sets variables for processes that start from now on. */
+  setEnv(env: Record<string, string>, options?: CallOptions): Promise<void>;
+  /** Copies host paths into the guest. `destination` follows `cp`: an existing directory receives the sources. */
+  upload(sources: string[], destination: string, options?: CopyOptions): Promise<CopyReport>;
+  /** Copies guest paths or globs to the host. Nothing is written outside `destination`. */
+  download(sources: string[], destination: string, options?: CopyOptions): Promise<CopyReport>;
+  /** Copies between two sandboxes without touching the host's disk. */
+  transfer(sources: string[], target: Sandbox, destination: string, options?: CopyOptions): Promise<CopyReport>;
+  /** A connection to a TCP port inside the guest. */
+  openTunnel(guestPort: number, options?: CallOptions): Promise<Duplex>;
+  /** Settles when the link to the sandbox is gone, with the reason if it was not asked for. */
+  readonly closed: Promise<Error | undefined>;
+}
+
+export interface ExecSession extends AsyncDisposable {
+  readonly pid: number;
+  /** Ends the guest's stdin when ended. Absent unless `stdin` or `tty` was asked for. */
+  readonly stdin: Writable | null;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  resize(cols: number, rows: number): void;
+  /** Sends to the guest's whole process group. */
+  signal(name: string): void;
+  /** Settles after the last byte of output was received. */
+  readonly exit: Promise<ExitStatus>;
+}
+
+export interface CopyOptions extends CallOptions {
+  /** Guest account whose rights apply; the ordinary user if absent. */
+  user?: string;
+}
+
+export interface CopyReport {
+  files: number;
+  bytes: number;
+  /** Entries that were left out, with the reason (sockets, devices, names the host cannot hold). */
+  skipped: { path: string; reason: string }[];
+}
+
+export interface ImageApi {
+  list(options?: CallOptions): Promise<ImageInfo[]>;
+  /** @throws SbxError `image_not_found` */
+  get(ref: string, options?: CallOptions): Promise<ImageInfo>;
+  build(spec: ImageBuildSpec, options?: CallOptions): Promise<ImageInfo>;
+  /** @throws SbxError `image_in_use` with the sandboxes that stand on it */
+  remove(ref: string, options?: CallOptions): Promise<ImageInfo>;
+}
+
+/** The machine under the local runtime. A remote runtime refuses these with `unsupported`. */
+export interface MachineApi {
+  /** Image, template and accelerator verdict; quick when all is there. */
+  setup(options?: CallOptions & { force?: boolean }): Promise<Check[]>;
+  doctor(options?: CallOptions): Promise<Check[]>;
+}

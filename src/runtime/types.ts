@@ -1,0 +1,120 @@
+/** Data that crosses the Runtime interface: plain values, no behaviour. Sizes are bytes, times are epoch ms. */
+
+export type SandboxStatus = "creating" | "running" | "stopping" | "stopped" | "failed";
+
+/** Why a sandbox is no longer there. */
+export type StopReason = "killed" | "expired" | "session_ended" | "out_of_memory" | "guest_shutdown" | "crashed" | "start_failed";
+
+/** How long a sandbox lives: with the connection that made it, or for a fixed time. */
+export type Lifetime = { kind: "session" } | { kind: "duration"; ms: number };
+
+export interface SandboxSpec {
+  name?: string;
+  /** Name, id or unique id prefix of an image; the default image if absent. */
+  image?: string;
+  memoryBytes?: number;
+  cpus?: number;
+  diskBytes?: number;
+  env?: Record<string, string>;
+  labels?: Record<string, string>;
+  lifetime: Lifetime;
+}
+
+export interface SandboxInfo {
+  id: string;
+  name: string | null;
+  status: SandboxStatus;
+  createdAt: number;
+  /** Absent while creating. */
+  startedAt: number | null;
+  stoppedAt: number | null;
+  /** `null` for a sandbox that lives with its session. */
+  expiresAt: number | null;
+  reason: StopReason | null;
+  /** One sentence more on `reason`, if there is one. */
+  detail: string | null;
+  image: { id: string; name: string | null };
+  memoryBytes: number;
+  cpus: number;
+  diskBytes: number;
+  labels: Record<string, string>;
+  region: string;
+  /** Host process ids, for `inspect`; `null` when not running or remote. */
+  supervisorPid: number | null;
+  vmPid: number | null;
+  accelerator: string | null;
+}
+
+export interface ExecSpec {
+  argv: readonly [string, ...string[]];
+  /** Overlaid on the sandbox's environment. */
+  env?: Record<string, string>;
+  clearEnv?: boolean;
+  cwd?: string;
+  /** Guest account; the image's ordinary user if absent. */
+  user?: string;
+  /** A PTY of this size instead of three pipes; stderr then stays empty. */
+  tty?: { cols: number; rows: number; term?: string };
+  /** Whether stdin is wired up (otherwise /dev/null). Default false. */
+  stdin?: boolean;
+}
+
+export type ExitStatus = { code: number; signal: string | null; oom: "high-confidence" | "low-confidence" | null };
+
+export interface ImageInfo {
+  /** sha-256 of the manifest's content, lower-case hex. */
+  id: string;
+  names: string[];
+  createdAt: number;
+  /** Bytes on disk. */
+  sizeBytes: number;
+  /** `amd64` or `arm64`. */
+  architecture: string;
+  distribution: string;
+  kernel: string;
+  packages: string[];
+  isDefault: boolean;
+}
+
+export interface ImageBuildSpec {
+  name: string;
+  /** Debian packages on top of the base list. */
+  packages: string[];
+  /** Build even if an image of the same recipe exists. */
+  force?: boolean;
+}
+
+export type CheckStatus = "ok" | "warning" | "failed" | "info";
+
+/** One line of `sbx doctor`. */
+export interface Check {
+  id: string;
+  title: string;
+  status: CheckStatus;
+  found: string;
+  /** What to do about a warning or failure. */
+  fix?: string;
+}
+
+export interface ProgressEvent {
+  /** Stable id of the stage, such as `image` or `upload`. */
+  stage: string;
+  /** A short text for a person. */
+  message: string;
+  /** Units done and in all, where they are known (`unit` bytes or files). */
+  done?: number;
+  total?: number;
+  unit?: "bytes" | "files";
+}
+
+export interface LogLine {
+  /** Epoch ms, or `null` where the source has no times (the guest's console). */
+  time: number | null;
+  source: "supervisor" | "console" | "vm";
+  text: string;
+}
+
+export interface PruneReport {
+  removed: { kind: "sandbox" | "image" | "template" | "directory" | "process"; id: string; bytes: number }[];
+  failed: { kind: string; id: string; error: string }[];
+}
