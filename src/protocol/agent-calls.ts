@@ -49,7 +49,7 @@ export interface AgentExecParams {
   stdin: number | null;
   stdout: number | null;
   stderr: number | null;
-  /** More pipes: `read` streams carry guest to host, `write` streams host to guest, on descriptor `fd` (3 and up). */
+  /** More descriptors (3 and up): a pipe to the host with `read`, from it with `write`, a socket with both. */
   extra?: { fd: number; read?: number; write?: number }[];
 }
 
@@ -104,10 +104,7 @@ export interface AgentCalls {
     null
   >;
   "fs.readDir": Call<WithPath, AgentDirEntry[]>;
-  "fs.walk": Call<
-    WithPath & { maxDepth: number | null; follow: boolean; canonicalize: boolean; stream: number },
-    null
-  >;
+  "fs.walk": Call<WithPath & { maxDepth: number | null; follow: boolean; canonicalize: boolean; stream: number }, null>;
   "fs.stat": Call<WithPath, AgentStat>;
   "fs.lstat": Call<WithPath, AgentStat>;
   "fs.remove": Call<WithPath & { recursive: boolean }, null>;
