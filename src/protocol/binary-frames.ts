@@ -19,9 +19,19 @@ export interface BinaryFrame {
 
 /** Writes the header in front of a payload that the caller has room for. */
 export function writeBinaryHeader(target: Buffer, streamId: number, offset = 0): void {
+  if (!Number.isInteger(streamId) || streamId < 0 || streamId > MAX_STREAM_ID) {
+    throw new RangeError(`a stream id of ${streamId}`);
+  }
   target[offset] = KIND_STREAM_DATA;
   target[offset + 1] = 0;
   target.writeUIntLE(streamId, offset + 2, 6);
+}
+
+/** The header alone, for who writes the payload behind it without copying. */
+export function binaryHeader(streamId: number): Buffer {
+  const header = Buffer.alloc(BINARY_HEADER_BYTES);
+  writeBinaryHeader(header, streamId);
+  return header;
 }
 
 /**
@@ -31,12 +41,7 @@ export function writeBinaryHeader(target: Buffer, streamId: number, offset = 0):
  * @throws RangeError beyond those bounds
  */
 export function encodeBinaryFrame(streamId: number, payload: Uint8Array): Buffer {
-  if (payload.length === 0 || payload.length > BINARY_CHUNK_BYTES) {
-    throw new RangeError(`a stream frame of ${payload.length} bytes`);
-  }
-  if (!Number.isInteger(streamId) || streamId < 0 || streamId > MAX_STREAM_ID) {
-    throw new RangeError(`a stream id of ${streamId}`);
-  }
+  checkPayload(payload.length);
   const message = Buffer.allocUnsafe(BINARY_HEADER_BYTES + payload.length);
   writeBinaryHeader(message, streamId);
   message.set(payload, BINARY_HEADER_BYTES);
@@ -45,12 +50,38 @@ export function encodeBinaryFrame(streamId: number, payload: Uint8Array): Buffer
 
 /** @throws RangeError if the message is no stream frame: the connection has to be closed with 4001 */
 export function decodeBinaryFrame(message: Buffer): BinaryFrame {
-  const payloadBytes = message.length - BINARY_HEADER_BYTES;
-  if (payloadBytes < 1 || payloadBytes > BINARY_CHUNK_BYTES) {
-    throw new RangeError(`a stream frame of ${payloadBytes} bytes`);
+  checkPayload(message.length - BINARY_HEADER_BYTES);
+  return { streamId: readHeader(message), payload: message.subarray(BINARY_HEADER_BYTES) };
+}
+
+/**
+ * The same for a message that arrived in pieces, which stay apart.
+ *
+ * @throws RangeError if the message is no stream frame
+ */
+export function decodeBinaryParts(
+  parts: readonly Buffer[],
+  totalBytes: number,
+): { streamId: number; payload: Buffer[]; payloadBytes: number } {
+  const payloadBytes = totalBytes - BINARY_HEADER_BYTES;
+  checkPayload(payloadBytes);
+  const [first, ...others] = parts;
+  if (first !== undefined && first.length >= BINARY_HEADER_BYTES) {
+    return { streamId: readHeader(first), payload: [first.subarray(BINARY_HEADER_BYTES), ...others], payloadBytes };
   }
+  const { streamId, payload } = decodeBinaryFrame(Buffer.concat(parts, totalBytes));
+  return { streamId, payload: [payload], payloadBytes };
+}
+
+function readHeader(message: Buffer): number {
   if (message[0] !== KIND_STREAM_DATA || message[1] !== 0) {
     throw new RangeError(`a binary message of kind ${String(message[0])}.${String(message[1])}`);
   }
-  return { streamId: message.readUIntLE(2, 6), payload: message.subarray(BINARY_HEADER_BYTES) };
+  return message.readUIntLE(2, 6);
+}
+
+function checkPayload(payloadBytes: number): void {
+  if (payloadBytes < 1 || payloadBytes > BINARY_CHUNK_BYTES) {
+    throw new RangeError(`a stream frame of ${payloadBytes} bytes`);
+  }
 }

@@ -20,6 +20,7 @@ export const EXIT = {
 export const ERROR_EXITS = {
   usage: EXIT.usage,
   config_invalid: EXIT.usage,
+  not_authenticated: EXIT.authentication,
   sandbox_not_found: EXIT.failure,
   sandbox_ambiguous: EXIT.usage,
   sandbox_stopped: EXIT.failure,

@@ -1,0 +1,126 @@
+/** RPC streams as Node streams: back-pressure on either side becomes credit, or waiting, on the other. */
+import { Duplex, Readable, Writable } from "node:stream";
+import type { InboundStream } from "./inbound-stream.ts";
+import type { OutboundStream } from "./outbound-stream.ts";
+
+type Done = (error?: Error | null) => void;
+type Chunk = { chunk: Buffer; encoding: BufferEncoding };
+
+/** Bytes that a Node stream keeps in addition to the stream's window. */
+const HIGH_WATER_BYTES = 256 * 1024;
+
+/** Bytes from the sandbox. Destroying it tells the sandbox to stop. */
+export class RpcReadable extends Readable {
+  readonly #inbound: InboundStream;
+
+  constructor(inbound: InboundStream) {
+    super({ highWaterMark: HIGH_WATER_BYTES });
+    this.#inbound = inbound;
+    attach(this, inbound);
+  }
+
+  override _read(): void {
+    this.#inbound.pull();
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.#inbound.cancel(error);
+    done(error);
+  }
+}
+
+/** Bytes to the sandbox. Fails with `EPIPE` when the sandbox reads no more; destroying it early is an error there. */
+export class RpcWritable extends Writable {
+  readonly #outbound: OutboundStream;
+
+  constructor(outbound: OutboundStream) {
+    super({ highWaterMark: HIGH_WATER_BYTES, decodeStrings: true });
+    this.#outbound = outbound;
+    outbound.onStopped = (error) => {
+      this.destroy(error);
+      return error;
+    };
+  }
+
+  get streamId(): number {
+    return this.#outbound.id;
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.#outbound.write(chunk, done);
+  }
+
+  override _writev(chunks: Chunk[], done: Done): void {
+    this.#outbound.write(join(chunks), done);
+  }
+
+  override _final(done: Done): void {
+    this.#outbound.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.#outbound.fail(error ?? new Error("ended before its end"));
+    done(error);
+  }
+}
+
+/** Both directions, each of which may end before the other: a TCP connection. */
+export class RpcDuplex extends Duplex {
+  readonly #inbound: InboundStream;
+  readonly #outbound: OutboundStream;
+
+  constructor(inbound: InboundStream, outbound: OutboundStream) {
+    super({ readableHighWaterMark: HIGH_WATER_BYTES, writableHighWaterMark: HIGH_WATER_BYTES, allowHalfOpen: true });
+    this.#inbound = inbound;
+    this.#outbound = outbound;
+    attach(this, inbound);
+    // A peer that answers and hangs up without reading everything: its answer still counts, so the rest that is
+    // written goes nowhere quietly until the consumer has seen the end. A lost connection fails the other direction.
+    outbound.onStopped = () => {
+      if (this.readableEnded) this.destroy();
+      else this.once("end", () => this.destroy());
+      return undefined;
+    };
+  }
+
+  override _read(): void {
+    this.#inbound.pull();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.#outbound.write(chunk, done);
+  }
+
+  override _writev(chunks: Chunk[], done: Done): void {
+    this.#outbound.write(join(chunks), done);
+  }
+
+  override _final(done: Done): void {
+    this.#outbound.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.#inbound.cancel(error);
+    this.#outbound.fail(error ?? new Error("ended before its end"));
+    done(error);
+  }
+}
+
+function attach(readable: Readable, inbound: InboundStream): void {
+  inbound.attach({
+    push: (chunk) => readable.push(chunk),
+    end: () => {
+      readable.push(null);
+    },
+    fail: (error) => {
+      readable.destroy(error);
+    },
+  });
+}
+
+/** Many small writes travel as one message. */
+function join(chunks: Chunk[]): Buffer {
+  return Buffer.concat(chunks.map(({ chunk }) => chunk));
+}
