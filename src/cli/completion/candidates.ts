@@ -1,0 +1,189 @@
+/**
+ * What could come next on a command line of sbx. Pure: words and the table of commands go in, words that fit and kinds
+ * of names to look up come out.
+ */
+import { SETTING_NAMES } from "../settings/keys.ts";
+import { ACCELERATORS } from "../../runtime/defaults.ts";
+
+export interface CompletableFlag {
+  type: "boolean" | "option";
+  char?: string | undefined;
+  summary?: string | undefined;
+  hidden?: boolean | undefined;
+  options?: readonly string[] | undefined;
+}
+
+export interface CompletableCommand {
+  id: string;
+  summary?: string | undefined;
+  hidden?: boolean | undefined;
+  aliases: readonly string[];
+  flags: Readonly<Record<string, CompletableFlag>>;
+}
+
+export interface Candidate {
+  value: string;
+  description?: string | undefined;
+}
+
+/** Names that only the runtime knows. */
+export type LiveKind = "running-sandboxes" | "all-sandboxes" | "images";
+
+export interface Completion {
+  candidates: Candidate[];
+  live?: LiveKind;
+  /** Put before and after each live name. */
+  around?: { before: string; after: string };
+  /** Names of files fit as well. */
+  files: boolean;
+  /** The word goes on after what was completed. */
+  noSpace: boolean;
+}
+
+const NOTHING: Completion = { candidates: [], files: false, noSpace: false };
+
+type OperandKind = "running" | "any" | "copy" | "image" | "setting" | "value" | "shell" | "none";
+
+/** What an operand is, by command; the last kind goes for all that follow. */
+const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
+  exec: ["running", "none"],
+  kill: ["running"],
+  extend: ["running", "none"],
+  inspect: ["any", "none"],
+  logs: ["any", "none"],
+  copy: ["copy"],
+  "image:inspect": ["image", "none"],
+  "image:remove": ["image"],
+  "config:get": ["setting", "none"],
+  "config:unset": ["setting", "none"],
+  "config:set": ["setting", "value", "none"],
+  completion: ["shell", "none"],
+};
+
+const SHELLS = ["bash", "zsh", "fish"] as const;
+
+/**
+ * Completes the last of `words` (which do not include `sbx`).
+ *
+ * @param commands all commands, hidden ones too
+ */
+export function complete(words: readonly string[], commands: readonly CompletableCommand[]): Completion {
+  const partial = words.at(-1) ?? "";
+  const before = words.slice(0, -1);
+  const found = findCommand(before, commands);
+  if (found === undefined) return { ...NOTHING, candidates: commandWords(before, partial, commands) };
+  const { command, length } = found;
+  if (command.id === "help") return { ...NOTHING, candidates: commandWords(before.slice(length), partial, commands) };
+  const rest = before.slice(length);
+  if (rest.includes("--")) return NOTHING;
+  const waiting = optionAt(rest.at(-1) ?? "", command);
+  if (waiting?.flag.type === "option") return optionValues(waiting.name, waiting.flag, partial, "");
+  const equals = /^--([^=]+)=/.exec(partial);
+  if (equals !== null) {
+    const flag = command.flags[equals[1] ?? ""];
+    return flag === undefined ? NOTHING : optionValues(equals[1] ?? "", flag, partial, equals[0]);
+  }
+  if (partial.startsWith("-")) return { ...NOTHING, candidates: options(command, partial) };
+  return operandValues(command.id, countOperands(rest, command), rest, partial);
+}
+
+function findCommand(
+  words: readonly string[],
+  commands: readonly CompletableCommand[],
+): { command: CompletableCommand; length: number } | undefined {
+  for (let length = Math.min(words.length, 3); length > 0; length--) {
+    const id = words.slice(0, length).join(":");
+    const command =
+      commands.find((candidate) => candidate.id === id) ?? commands.find(({ aliases }) => aliases.includes(id));
+    if (command !== undefined) return { command, length };
+  }
+  return undefined;
+}
+
+/** Next words of commands; aliases only when nothing else fits. */
+function commandWords(
+  before: readonly string[],
+  partial: string,
+  commands: readonly CompletableCommand[],
+): Candidate[] {
+  const depth = before.length;
+  const visible = commands.filter(({ hidden }) => hidden !== true);
+  const aliases = new Set(visible.flatMap((command) => command.aliases));
+  const pick = (ids: readonly (readonly [string, string | undefined])[]): Candidate[] => {
+    const fitting = new Map<string, string | undefined>();
+    for (const [id, summary] of ids) {
+      const words = id.split(":");
+      const word = words[depth];
+      if (word === undefined || !word.startsWith(partial)) continue;
+      if (words.slice(0, depth).join(":") !== before.join(":")) continue;
+      if (!fitting.has(word)) fitting.set(word, words.length === depth + 1 ? summary : undefined);
+    }
+    return [...fitting].sort(([a], [b]) => a.localeCompare(b)).map(([value, description]) => ({ value, description }));
+  };
+  const primary = pick(visible.filter(({ id }) => !aliases.has(id)).map(({ id, summary }) => [id, summary] as const));
+  return primary.length > 0 ? primary : pick([...aliases].map((alias) => [alias, undefined] as const));
+}
+
+function options(command: CompletableCommand, partial: string): Candidate[] {
+  return Object.entries(command.flags)
+    .filter(([name, flag]) => flag.hidden !== true && `--${name}`.startsWith(partial))
+    .map(([name, flag]) => ({ value: `--${name}`, description: flag.summary }));
+}
+
+/** The option that a word is, if its value would be the next word. */
+function optionAt(word: string, command: CompletableCommand): { name: string; flag: CompletableFlag } | undefined {
+  const found = word.startsWith("--")
+    ? Object.entries(command.flags).find(([name]) => word === `--${name}`)
+    : /^-[A-Za-z]+$/.test(word)
+      ? Object.entries(command.flags).find(([, flag]) => flag.char === word.at(-1))
+      : undefined;
+  return found === undefined ? undefined : { name: found[0], flag: found[1] };
+}
+
+function optionValues(name: string, flag: CompletableFlag, partial: string, before: string): Completion {
+  const fitting = (flag.options ?? [])
+    .map((value) => ({ value: `${before}${value}` }))
+    .filter(({ value }) => value.startsWith(partial));
+  if (fitting.length > 0) return { ...NOTHING, candidates: fitting };
+  if (name === "image") return { ...NOTHING, live: "images", around: { before, after: "" } };
+  return { ...NOTHING, files: (name === "copy" || name === "env-file") && before === "" };
+}
+
+function countOperands(words: readonly string[], command: CompletableCommand): number {
+  let count = 0;
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? "";
+    if (!word.startsWith("-")) count++;
+    else if (optionAt(word, command)?.flag.type === "option") index++;
+  }
+  return count;
+}
+
+function operandValues(id: string, position: number, before: readonly string[], partial: string): Completion {
+  const kinds = OPERANDS[id] ?? ["none"];
+  const fit = (values: readonly string[]): Completion => ({
+    ...NOTHING,
+    candidates: values.filter((value) => value.startsWith(partial)).map((value) => ({ value })),
+  });
+  const kind = kinds[Math.min(position, kinds.length - 1)] ?? "none";
+  switch (kind) {
+    case "running":
+      return { ...NOTHING, live: "running-sandboxes" };
+    case "any":
+      return { ...NOTHING, live: "all-sandboxes" };
+    case "copy":
+      if (partial.includes(":")) return NOTHING;
+      return { ...NOTHING, live: "running-sandboxes", around: { before: "", after: ":" }, files: true, noSpace: true };
+    case "image":
+      return { ...NOTHING, live: "images" };
+    case "setting":
+      return fit(SETTING_NAMES);
+    case "value":
+      if (before.at(-1) === "image") return { ...NOTHING, live: "images" };
+      return fit(before.at(-1) === "accel" ? ACCELERATORS : []);
+    case "shell":
+      return fit(SHELLS);
+    case "none":
+      return NOTHING;
+  }
+}

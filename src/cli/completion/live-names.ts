@@ -1,0 +1,29 @@
+/** Names for completion that only the runtime knows. Answers quickly or not at all. */
+import type { Runtime } from "../../runtime/runtime.ts";
+import type { SandboxInfo } from "../../runtime/types.ts";
+import type { Candidate, LiveKind } from "./candidates.ts";
+
+/** Nobody waits longer for a completion, `ms`. */
+const PATIENCE_MS = 1500;
+
+/** The names of a kind that begin with `partial`. @throws whatever the runtime does */
+export async function liveNames(kind: LiveKind, partial: string, runtime: Runtime): Promise<Candidate[]> {
+  const call = { signal: AbortSignal.timeout(PATIENCE_MS) };
+  const candidates =
+    kind === "images"
+      ? (await runtime.images.list(call)).flatMap(({ names, distribution }) =>
+          names.map((value) => ({ value, description: distribution })),
+        )
+      : (await runtime.list(call))
+          .filter((info) => kind === "all-sandboxes" || info.status === "running")
+          .flatMap((info) => sandboxNames(info, partial));
+  return candidates.filter(({ value }) => value.startsWith(partial));
+}
+
+/** The name, where there is one; ids are long and only of use to who began to type one. */
+function sandboxNames({ id, name, status }: SandboxInfo, partial: string): Candidate[] {
+  const byId = { value: id, description: name === null ? status : `${name}, ${status}` };
+  if (name === null) return [byId];
+  const byName = { value: name, description: status };
+  return partial.startsWith("sbx_") ? [byName, byId] : [byName];
+}

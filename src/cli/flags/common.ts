@@ -1,0 +1,33 @@
+/** Options that several commands share. Their values are the user's own and parsed by src/cli/parsers. */
+import * as Flags from "@oclif/core/flags";
+import { parseDuration } from "../parsers/duration.ts";
+import { parseLabel } from "../parsers/label.ts";
+
+/** Options of every command. */
+export const baseFlags = {
+  json: Flags.boolean({ char: "j", summary: "Print JSON; errors too, on stderr.", helpGroup: "GLOBAL" }),
+  quiet: Flags.boolean({ char: "q", summary: "Print no more than the essential.", helpGroup: "GLOBAL" }),
+};
+
+export const yesFlag = Flags.boolean({ char: "y", summary: "Do not ask, do it." });
+
+export const labelFilterFlag = Flags.string({
+  char: "l",
+  summary: "Only sandboxes with this label.",
+  helpValue: "KEY=VALUE",
+  multiple: true,
+  multipleNonGreedy: true,
+  parse: async (text) => {
+    parseLabel(text);
+    return text;
+  },
+});
+
+/** A duration within the given bounds, `ms`. */
+export const durationFlag = Flags.custom<number, { minMs?: number; maxMs?: number }>({
+  helpValue: "DURATION",
+  parse: async (text, _context, options) =>
+    options.minMs === undefined || options.maxMs === undefined
+      ? parseDuration(text)
+      : parseDuration(text, { minMs: options.minMs, maxMs: options.maxMs }),
+});

@@ -1,0 +1,79 @@
+/** Options that say how a command runs in the guest; shared by `create`, `run` and `exec`. */
+import { readFileSync, statSync } from "node:fs";
+import * as Flags from "@oclif/core/flags";
+import { SbxError } from "../../runtime/errors.ts";
+import { MAX_ENV_FILE_BYTES, parseEnvFile } from "../parsers/env-file.ts";
+import { parseEnvPair, type HostEnvironment } from "../parsers/env-pair.ts";
+import { formatSize } from "../parsers/size.ts";
+import { usageError } from "../parsers/usage-error.ts";
+
+const ACCOUNT = /^[a-z_][a-z0-9_.-]{0,31}$|^\d{1,10}$/i;
+
+export const environmentFlags = {
+  env: Flags.string({
+    char: "e",
+    summary: "Set a variable; NAME alone passes on the one set here.",
+    helpValue: "NAME=VALUE",
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
+  "env-file": Flags.string({
+    summary: "Set the variables of a file, one NAME=VALUE a line.",
+    helpValue: "FILE",
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
+};
+
+export const placeFlags = {
+  cwd: Flags.string({
+    char: "w",
+    summary: "Directory in the sandbox to run in.",
+    helpValue: "DIR",
+    parse: async (text) => {
+      if (text === "" || text.includes("\0")) throw usageError("the directory of --cwd must not be empty");
+      return text;
+    },
+  }),
+  user: Flags.string({
+    char: "u",
+    summary: "Account in the sandbox to run as.",
+    helpValue: "USER",
+    parse: async (text) => {
+      if (!ACCOUNT.test(text)) throw usageError(`${JSON.stringify(text)} cannot be an account`);
+      return text;
+    },
+  }),
+};
+
+export const stdinFlags = {
+  tty: Flags.boolean({ char: "t", summary: "Give the command a terminal." }),
+  interactive: Flags.boolean({ char: "i", summary: "Pass stdin on although it is a terminal." }),
+  "no-stdin": Flags.boolean({ summary: "Do not pass stdin on.", exclusive: ["interactive"] }),
+};
+
+/**
+ * The variables of `--env-file` and `--env`; the latter win.
+ *
+ * @throws SbxError `usage` for what does not parse, or a file that cannot be read
+ */
+export function readEnvironment(
+  flags: { env?: string[] | undefined; "env-file"?: string[] | undefined },
+  hostEnvironment: HostEnvironment,
+): Record<string, string> {
+  const fromFiles = (flags["env-file"] ?? []).map((path) => parseEnvFile(readSmallFile(path), path, hostEnvironment));
+  const fromFlags = (flags.env ?? []).map((text) => parseEnvPair(text, hostEnvironment));
+  return Object.assign({}, ...fromFiles, Object.fromEntries(fromFlags)) as Record<string, string>;
+}
+
+function readSmallFile(path: string): string {
+  try {
+    if (statSync(path).size > MAX_ENV_FILE_BYTES) {
+      throw usageError(`--env-file ${path} is larger than ${formatSize(MAX_ENV_FILE_BYTES)}`);
+    }
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof SbxError) throw error;
+    throw new SbxError("usage", `--env-file ${path} cannot be read`, { cause: error });
+  }
+}

@@ -1,0 +1,75 @@
+/** Options that describe a new sandbox; shared by `create` and `run`. */
+import * as Flags from "@oclif/core/flags";
+import type { Lifetime, SandboxSpec } from "../../runtime/types.ts";
+import { parseCount } from "../parsers/count.ts";
+import { parseLabel, parseLabels } from "../parsers/label.ts";
+import { parseImageRef, parseSandboxName } from "../parsers/names.ts";
+import { parseSize } from "../parsers/size.ts";
+import { CPU_LIMITS, DISK_LIMITS, MEMORY_LIMITS } from "../settings/keys.ts";
+
+const sizeFlag = Flags.custom<number, { limits: { minBytes: number; maxBytes: number } }>({
+  helpValue: "SIZE",
+  parse: async (text, _context, options) => parseSize(text, options.limits),
+});
+
+export const sandboxFlags = {
+  image: Flags.string({
+    summary: "Image to start from.",
+    helpValue: "IMAGE",
+    parse: async (text) => parseImageRef(text),
+  }),
+  memory: sizeFlag({ char: "m", summary: "Memory, such as 1280MiB or 2G.", limits: MEMORY_LIMITS }),
+  cpus: Flags.custom<number>({
+    summary: "Virtual processors.",
+    helpValue: "N",
+    parse: async (text) => parseCount(text, CPU_LIMITS),
+  })(),
+  disk: sizeFlag({ summary: "Size of the disk, such as 10GB.", limits: DISK_LIMITS }),
+  name: Flags.string({
+    char: "n",
+    summary: "Name for the sandbox.",
+    helpValue: "NAME",
+    parse: async (text) => parseSandboxName(text),
+  }),
+  label: Flags.string({
+    char: "l",
+    summary: "Label for the sandbox.",
+    helpValue: "KEY=VALUE",
+    multiple: true,
+    multipleNonGreedy: true,
+    parse: async (text) => {
+      parseLabel(text);
+      return text;
+    },
+  }),
+  copy: Flags.string({
+    summary: "Copy a file or directory into /app before anything runs.",
+    helpValue: "PATH",
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
+};
+
+export interface SandboxFlagValues {
+  image?: string | undefined;
+  memory?: number | undefined;
+  cpus?: number | undefined;
+  disk?: number | undefined;
+  name?: string | undefined;
+  label?: string[] | undefined;
+}
+
+/** The sandbox that the options describe. What they leave open, the runtime takes from its settings. */
+export function toSandboxSpec(flags: SandboxFlagValues, lifetime: Lifetime, env: Record<string, string>): SandboxSpec {
+  const labels = parseLabels(flags.label ?? []);
+  return {
+    lifetime,
+    ...(flags.name === undefined ? {} : { name: flags.name }),
+    ...(flags.image === undefined ? {} : { image: flags.image }),
+    ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
+    ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
+    ...(flags.disk === undefined ? {} : { diskBytes: flags.disk }),
+    ...(Object.keys(env).length === 0 ? {} : { env }),
+    ...(Object.keys(labels).length === 0 ? {} : { labels }),
+  };
+}

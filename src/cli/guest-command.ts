@@ -1,0 +1,111 @@
+/**
+ * The commands that run something in a guest: `create`, `run` and `exec`. They split their arguments before oclif sees
+ * them, run a session with this process's streams, and leave with the guest's status.
+ */
+import { resolve } from "node:path";
+import type { Runtime, Sandbox } from "../runtime/runtime.ts";
+import type { ExecSpec, SandboxSpec } from "../runtime/types.ts";
+import { SbxCommand } from "./base-command.ts";
+import { explainLostSandbox } from "./create/failures.ts";
+import { splitCommandLine, type OptionShape } from "./parsers/command-line.ts";
+import { humanDuration } from "./output/human.ts";
+import { runSession } from "./session/run-session.ts";
+import { terminalSize } from "./terminal/terminal.ts";
+
+/** Where `--copy` puts things, as in the reference command line. */
+const COPY_DESTINATION = "/app/";
+
+export interface PlaceFlags {
+  cwd?: string | undefined;
+  user?: string | undefined;
+  tty?: boolean | undefined;
+  interactive?: boolean | undefined;
+  "no-stdin"?: boolean | undefined;
+}
+
+export abstract class GuestCommand extends SbxCommand {
+  /**
+   * The arguments in a form that oclif cannot misread: options of sbx first, then `--`, then every word that is none.
+   *
+   * @throws SbxError `usage`
+   */
+  protected arrangeArguments(operands: number): { argv: string[]; command: string[] } {
+    const options: Record<string, OptionShape> = { ...this.ctor.baseFlags, ...this.ctor.flags };
+    const line = splitCommandLine(this.argv, { program: this.programName, options, operands });
+    return { argv: [...line.own, "--", ...line.operands, ...line.command], command: line.command };
+  }
+
+  protected override async init(): Promise<void> {
+    await super.init();
+    this.phase = "before-guest-command";
+  }
+
+  /** Whether there is a person in front of it: stdin and stdout are terminals. */
+  protected get onTerminal(): boolean {
+    return this.context.stdin.isTTY === true && this.context.stdout.isTTY === true;
+  }
+
+  /**
+   * How a command is to run. Stdin is wired up where it is no terminal (which nobody may be sitting at), or on request.
+   */
+  protected execSpec(argv: readonly [string, ...string[]], flags: PlaceFlags): ExecSpec {
+    const tty = flags.tty === true;
+    const wanted = tty || flags.interactive === true || this.context.stdin.isTTY !== true;
+    return {
+      argv,
+      ...(flags.cwd === undefined ? {} : { cwd: flags.cwd }),
+      ...(flags.user === undefined ? {} : { user: flags.user }),
+      ...(tty
+        ? { tty: { ...terminalSize(this.context.stdout), term: this.context.env.TERM ?? "xterm-256color" } }
+        : {}),
+      stdin: wanted && flags["no-stdin"] !== true,
+    };
+  }
+
+  /** Makes a sandbox and copies into it; one that was not complete is not left behind. */
+  protected async createSandbox(
+    runtime: Runtime,
+    spec: SandboxSpec,
+    options: { copy: readonly string[]; quiet: boolean },
+  ): Promise<Sandbox> {
+    using progress = this.openProgress({ quiet: options.quiet });
+    const call = { signal: this.interrupt.signal, onProgress: progress.onProgress };
+    const sandbox = await runtime.create(spec, call);
+    try {
+      if (options.copy.length > 0) {
+        const sources = options.copy.map((path) => resolve(this.context.cwd, path));
+        const report = await sandbox.upload(sources, COPY_DESTINATION, call);
+        progress.stop();
+        for (const { path, reason } of report.skipped) this.notice(`not copied: ${path}: ${reason}`);
+      }
+      return sandbox;
+    } catch (error) {
+      await sandbox[Symbol.asyncDispose]();
+      if (spec.lifetime.kind === "duration") await runtime.remove(sandbox.id);
+      throw error;
+    }
+  }
+
+  /** Runs a command to its end and takes over its status. */
+  protected async runInGuest(runtime: Runtime, sandbox: Sandbox, spec: ExecSpec, limitMs?: number): Promise<void> {
+    try {
+      const result = await runSession(sandbox, spec, {
+        context: this.context,
+        interrupt: this.interrupt,
+        limitMs,
+        onStarted: () => {
+          this.phase = "guest-command-running";
+        },
+      });
+      if (result.timedOut && limitMs !== undefined) {
+        this.notice(`the command was stopped after ${humanDuration(limitMs)}`);
+      }
+      if (result.oom !== null) {
+        this.notice(`the command was killed because the sandbox ran out of memory; give it more with --memory`);
+      }
+      this.context.setExitStatus(result.status);
+    } catch (error) {
+      throw await explainLostSandbox(error, runtime, sandbox.id);
+    }
+  }
+}

@@ -1,0 +1,50 @@
+/** Names of sandboxes and what refers to one. Input comes from the user. */
+import { quoteValue, usageError } from "./usage-error.ts";
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
+const IMAGE = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
+
+/**
+ * A name for a new sandbox: up to 63 letters, digits, dots, dashes and underscores, and nothing that could be an id.
+ *
+ * @throws SbxError `usage`
+ */
+export function parseSandboxName(text: string): string {
+  if (!NAME.test(text)) {
+    throw usageError(
+      `${quoteValue(text)} cannot be the name of a sandbox`,
+      "use up to 63 letters, digits, dots, dashes and underscores, a letter or digit first",
+    );
+  }
+  if (text.startsWith("sbx_")) {
+    throw usageError(`${quoteValue(text)} cannot be the name of a sandbox: names that begin with sbx_ are ids`);
+  }
+  return text;
+}
+
+/**
+ * What a user gives to mean a sandbox that exists: an id, a name, or the beginning of either.
+ *
+ * @throws SbxError `usage` for what can be none of these
+ */
+export function parseSandboxRef(text: string): string {
+  if (!NAME.test(text)) {
+    throw usageError(`${quoteValue(text)} is neither the id nor the name of a sandbox`, "sbx list");
+  }
+  return text;
+}
+
+/**
+ * A name for an image, or what refers to one: a name, an id, or the beginning of an id.
+ *
+ * @throws SbxError `usage`
+ */
+export function parseImageRef(text: string): string {
+  if (!IMAGE.test(text)) {
+    throw usageError(
+      `${quoteValue(text)} cannot be an image`,
+      "use letters, digits, dots, dashes and underscores, a letter or digit first",
+    );
+  }
+  return text;
+}

@@ -1,0 +1,118 @@
+/**
+ * Runs one command of a guest with this process's streams, signals and terminal, and tells how it ended. Used by
+ * `exec`, `run` and `create`. The guest's bytes pass through untouched.
+ */
+import type { Readable, Writable } from "node:stream";
+import type { ExecSession, Sandbox } from "../../runtime/runtime.ts";
+import type { ExecSpec, ExitStatus } from "../../runtime/types.ts";
+import type { CommandContext } from "../context.ts";
+import { signalStatus } from "../errors/exit-status.ts";
+import type { Interrupt } from "../interrupt.ts";
+import { takeTerminal } from "../terminal/terminal.ts";
+import { forwardSignals } from "./signals.ts";
+import { copyInput, copyOutput } from "./streams.ts";
+import { startTimeLimit, TIMED_OUT_STATUS } from "./time-limit.ts";
+
+/** A command whose reader went away gets this long to notice, `ms`. */
+export const BROKEN_PIPE_GRACE_MS = 2000;
+
+export interface SessionOptions {
+  context: Pick<CommandContext, "stdin" | "stdout" | "stderr" | "signals" | "now">;
+  interrupt: Interrupt;
+  /** How long the command may run, `ms`. */
+  limitMs?: number | undefined;
+  /** Called once the command runs: failures are no longer sbx's alone from here on. */
+  onStarted: () => void;
+}
+
+export interface SessionResult {
+  /** What sbx is to exit with. */
+  status: number;
+  timedOut: boolean;
+  /** Whether the guest ran out of memory, as far as is known. */
+  oom: ExitStatus["oom"];
+}
+
+/**
+ * Runs `spec` to its end.
+ *
+ * @throws SbxError when the command cannot be started, or the link to the sandbox breaks
+ */
+export async function runSession(sandbox: Sandbox, spec: ExecSpec, options: SessionOptions): Promise<SessionResult> {
+  const { context, interrupt } = options;
+  await using session = await sandbox.exec(spec, { signal: interrupt.signal });
+  options.onStarted();
+  using forwarder = forwardSignals(interrupt, session, context.now);
+  using limit = startTimeLimit(session, options.limitMs);
+  using terminal =
+    spec.tty === undefined
+      ? undefined
+      : takeTerminal({ ...context, onResize: ({ cols, rows }) => session.resize(cols, rows) });
+  using input = session.stdin === null ? undefined : copyInput(context.stdin, session.stdin);
+  const ended: Promise<Ending>[] = [
+    finish(session, context).then((exit) => ({ kind: "exited", exit })),
+    forwarder.gaveUp.then((signal) => ({ kind: "given-up", signal })),
+    limit.abandoned.then(() => ({ kind: "abandoned" })),
+  ];
+  try {
+    return toResult(await Promise.race(input === undefined ? ended : [...ended, input.failed]), limit.expired);
+  } catch (error) {
+    terminal?.resetModes();
+    session.signal("SIGKILL");
+    throw error;
+  }
+}
+
+type Ending =
+  { kind: "exited"; exit: ExitStatus } | { kind: "given-up"; signal: NodeJS.Signals } | { kind: "abandoned" };
+
+function toResult(ending: Ending, timedOut: boolean): SessionResult {
+  if (timedOut) return { status: TIMED_OUT_STATUS, timedOut, oom: null };
+  switch (ending.kind) {
+    case "exited":
+      return { status: ending.exit.code, timedOut, oom: ending.exit.oom };
+    case "given-up":
+      return { status: signalStatus(ending.signal), timedOut, oom: null };
+    case "abandoned":
+      return { status: TIMED_OUT_STATUS, timedOut, oom: null };
+  }
+}
+
+/** Waits for the end of the command and of everything it wrote. */
+async function finish(session: ExecSession, context: SessionOptions["context"]): Promise<ExitStatus> {
+  using patience = new BrokenPipePatience(session);
+  const pass = async (source: Readable, destination: Writable): Promise<void> => {
+    if ((await copyOutput(source, destination)) === "complete") return;
+    source.destroy();
+    patience.start();
+  };
+  const [exit] = await Promise.all([
+    session.exit,
+    pass(session.stdout, context.stdout),
+    pass(session.stderr, context.stderr),
+  ]);
+  return exit;
+}
+
+/**
+ * What a pipe does for a local program whose reader is gone: SIGPIPE. One that ignores it is killed after a while, so
+ * that `sbx exec box -- yes | head -1` ends.
+ */
+class BrokenPipePatience implements Disposable {
+  readonly #session: ExecSession;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(session: ExecSession) {
+    this.#session = session;
+  }
+
+  start(): void {
+    if (this.#timer !== undefined) return;
+    this.#session.signal("SIGPIPE");
+    this.#timer = setTimeout(() => this.#session.signal("SIGKILL"), BROKEN_PIPE_GRACE_MS);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}

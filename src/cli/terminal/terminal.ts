@@ -1,0 +1,67 @@
+/**
+ * The user's terminal while a guest's program has it: raw input, changes of size, and everything as it was afterwards.
+ */
+import type { InputStream, OutputStream, SignalSource } from "../context.ts";
+import { undoLater } from "./restore.ts";
+
+export interface TerminalSize {
+  cols: number;
+  rows: number;
+}
+
+const DEFAULT_SIZE: TerminalSize = { cols: 80, rows: 24 };
+
+/** Largest size that is passed on; a PTY's own fields have 16 bits. */
+const MAX_CELLS = 65_535;
+
+/**
+ * What a full-screen program may have left on when its connection broke: the alternate screen, a hidden cursor, mouse
+ * reports, bracketed paste, colours (names: the xterm control sequences document).
+ */
+const LEAVE_MODES =
+  "\u001b[?1049l\u001b[?25h\u001b[?1000l\u001b[?1002l\u001b[?1003l\u001b[?1006l\u001b[?2004l\u001b[0m";
+
+/** The size of the terminal, or what terminals used to have where it is not known. */
+export function terminalSize(stdout: OutputStream): TerminalSize {
+  const cell = (value: number | undefined, otherwise: number): number =>
+    value === undefined || value < 1 ? otherwise : Math.min(value, MAX_CELLS);
+  return { cols: cell(stdout.columns, DEFAULT_SIZE.cols), rows: cell(stdout.rows, DEFAULT_SIZE.rows) };
+}
+
+export interface TerminalOptions {
+  stdin: InputStream;
+  stdout: OutputStream;
+  signals: SignalSource;
+  onResize: (size: TerminalSize) => void;
+}
+
+/**
+ * Puts the terminal into raw mode and reports its size whenever it changes, until disposed. Streams that are no
+ * terminals are left alone.
+ */
+export function takeTerminal(options: TerminalOptions): Disposable & { resetModes(): void } {
+  const { stdin, stdout, signals, onResize } = options;
+  const setRaw = (raw: boolean): void => {
+    if (stdin.isTTY === true) stdin.setRawMode?.(raw);
+  };
+  const resize = (): void => onResize(terminalSize(stdout));
+  const afterStop = (): void => {
+    // A shell that brings a stopped program back has its own idea of the terminal's modes.
+    setRaw(true);
+    resize();
+  };
+  setRaw(true);
+  const undo = undoLater(() => setRaw(false));
+  stdout.on("resize", resize);
+  signals.on("SIGCONT", afterStop);
+  return {
+    resetModes: () => {
+      if (stdout.isTTY === true) stdout.write(LEAVE_MODES);
+    },
+    [Symbol.dispose]: () => {
+      stdout.off("resize", resize);
+      signals.off("SIGCONT", afterStop);
+      undo[Symbol.dispose]();
+    },
+  };
+}

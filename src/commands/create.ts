@@ -1,0 +1,101 @@
+/** `sbx create`: a new sandbox, with a shell, a command, or to be left running. */
+import * as Args from "@oclif/core/args";
+import * as Flags from "@oclif/core/flags";
+import { planCreate, type CreatePlan } from "../cli/create/plan.ts";
+import { durationFlag } from "../cli/flags/common.ts";
+import { environmentFlags, placeFlags, readEnvironment } from "../cli/flags/guest-command.ts";
+import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
+import { GuestCommand, type PlaceFlags } from "../cli/guest-command.ts";
+import { humanDuration } from "../cli/output/human.ts";
+import { toGuestArgv } from "../cli/parsers/command-line.ts";
+import { usageError } from "../cli/parsers/usage-error.ts";
+import { LIFETIME_LIMITS } from "../cli/settings/keys.ts";
+import { sandboxJson } from "../cli/view/sandbox-view.ts";
+import type { Sandbox } from "../runtime/runtime.ts";
+import type { ExecSpec } from "../runtime/types.ts";
+
+/** A login shell, as ssh would start it. */
+const SHELL = ["bash", "-l"] as const;
+
+export default class Create extends GuestCommand {
+  static override aliases = ["new"];
+  static override summary = "Create a sandbox.";
+
+  static override description = `
+On a terminal, without a command: opens a shell, and removes the sandbox when the shell ends. With a command: runs it,
+leaves with its exit status and removes the sandbox. With --timeout or --detach, or where stdout is no terminal: prints
+the id, and the sandbox lives on until its time is over (30 minutes unless configured otherwise).
+
+Everything after -- is the command, word for word. One single word with spaces or shell syntax is a line for bash.
+Options of sbx come before the command.
+
+Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Durations: 90s, 10m, 1h30m.`.trim();
+
+  static override usage = ["create [OPTIONS]", "create [OPTIONS] -- COMMAND...", "create [OPTIONS] 'COMMAND LINE'"];
+
+  static override examples = [
+    { description: "A shell in a new machine, gone afterwards", command: "<%= config.bin %> create" },
+    { description: "One that stays for an hour", command: "<%= config.bin %> create --name web --timeout 1h" },
+    {
+      description: "A project and its tests",
+      command: "<%= config.bin %> create --copy ./shop --cwd /app/shop -- npm test",
+    },
+    { description: "For a script", command: "id=$(<%= config.bin %> create --detach --memory 2GiB)" },
+  ];
+
+  static override args = {
+    command: Args.string({ description: "Command and its arguments.", multiple: true, ignoreStdin: true }),
+  };
+
+  static override flags = {
+    ...sandboxFlags,
+    ...environmentFlags,
+    ...placeFlags,
+    timeout: durationFlag({ summary: "Let the sandbox live this long.", ...LIFETIME_LIMITS }),
+    detach: Flags.boolean({ char: "d", summary: "Print the id and leave the sandbox running." }),
+  };
+
+  async run(): Promise<void> {
+    const { argv, command } = this.arrangeArguments(0);
+    const { flags } = await this.parse(Create, argv);
+    const plan = planCreate({
+      command,
+      timeoutMs: flags.timeout,
+      detach: flags.detach,
+      json: flags.json,
+      terminal: this.onTerminal,
+      defaultTimeoutMs: this.loadedSettings.settings.timeoutMs,
+    });
+    const exec = this.#execFor(plan, command, flags);
+    const spec = toSandboxSpec(flags, plan.lifetime, readEnvironment(flags, this.context.env));
+    const quiet = flags.quiet || flags.json;
+    await using runtime = await this.openRuntime();
+    await using sandbox = await this.createSandbox(runtime, spec, { copy: flags.copy ?? [], quiet });
+    if (plan.lifetime.kind === "duration") this.#announce(sandbox, exec !== undefined, flags);
+    else if (plan.run === "shell" && !quiet)
+      this.notice(`${sandbox.info.name ?? sandbox.id} is removed when this shell ends`);
+    if (exec !== undefined) await this.runInGuest(runtime, sandbox, exec);
+  }
+
+  #execFor(plan: CreatePlan, [first, ...rest]: readonly string[], place: PlaceFlags): ExecSpec | undefined {
+    if (plan.run === "shell") return this.execSpec(SHELL, { ...place, tty: true });
+    if (first !== undefined) return this.execSpec(toGuestArgv([first, ...rest]), place);
+    if (place.cwd !== undefined || place.user !== undefined) {
+      throw usageError("--cwd and --user are for a command, and there is none", "give them to sbx exec");
+    }
+    return undefined;
+  }
+
+  /** Tells which sandbox lives on: on stdout, or on stderr where stdout is the command's. */
+  #announce({ id, info }: Sandbox, hasCommand: boolean, flags: { json: boolean; quiet: boolean }): void {
+    if (hasCommand) {
+      const left = info.expiresAt === null ? "" : ` for ${humanDuration(info.expiresAt - this.context.now())}`;
+      if (flags.json) this.context.stderr.write(`${JSON.stringify(sandboxJson(info))}\n`);
+      else if (!flags.quiet) this.notice(`${id} lives on${left}`);
+    } else if (flags.json) {
+      this.printJson(sandboxJson(info));
+    } else {
+      this.print(id);
+    }
+  }
+}

@@ -1,0 +1,65 @@
+/** `sbx exec`: a command in a running sandbox. */
+import * as Args from "@oclif/core/args";
+import * as Flags from "@oclif/core/flags";
+import { durationFlag } from "../cli/flags/common.ts";
+import { environmentFlags, placeFlags, readEnvironment, stdinFlags } from "../cli/flags/guest-command.ts";
+import { GuestCommand } from "../cli/guest-command.ts";
+import { toGuestArgv } from "../cli/parsers/command-line.ts";
+import { parseSandboxRef } from "../cli/parsers/names.ts";
+import { usageError } from "../cli/parsers/usage-error.ts";
+
+export default class Exec extends GuestCommand {
+  static override summary = "Run a command in a sandbox.";
+
+  static override description = `
+Everything after -- is the command, word for word. One single word with spaces or shell syntax is a line for bash.
+Options of sbx come before the command.
+
+Stdin is passed on unless it is a terminal; stdout and stderr stay apart and byte for byte. With --tty the command gets
+a terminal. Ctrl-C and SIGTERM go to the command and all that it started; a second Ctrl-C within a second gives up.
+
+The exit status is the command's own, 128 plus the number of the signal that ended it, 124 after --timeout, 125 if sbx
+failed before the command ran, 126 or 127 if the command cannot be run or found.`.trim();
+
+  static override usage = ["exec [OPTIONS] SANDBOX -- COMMAND...", "exec [OPTIONS] SANDBOX 'COMMAND LINE'"];
+
+  static override examples = [
+    { description: "A command with arguments", command: "<%= config.bin %> exec web -- ls -la /app" },
+    { description: "A line for the shell", command: "<%= config.bin %> exec web 'ps aux | grep node'" },
+    { description: "A program with a terminal", command: "<%= config.bin %> exec -t web -- bash" },
+    {
+      description: "A file through a command, to the byte",
+      command: "<%= config.bin %> exec web -- sha256sum < disk.img",
+    },
+  ];
+
+  static override args = {
+    sandbox: Args.string({ description: "Id or name, or the beginning of either.", required: true, ignoreStdin: true }),
+    command: Args.string({ description: "Command and its arguments.", multiple: true, ignoreStdin: true }),
+  };
+
+  static override flags = {
+    ...stdinFlags,
+    ...environmentFlags,
+    "clear-env": Flags.boolean({ summary: "Start without the sandbox's variables." }),
+    ...placeFlags,
+    timeout: durationFlag({ summary: "Stop the command after this time (status 124)." }),
+  };
+
+  async run(): Promise<void> {
+    const { argv, command } = this.arrangeArguments(1);
+    const { args, flags } = await this.parse(Exec, argv);
+    const [first, ...rest] = command;
+    if (first === undefined) {
+      throw usageError(
+        "no command to run was given",
+        `sbx exec ${args.sandbox} -- COMMAND, or sbx exec -t ${args.sandbox} bash`,
+      );
+    }
+    const env = readEnvironment(flags, this.context.env);
+    const spec = this.execSpec(toGuestArgv([first, ...rest]), flags);
+    await using runtime = await this.openRuntime();
+    await using sandbox = await runtime.connect(parseSandboxRef(args.sandbox), { signal: this.interrupt.signal });
+    await this.runInGuest(runtime, sandbox, { ...spec, env, clearEnv: flags["clear-env"] }, flags.timeout);
+  }
+}

@@ -1,0 +1,55 @@
+/** `sbx run`: one command in a sandbox of its own, gone afterwards. */
+import * as Args from "@oclif/core/args";
+import { durationFlag } from "../cli/flags/common.ts";
+import { environmentFlags, placeFlags, readEnvironment, stdinFlags } from "../cli/flags/guest-command.ts";
+import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
+import { GuestCommand } from "../cli/guest-command.ts";
+import { toGuestArgv } from "../cli/parsers/command-line.ts";
+import { usageError } from "../cli/parsers/usage-error.ts";
+
+export default class Run extends GuestCommand {
+  static override summary = "Run one command in a new sandbox and remove the sandbox.";
+
+  static override description = `
+Everything after -- is the command, word for word. One single word with spaces or shell syntax is a line for bash.
+Options of sbx come before the command. The exit status is the command's own, as with sbx exec.`.trim();
+
+  static override usage = ["run [OPTIONS] -- COMMAND...", "run [OPTIONS] 'COMMAND LINE'"];
+
+  static override examples = [
+    { description: "One command", command: "<%= config.bin %> run -- python3 -c 'print(6*7)'" },
+    {
+      description: "A project that nobody has read",
+      command: "<%= config.bin %> run --copy . --cwd /app/project 'npm ci && npm test'",
+    },
+    {
+      description: "At most a minute, with more memory",
+      command: "<%= config.bin %> run --timeout 1m --memory 4GiB -- make -j4",
+    },
+  ];
+
+  static override args = {
+    command: Args.string({ description: "Command and its arguments.", multiple: true, ignoreStdin: true }),
+  };
+
+  static override flags = {
+    ...sandboxFlags,
+    ...environmentFlags,
+    ...placeFlags,
+    ...stdinFlags,
+    timeout: durationFlag({ summary: "Stop the command after this time (status 124)." }),
+  };
+
+  async run(): Promise<void> {
+    const { argv, command } = this.arrangeArguments(0);
+    const { flags } = await this.parse(Run, argv);
+    const [first, ...rest] = command;
+    if (first === undefined)
+      throw usageError("no command to run was given", "sbx run -- COMMAND, or sbx create for a shell");
+    const spec = toSandboxSpec(flags, { kind: "session" }, readEnvironment(flags, this.context.env));
+    const exec = this.execSpec(toGuestArgv([first, ...rest]), flags);
+    await using runtime = await this.openRuntime();
+    await using sandbox = await this.createSandbox(runtime, spec, { copy: flags.copy ?? [], quiet: flags.quiet });
+    await this.runInGuest(runtime, sandbox, exec, flags.timeout);
+  }
+}
