@@ -1,0 +1,168 @@
+package link
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"sbx.dev/agent/internal/errno"
+	"sbx.dev/agent/internal/wire"
+)
+
+// bulkWindowBytes is the window of a stream that carries more than the initial one: enough to keep the host sending
+// while its credit is on the way.
+const bulkWindowBytes = 1 << 20
+
+// Consumer is a stream from the host to this side. What arrives waits in a ring that never holds more than was granted.
+// One goroutine at a time may read it.
+type Consumer struct {
+	session *Session
+	id      uint32
+
+	mu      sync.Mutex
+	arrived sync.Cond
+	ring    []byte
+	head    int
+	size    int
+	// window is what the host may still send.
+	window int
+	// target is what the window is refilled to.
+	target int
+	total  int64
+	ended  bool
+	err    error
+	over   bool
+}
+
+func newConsumer(s *Session, id uint32) *Consumer {
+	c := &Consumer{session: s, id: id, window: wire.InitialWindowBytes, target: wire.InitialWindowBytes}
+	c.arrived.L = &c.mu
+	return c
+}
+
+// announce accounts for a DATA frame.
+func (c *Consumer) announce(length int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over || c.ended {
+		return nil
+	}
+	if length > c.window {
+		return fmt.Errorf("%w: stream %d sent %d bytes into a window of %d", wire.ErrMalformed, c.id, length, c.window)
+	}
+	c.window -= length
+	return nil
+}
+
+// push stores a part of a frame that was announced.
+func (c *Consumer) push(part []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over || c.ended {
+		return
+	}
+	c.reserve(len(part))
+	tail := (c.head + c.size) % len(c.ring)
+	n := copy(c.ring[tail:], part)
+	copy(c.ring, part[n:])
+	c.size += len(part)
+	c.arrived.Signal()
+}
+
+// reserve makes the ring large enough for n more bytes. A slice that Next returned stays valid. c.mu is held.
+func (c *Consumer) reserve(n int) {
+	if c.size+n <= len(c.ring) {
+		return
+	}
+	capacity := max(4096, len(c.ring))
+	for capacity < c.size+n {
+		capacity *= 2
+	}
+	grown := make([]byte, capacity)
+	first := copy(grown, c.ring[c.head:min(len(c.ring), c.head+c.size)])
+	copy(grown[first:], c.ring[:c.size-first])
+	c.ring, c.head = grown, 0
+}
+
+// end handles END (nil), FAIL and the end of the session.
+func (c *Consumer) end(err *errno.Error) {
+	c.mu.Lock()
+	if !c.over && !c.ended {
+		c.ended = true
+		if err != nil {
+			c.err = err
+		}
+	}
+	c.arrived.Broadcast()
+	c.mu.Unlock()
+	c.session.forgetConsumer(c.id)
+}
+
+// Next waits for data and returns what can be had in one piece, valid until Advance. At the end it returns io.EOF; if
+// the host failed, its error.
+func (c *Consumer) Next() ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.size == 0 && !c.ended && !c.over {
+		c.arrived.Wait()
+	}
+	switch {
+	case c.over:
+		return nil, errno.ErrCanceled
+	case c.err != nil:
+		return nil, c.err
+	case c.size == 0:
+		return nil, io.EOF
+	}
+	return c.ring[c.head:min(len(c.ring), c.head+c.size)], nil
+}
+
+// Advance consumes n bytes of what Next returned and grants the host as many again.
+func (c *Consumer) Advance(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return
+	}
+	c.head = (c.head + n) % len(c.ring)
+	c.size -= n
+	c.total += int64(n)
+	if c.size == 0 {
+		c.head = 0
+	}
+	if c.total > wire.InitialWindowBytes {
+		c.target = bulkWindowBytes
+	}
+	if grant := c.target - c.window - c.size; grant >= c.target/4 && !c.ended && !c.over {
+		c.window += grant
+		c.session.out.credit(c.id, grant)
+	}
+}
+
+// Read implements io.Reader.
+func (c *Consumer) Read(b []byte) (int, error) {
+	part, err := c.Next()
+	if err != nil {
+		return 0, err
+	}
+	n := copy(b, part)
+	c.Advance(n)
+	return n, nil
+}
+
+// Stop tells the host that this side wants no more, and wakes the reader. It does nothing after the end.
+func (c *Consumer) Stop() {
+	c.mu.Lock()
+	tell := !c.over && !c.ended
+	c.over = true
+	c.ring, c.size, c.head = nil, 0, 0
+	c.arrived.Broadcast()
+	c.mu.Unlock()
+	if tell {
+		c.session.out.control(wire.Stop, c.id, nil)
+		c.session.forgetConsumer(c.id)
+	}
+}
+
+// Cancel makes Next fail with err, without a word to the host.
+func (c *Consumer) Cancel(err *errno.Error) { c.end(err) }

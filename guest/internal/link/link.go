@@ -1,0 +1,208 @@
+// Package link is the agent's end of the link to the host: it turns frames into calls and streams and back.
+//
+// One goroutine reads, one writes, and neither ever waits for a call or for the consumer of a stream: what arrives is
+// bounded by the windows this side granted, what leaves by the windows of the host and a fixed number of buffers. The
+// host is obeyed but not trusted to keep to the protocol; a violation ends the session.
+package link
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"sbx.dev/agent/internal/jsonlite"
+	"sbx.dev/agent/internal/wire"
+)
+
+// Limits of one session.
+const (
+	maxCalls     = 4096
+	maxConsumers = 1024
+	maxProducers = 4096
+	// maxControlBytes is how much may wait for a host that does not read before this side stops reading too.
+	maxControlBytes = 4 << 20
+	readBufferBytes = 64 << 10
+)
+
+// Handler starts a call. It runs on the reading goroutine and must not block: it reads params, opens the streams that
+// they name and goes on elsewhere. An error answers the call.
+type Handler func(c *Call, method string, params *jsonlite.Reader) error
+
+// Link serves one transport.
+type Link struct {
+	transport io.ReadWriter
+	hello     []byte
+	handle    Handler
+	// onClose is told of every session that ends.
+	onClose func(*Session)
+
+	mu      sync.Mutex
+	changed sync.Cond
+	current *Session
+	// done makes the writing goroutine return.
+	done bool
+}
+
+// New makes a Link. hello is the payload of this side's HELLO. Read of the transport returns io.EOF when the host went
+// away; it is called again after that if Run is.
+func New(transport io.ReadWriter, hello []byte, handle Handler, onClose func(*Session)) *Link {
+	l := &Link{transport: transport, hello: hello, handle: handle, onClose: onClose}
+	l.changed.L = &l.mu
+	go l.write()
+	return l
+}
+
+// Run serves one connection until the host goes away (nil), breaks the protocol or the transport fails.
+func (l *Link) Run() error {
+	defer l.replaceSession(nil)
+	buffer := make([]byte, readBufferBytes)
+	var decoder wire.Decoder
+	for {
+		n, err := l.transport.Read(buffer)
+		if n > 0 {
+			if err := decoder.Write(buffer[:n], (*sink)(l)); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if s := l.session(); s != nil {
+			s.out.awaitRoom()
+		}
+	}
+}
+
+// Close ends the session and the writing goroutine. The transport is the caller's to close.
+func (l *Link) Close() {
+	l.mu.Lock()
+	l.done = true
+	l.changed.Broadcast()
+	l.mu.Unlock()
+	l.replaceSession(nil)
+}
+
+// Event sends an event if a host is there to hear it.
+func (l *Link) Event(payload []byte) {
+	if s := l.session(); s != nil {
+		s.out.control(wire.Event, 0, payload)
+	}
+}
+
+func (l *Link) session() *Session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current
+}
+
+func (l *Link) replaceSession(next *Session) {
+	l.mu.Lock()
+	old := l.current
+	l.current = next
+	l.changed.Broadcast()
+	l.mu.Unlock()
+	if old != nil {
+		old.close()
+		if l.onClose != nil {
+			l.onClose(old)
+		}
+	}
+}
+
+// awaitSession returns the current session, or nil when the link is closed.
+func (l *Link) awaitSession() *Session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.current == nil && !l.done {
+		l.changed.Wait()
+	}
+	if l.done {
+		return nil
+	}
+	return l.current
+}
+
+// write is the one goroutine that writes to the transport.
+func (l *Link) write() {
+	var b batch
+	for {
+		s := l.awaitSession()
+		if s == nil {
+			return
+		}
+		for s.out.next(&b) {
+			if err := b.writeTo(l.transport); err != nil {
+				// The reading goroutine learns of it as well and replaces the session.
+				s.close()
+			}
+		}
+		l.mu.Lock()
+		for l.current == s && !l.done {
+			l.changed.Wait()
+		}
+		l.mu.Unlock()
+	}
+}
+
+// sink is what the decoder of Run writes into.
+type sink Link
+
+func (k *sink) Frame(h wire.Header, payload []byte) error {
+	l := (*Link)(k)
+	if h.Type == wire.Hello {
+		s := newSession()
+		s.out.control(wire.Hello, 0, l.hello)
+		l.replaceSession(s)
+		return nil
+	}
+	s := l.session()
+	if s == nil {
+		return io.ErrClosedPipe
+	}
+	switch h.Type {
+	case wire.Call:
+		return s.call(h.ID, payload, l.handle)
+	case wire.Cancel:
+		s.cancel(h.ID)
+	case wire.End:
+		if c := s.consumer(h.ID); c != nil {
+			c.end(nil)
+		}
+	case wire.Fail:
+		if c := s.consumer(h.ID); c != nil {
+			c.end(parseFailure(payload))
+		}
+	case wire.Stop:
+		if p := s.producer(h.ID); p != nil {
+			p.stopped()
+		}
+	case wire.Credit:
+		if p := s.producer(h.ID); p != nil {
+			return p.grant(wire.CreditBytes(payload))
+		}
+	default:
+		return fmt.Errorf("%w: type %d", wire.ErrMalformed, h.Type)
+	}
+	return nil
+}
+
+func (k *sink) DataStart(id uint32, length int) error {
+	if s := (*Link)(k).session(); s != nil {
+		if c := s.consumer(id); c != nil {
+			return c.announce(length)
+		}
+	}
+	return nil
+}
+
+func (k *sink) DataPart(id uint32, part []byte) error {
+	if s := (*Link)(k).session(); s != nil {
+		if c := s.consumer(id); c != nil {
+			c.push(part)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+// The agent of a sandbox: PID 1 of its machine, and the server of everything that the host does inside it.
+package main
+
+import (
+	"os"
+	"runtime/debug"
+
+	"sbx.dev/agent/internal/accounts"
+	"sbx.dev/agent/internal/boot"
+	"sbx.dev/agent/internal/jsonlite"
+	"sbx.dev/agent/internal/link"
+	"sbx.dev/agent/internal/port"
+	"sbx.dev/agent/internal/proc"
+	"sbx.dev/agent/internal/server"
+)
+
+const (
+	portName = "sbx.agent"
+	// Collecting rarely costs little memory, as the heap is small, and keeps the collector off the way of commands.
+	collectPercent = 400
+	memoryLimit    = 128 << 20
+)
+
+func main() {
+	debug.SetGCPercent(collectPercent)
+	debug.SetMemoryLimit(memoryLimit)
+	if os.Getpid() == 1 {
+		guest()
+		return
+	}
+	os.Stderr.WriteString("sbx-agent: this is the init of a sandbox\n")
+	os.Exit(2)
+}
+
+// guest is the life of PID 1.
+func guest() {
+	if err := boot.Init(); err != nil {
+		boot.Fatal(boot.Stage(err))
+	}
+	group, err := boot.MakeUserGroup()
+	if err != nil {
+		boot.Fatal("control group", err)
+	}
+	events := make(chan proc.Kill, 64)
+	watch, err := proc.WatchOOM(func(k proc.Kill) {
+		select {
+		case events <- k:
+		default: // A storm of kills; the statuses of the processes tell the rest.
+		}
+	})
+	if err != nil {
+		boot.Fatal("kernel log", err)
+	}
+	procs, err := proc.NewManager(group, watch)
+	if err != nil {
+		boot.Fatal("process table", err)
+	}
+	transport, err := port.Find(portName)
+	if err != nil {
+		boot.Fatal("agent port", err)
+	}
+	machine := &server.Guest{Accounts: accounts.Open("/etc/passwd", "/etc/group"), OOM: watch}
+	s := server.New(machine, procs, boot.Console)
+	l := link.New(transport, server.Hello(), s.Handle, s.SessionOver)
+	go func() {
+		for kill := range events {
+			o := jsonlite.NewObject(nil)
+			o.String("event", "oom")
+			o.Int("pid", int64(kill.PID))
+			o.String("comm", kill.Comm)
+			l.Event(o.Close())
+		}
+	}()
+	boot.Console("sbx-agent: ready")
+	for {
+		if err := l.Run(); err != nil {
+			boot.Console("sbx-agent: the host broke the protocol: " + err.Error())
+		}
+	}
+}

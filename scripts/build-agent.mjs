@@ -1,0 +1,115 @@
+/**
+ * Builds the guest agent (guest/, Go) for both architectures into dist/agent/.
+ *
+ * Plain JavaScript that runs on Node 20 too, because it is part of the build of a package that may be installed from
+ * source. Builds are skipped while the sources, the Go version and the binaries are what they were.
+ */
+import { createHash } from "node:crypto";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const projectPath = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const sourcePath = path.join(projectPath, "guest");
+const outputPath = path.join(projectPath, "dist", "agent");
+const stampPath = path.join(outputPath, "stamp.json");
+
+/** The oldest Go that the agent is written for. */
+const MINIMUM_GO = [1, 22];
+export const ARCHITECTURES = ["amd64", "arm64"];
+
+/** Arguments of `go build`: no paths of this machine, no symbol tables. */
+const BUILD_FLAGS = ["-trimpath", "-ldflags", "-s -w -buildid="];
+
+/** Where the agent for an architecture of Go's naming is, once built. */
+export function agentPath(architecture) {
+  return path.join(outputPath, `sbx-agent-linux-${architecture}`);
+}
+
+/** All Go sources and what else decides the result, sorted. Tests do not. */
+function sourceFiles(directoryPath = sourcePath) {
+  return readdirSync(directoryPath, { withFileTypes: true })
+    .flatMap((entry) => {
+      const entryPath = path.join(directoryPath, entry.name);
+      if (entry.isDirectory()) return entry.name === "testdata" ? [] : sourceFiles(entryPath);
+      return /(^go\.mod|\.go|\.s)$/.test(entry.name) && !entry.name.endsWith("_test.go") ? [entryPath] : [];
+    })
+    .sort();
+}
+
+function hashOf(goVersion) {
+  const hash = createHash("sha256").update(JSON.stringify([goVersion, BUILD_FLAGS, ARCHITECTURES]));
+  for (const file of sourceFiles()) {
+    const content = readFileSync(file);
+    hash.update(`${path.relative(sourcePath, file)}\0${content.length}\0`).update(content);
+  }
+  return hash.digest("hex");
+}
+
+function findGo() {
+  let version;
+  try {
+    version = execFileSync("go", ["env", "GOVERSION"], { cwd: sourcePath, encoding: "utf8" }).trim();
+  } catch (error) {
+    throw new Error("building the guest agent needs Go 1.22 or newer on PATH; `go env GOVERSION` failed", {
+      cause: error,
+    });
+  }
+  const [, major, minor] = /^go(\d+)\.(\d+)/.exec(version) ?? [];
+  const tooOld = Number(major) < MINIMUM_GO[0] || (Number(major) === MINIMUM_GO[0] && Number(minor) < MINIMUM_GO[1]);
+  if (major !== undefined && tooOld) {
+    throw new Error(`building the guest agent needs Go ${MINIMUM_GO.join(".")} or newer; PATH has ${version}`);
+  }
+  return version;
+}
+
+/** Whether the binaries on disk are those that the stamp was written for. */
+function isCurrent(hash) {
+  try {
+    const stamp = JSON.parse(readFileSync(stampPath, "utf8"));
+    return stamp.hash === hash && ARCHITECTURES.every((name) => statSync(agentPath(name)).size === stamp.sizes[name]);
+  } catch {
+    return false; // No stamp, an unreadable one or a missing binary: all mean that there is something to build.
+  }
+}
+
+/**
+ * Builds what is out of date.
+ *
+ * @returns whether anything was built, and the paths by architecture
+ * @throws Error if Go is missing, too old or fails; its output goes to stderr
+ */
+export function buildAgent({ log = () => {} } = {}) {
+  const goVersion = findGo();
+  const hash = hashOf(goVersion);
+  const paths = Object.fromEntries(ARCHITECTURES.map((name) => [name, agentPath(name)]));
+  if (isCurrent(hash)) return { built: false, paths };
+  mkdirSync(outputPath, { recursive: true });
+  const sizes = {};
+  for (const architecture of ARCHITECTURES) {
+    log(`building the guest agent for ${architecture}`);
+    const target = agentPath(architecture);
+    const unfinished = `${target}.${process.pid}`;
+    try {
+      execFileSync("go", ["build", ...BUILD_FLAGS, "-o", unfinished, "."], {
+        cwd: sourcePath,
+        env: { ...process.env, CGO_ENABLED: "0", GOOS: "linux", GOARCH: architecture, GOFLAGS: "", GOWORK: "off" },
+        stdio: ["ignore", "ignore", "inherit"],
+      });
+      sizes[architecture] = statSync(unfinished).size;
+      renameSync(unfinished, target);
+    } finally {
+      rmSync(unfinished, { force: true });
+    }
+  }
+  writeFileSync(`${stampPath}.${process.pid}`, JSON.stringify({ hash, goVersion, sizes }));
+  renameSync(`${stampPath}.${process.pid}`, stampPath);
+  return { built: true, paths };
+}
+
+if (process.argv[1] !== undefined && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const { built, paths } = buildAgent({ log: (line) => process.stderr.write(`${line}\n`) });
+  if (!built) process.stderr.write("the guest agent is up to date\n");
+  for (const file of Object.values(paths)) process.stdout.write(`${path.relative(process.cwd(), file)}\n`);
+}
