@@ -1,0 +1,58 @@
+/** Named locks between the processes of one user. A lock whose holder is gone belongs to whoever asks next. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { DatabaseSync } from "node:sqlite";
+import { isAlive, ownIdentity } from "../host/process-identity.ts";
+
+/** Between two looks at a lock that another process holds, `ms`. */
+const POLL_MS = 50;
+
+export interface HeldLock extends AsyncDisposable {
+  readonly name: string;
+}
+
+/** Waits for the lock. `onWait` is called once if another process has it, with that process's pid. */
+export async function acquireLock(
+  database: DatabaseSync,
+  name: string,
+  options: { signal?: AbortSignal; onWait?: (pid: number) => void } = {},
+): Promise<HeldLock> {
+  let waiting = false;
+  for (;;) {
+    const holder = tryAcquire(database, name);
+    if (holder === null) break;
+    if (!waiting) options.onWait?.(holder);
+    waiting = true;
+    await sleep(POLL_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
+  }
+  let released = false;
+  return {
+    name,
+    async [Symbol.asyncDispose]() {
+      if (released) return;
+      released = true;
+      const own = ownIdentity();
+      database.prepare("DELETE FROM locks WHERE name = ? AND pid = ? AND start = ?").run(name, own.pid, own.startTicks);
+    },
+  };
+}
+
+/** Takes the lock and returns null, or returns the pid that holds it. */
+function tryAcquire(database: DatabaseSync, name: string): number | null {
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    const row = database.prepare("SELECT pid, start FROM locks WHERE name = ?").get(name);
+    const holder = row === undefined ? null : { pid: Number(row.pid), startTicks: String(row.start) };
+    const taken = holder !== null && isAlive(holder);
+    if (!taken) {
+      const own = ownIdentity();
+      database
+        .prepare("INSERT OR REPLACE INTO locks (name, pid, start) VALUES (?, ?, ?)")
+        .run(name, own.pid, own.startTicks);
+    }
+    database.exec("COMMIT");
+    return taken ? holder.pid : null;
+  } catch (error) {
+    database.exec("ROLLBACK");
+    throw error;
+  }
+}

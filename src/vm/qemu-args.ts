@@ -1,0 +1,119 @@
+/**
+ * The QEMU command line, as a pure function of its input. Every value travels as its own argument and every option
+ * with a path in JSON form, so that no character in a path is special to QEMU.
+ */
+import type { BootFiles, DiskLayer, MachineSpec } from "./machine-spec.ts";
+
+/** File descriptors that QEMU inherits (see virtual-machine.ts, which opens them). */
+export const QEMU_FD = { monitor: 3, agent: 4, state: 5 } as const;
+
+const MiB = 1024 * 1024;
+
+/** Translated code of an emulated guest, `MiB`. QEMU's default of 1 GiB is a quarter of some hosts' memory. */
+const TCG_BUFFER_MIB = 256;
+
+export type StartMode =
+  /** Boot the kernel; memory is shared with `memoryPath` so that a template can be kept. */
+  | { kind: "boot"; boot: BootFiles; commandLine: string; shareMemory: boolean }
+  /** Load device state from descriptor 5; memory maps `memoryPath` privately. */
+  | { kind: "restore" };
+
+export interface QemuArgsInput {
+  machine: MachineSpec;
+  mode: StartMode;
+  /** Absent: anonymous memory. */
+  memoryPath: string | null;
+  /** Since QEMU 8.2 a private mapping needs no write access to the template's file. */
+  readOnlyTemplate: boolean;
+  disk: DiskLayer[];
+}
+
+export function qemuArgs(input: QemuArgsInput): string[] {
+  const { machine, mode } = input;
+  return [
+    ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-name", "sbx"],
+    ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ["-machine", "microvm,rtc=on,pcie=off,usb=off,graphics=off,memory-backend=ram"],
+    ["-accel", acceleratorOption(machine)],
+    ["-cpu", machine.accelerator.cpuModel],
+    ["-m", `${machine.memoryBytes / MiB}M`, "-smp", String(machine.cpus)],
+    ["-object", JSON.stringify(memoryBackend(input))],
+    mode.kind === "boot"
+      ? ["-kernel", mode.boot.kernelPath, "-initrd", mode.boot.initrdPath, "-append", mode.commandLine]
+      : ["-incoming", `fd:${QEMU_FD.state}`],
+    ["-global", "migration.x-ignore-shared=on"],
+    ["-chardev", `socket,id=monitor,fd=${QEMU_FD.monitor}`, "-mon", "chardev=monitor,mode=control"],
+    ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
+    ["-device", "virtio-rng-device"],
+    ["-device", "virtio-serial-device,max_ports=4", "-chardev", `socket,id=agent,fd=${QEMU_FD.agent}`],
+    ["-device", "virtserialport,chardev=agent,name=sbx.agent,nr=1"],
+    ...diskArguments(input.disk),
+  ].flat();
+}
+
+/** The kernel's command line of a cold boot. `verbose` keeps boot messages on the console, for the probe. */
+export function kernelCommandLine(machine: MachineSpec, options: { verbose: boolean }): string {
+  const words = [
+    "console=ttyS0",
+    options.verbose ? "loglevel=7" : "quiet",
+    // A panic or a poweroff ends QEMU (it runs with -no-reboot).
+    "panic=-1",
+    "reboot=t",
+    "random.trust_cpu=on",
+    "8250.nr_uarts=1",
+    "i8042.noaux",
+    "audit=0",
+    "nowatchdog",
+  ];
+  if (machine.accelerator.name === "tcg") {
+    // Emulation does not speculate, so the mitigations only cost.
+    words.push("mitigations=off");
+    // Under load the guest fails to measure its counter against an emulated timer, about one boot in six, and hangs.
+    if (machine.accelerator.tscKhz !== null) words.push(`tsc_early_khz=${machine.accelerator.tscKhz}`);
+  }
+  return words.join(" ");
+}
+
+function acceleratorOption(machine: MachineSpec): string {
+  // With one thread a CPU, TCG of at least QEMU 7.2 can execute a stale breakpoint while the other CPU patches kernel
+  // code ("Oops: int3", one boot in 26 here). In turns on one thread, code patching is as atomic as the kernel expects.
+  return machine.accelerator.name === "tcg" ? `tcg,thread=single,tb-size=${TCG_BUFFER_MIB}` : "kvm";
+}
+
+function memoryBackend(input: QemuArgsInput): Record<string, unknown> {
+  const base = { id: "ram", size: input.machine.memoryBytes };
+  if (input.memoryPath === null) return { "qom-type": "memory-backend-ram", ...base };
+  const shared = input.mode.kind === "boot" && input.mode.shareMemory;
+  const file = { "qom-type": "memory-backend-file", ...base, "mem-path": input.memoryPath, share: shared };
+  return input.readOnlyTemplate && !shared ? { ...file, readonly: true, rom: "off" } : file;
+}
+
+function diskArguments(layers: DiskLayer[]): string[][] {
+  const rows = layers.map((layer, index) => {
+    const top = index === layers.length - 1;
+    const backing = layer.format === "raw" ? {} : { backing: index === 0 ? null : nodeName(index - 1, false) };
+    const node = {
+      driver: layer.format,
+      "node-name": nodeName(index, top),
+      "read-only": !top,
+      ...(top ? { discard: "unmap" } : {}),
+      ...backing,
+      file: {
+        driver: "file",
+        filename: layer.path,
+        "read-only": !top,
+        // A sandbox's writes are gone with it: nothing is worth waiting for the host's disk.
+        ...(top ? { cache: { "no-flush": true }, discard: "unmap" } : { locking: "off" }),
+      },
+      ...(top ? { cache: { "no-flush": true } } : {}),
+    };
+    return ["-blockdev", JSON.stringify(node)];
+  });
+  // A full host disk pauses the guest instead of failing its writes; the supervisor resumes it when there is room.
+  const device = "virtio-blk-device,id=root,drive=root,werror=stop,rerror=report,discard=on,write-zeroes=on";
+  return [...rows, ["-device", device]];
+}
+
+function nodeName(index: number, top: boolean): string {
+  return top ? "root" : `layer${index}`;
+}

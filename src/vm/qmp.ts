@@ -1,0 +1,120 @@
+/**
+ * QMP, QEMU's monitor protocol: one JSON object a line in both directions (QEMU documentation, "QEMU Machine Protocol
+ * Specification"). The peer is the QEMU process, which a hostile guest may have taken over: lines are bounded and
+ * anything unexpected ends the session.
+ */
+import type { Duplex } from "node:stream";
+import { SbxError } from "../runtime/errors.ts";
+
+/** Longest line that is taken, `bytes`. */
+const MAX_LINE_BYTES = 1024 * 1024;
+
+export interface QmpEvent {
+  event: string;
+  data: Record<string, unknown>;
+}
+
+interface Pending {
+  resolve: (value: unknown) => void;
+  reject: (error: Error) => void;
+}
+
+type JsonObject = Record<string, unknown>;
+
+export class Qmp {
+  readonly #socket: Duplex;
+  readonly #pending = new Map<number, Pending>();
+  readonly #listeners = new Set<(event: QmpEvent) => void>();
+  #buffer = "";
+  #nextId = 1;
+  #failure: Error | undefined;
+
+  constructor(socket: Duplex) {
+    this.#socket = socket;
+    socket.setEncoding("utf8");
+    socket.on("data", (chunk: string) => this.#receive(chunk));
+    socket.on("error", (error: Error) => this.#fail(error));
+    socket.on("close", () => this.#fail(new Error("the monitor's connection was closed")));
+    // The greeting needs no answer beyond this; QEMU processes lines in order.
+    this.execute("qmp_capabilities").catch((error: unknown) => this.#fail(asError(error)));
+  }
+
+  onEvent(listener: (event: QmpEvent) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /**
+   * Executes one command.
+   *
+   * @throws SbxError `vm_start_failed` with QEMU's own words, or when the connection is gone
+   */
+  execute(command: string, args: JsonObject = {}): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) {
+        reject(this.#failure);
+        return;
+      }
+      const id = this.#nextId++;
+      this.#pending.set(id, { resolve, reject });
+      this.#socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`);
+    });
+  }
+
+  #receive(chunk: string): void {
+    this.#buffer += chunk;
+    for (;;) {
+      const end = this.#buffer.indexOf("\n");
+      if (end < 0) break;
+      const line = this.#buffer.slice(0, end);
+      this.#buffer = this.#buffer.slice(end + 1);
+      if (line.trim() !== "") this.#dispatch(line);
+    }
+    if (this.#buffer.length > MAX_LINE_BYTES) this.#fail(new Error("the monitor sent a line that is too long"));
+  }
+
+  #dispatch(line: string): void {
+    const message = parseObject(line);
+    if (message === undefined) {
+      this.#fail(new Error(`the monitor sent something that is no JSON object: ${line.slice(0, 80)}`));
+      return;
+    }
+    if (typeof message.event === "string") {
+      const data = isObject(message.data) ? message.data : {};
+      for (const listener of this.#listeners) listener({ event: message.event, data });
+      return;
+    }
+    const pending = typeof message.id === "number" ? this.#pending.get(message.id) : undefined;
+    if (pending === undefined) return;
+    this.#pending.delete(message.id as number);
+    if (isObject(message.error)) {
+      pending.reject(new SbxError("vm_start_failed", `QEMU refused a command: ${String(message.error.desc)}`));
+    } else {
+      pending.resolve(message.return);
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    for (const pending of this.#pending.values()) pending.reject(error);
+    this.#pending.clear();
+    this.#socket.destroy();
+  }
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parseObject(line: string): JsonObject | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined; // Not JSON: the caller ends the session.
+  }
+}
+
+function asError(value: unknown): Error {
+  return value instanceof Error ? value : new Error(String(value));
+}

@@ -1,0 +1,182 @@
+/**
+ * One QEMU process and the connections to it. They are socket pairs that QEMU inherits, so there is no path to find,
+ * guess or leave behind, and all of them end with either side.
+ */
+import { spawn, type ChildProcess } from "node:child_process";
+import { chown, open } from "node:fs/promises";
+import type { Duplex, Readable } from "node:stream";
+import { SbxError } from "../runtime/errors.ts";
+import { hasPrivatePaths, jailedCommand, type JailFile, type JailTools } from "./jail.ts";
+import type { BootFiles, DiskLayer, MachineSpec } from "./machine-spec.ts";
+import { qemuArgs, QEMU_FD, type StartMode } from "./qemu-args.ts";
+import type { QemuBinary } from "./qemu-binary.ts";
+import { Qmp } from "./qmp.ts";
+
+/** Room for QEMU itself beside the guest's memory: code, translated code, buffers. `bytes` of address space. */
+const ADDRESS_SPACE_OVERHEAD_BYTES = 4 * 1024 ** 3;
+
+export interface StartOptions {
+  qemu: QemuBinary;
+  tools: JailTools;
+  machine: MachineSpec;
+  mode:
+    | { kind: "boot"; boot: BootFiles; commandLine: string; shareMemory: boolean }
+    | { kind: "restore"; statePath: string };
+  /** The file behind the guest's memory; `null` for none. */
+  memoryPath: string | null;
+  /** Root disk, the writable layer last. */
+  disk: DiskLayer[];
+  diskBytes: number;
+  /** A directory that QEMU may write to (for a migration socket), or `null`. */
+  exchangePath: string | null;
+  /** Account for QEMU when sbx is root; see {@link unprivilegedUid}. */
+  uid: number | null;
+}
+
+export interface VmExit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+export interface VirtualMachine extends AsyncDisposable {
+  /** The outermost process; QEMU is it or a descendant of it. */
+  readonly pid: number;
+  readonly qmp: Qmp;
+  readonly agentSocket: Duplex;
+  /** The guest's serial console. Must be read, or the guest's writes to it stall. */
+  readonly consoleOutput: Readable;
+  /** QEMU's own complaints. */
+  readonly errorOutput: Readable;
+  /** Path of `exchangePath` as QEMU sees it. */
+  readonly exchangePath: string | null;
+  readonly exited: Promise<VmExit>;
+  /** Ends it at once; settles when it is gone. May be called more than once. */
+  stop(): Promise<void>;
+}
+
+/** An account number of its own for each machine: no passwd entry, no file, no second process uses it. */
+export function unprivilegedUid(): number | null {
+  return process.getuid?.() === 0 ? 1_000_000_000 + Math.floor(Math.random() * 500_000_000) : null;
+}
+
+/**
+ * Starts QEMU in its jail. Returns as soon as the process runs; it may still end for a reason that only
+ * `errorOutput` tells.
+ *
+ * @throws SbxError `vm_start_failed` when the process could not be started
+ */
+export async function startMachine(options: StartOptions): Promise<VirtualMachine> {
+  const plan = await planPaths(options);
+  const state = options.mode.kind === "restore" ? await open(options.mode.statePath, "r") : null;
+  try {
+    const child = spawn(plan.command[0], plan.command.slice(1), {
+      stdio: ["ignore", "pipe", "pipe", "pipe", "pipe", state === null ? "ignore" : state.fd],
+      env: { PATH: "/usr/bin:/bin", LC_ALL: "C" },
+    });
+    return await attach(child, plan.exchangePath);
+  } finally {
+    await state?.close();
+  }
+}
+
+interface PathPlan {
+  command: [string, ...string[]];
+  exchangePath: string | null;
+}
+
+async function planPaths(options: StartOptions): Promise<PathPlan> {
+  const privatePaths = hasPrivatePaths(options.tools);
+  if (options.uid !== null && !privatePaths) {
+    throw new SbxError("vm_start_failed", "sbx runs as root and bubblewrap is missing, so QEMU would run as root", {
+      hint: "sudo apt-get install bubblewrap",
+    });
+  }
+  const files: JailFile[] = [];
+  const place = (hostPath: string, jailPath: string, writable: boolean): string => {
+    files.push({ hostPath, jailPath, writable });
+    return privatePaths ? jailPath : hostPath;
+  };
+  const readOnlyTemplate = options.qemu.major > 8 || (options.qemu.major === 8 && options.qemu.minor >= 2);
+  const keepsMemory = options.mode.kind === "boot" && options.mode.shareMemory;
+  const memoryPath =
+    options.memoryPath === null ? null : place(options.memoryPath, "/vm/ram", keepsMemory || !readOnlyTemplate);
+  const disk = options.disk.map((layer, index) => {
+    const top = index === options.disk.length - 1;
+    return { ...layer, path: place(layer.path, `/vm/disk${index}`, top) };
+  });
+  const top = options.disk.at(-1);
+  if (options.uid !== null && top !== undefined) await chown(top.path, options.uid, options.uid);
+  const exchangePath = options.exchangePath === null ? null : place(options.exchangePath, "/vm/exchange", true);
+  const mode = startMode(options.mode, place);
+  const devices = options.machine.accelerator.name === "kvm" ? ["/dev/kvm"] : [];
+  const command = jailedCommand(
+    {
+      tools: options.tools,
+      qemuPath: options.qemu.path,
+      files,
+      devices,
+      runAs: options.uid === null ? null : { uid: options.uid, groups: await deviceGroups(devices) },
+      limits: {
+        addressSpaceBytes: options.machine.memoryBytes + ADDRESS_SPACE_OVERHEAD_BYTES,
+        // A qcow2 file holds its disk and some metadata.
+        fileSizeBytes: Math.ceil(Math.max(options.diskBytes, options.machine.memoryBytes) * 1.05) + 1024 ** 3,
+      },
+    },
+    qemuArgs({ machine: options.machine, mode, memoryPath, readOnlyTemplate, disk }),
+  );
+  return { command, exchangePath };
+}
+
+function startMode(
+  mode: StartOptions["mode"],
+  place: (hostPath: string, jailPath: string, writable: boolean) => string,
+): StartMode {
+  if (mode.kind === "restore") return { kind: "restore" };
+  const boot = {
+    kernelPath: place(mode.boot.kernelPath, "/vm/kernel", false),
+    initrdPath: place(mode.boot.initrdPath, "/vm/initrd", false),
+  };
+  return { ...mode, boot };
+}
+
+async function deviceGroups(devices: string[]): Promise<number[]> {
+  const groups = new Set<number>();
+  for (const device of devices) {
+    await using handle = await open(device, "r");
+    groups.add((await handle.stat()).gid);
+  }
+  return [...groups];
+}
+
+async function attach(child: ChildProcess, exchangePath: string | null): Promise<VirtualMachine> {
+  const exited = new Promise<VmExit>((resolve) => {
+    child.once("exit", (code, signal) => resolve({ code, signal }));
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", (cause) => reject(new SbxError("vm_start_failed", "QEMU could not be started", { cause })));
+  });
+  const [, consoleOutput, errorOutput, monitor, agentSocket] = child.stdio;
+  const pid = child.pid;
+  if (!consoleOutput || !errorOutput || !monitor || !agentSocket || pid === undefined) {
+    throw new SbxError("internal", `QEMU was started without descriptor ${QEMU_FD.monitor} or ${QEMU_FD.agent}`);
+  }
+  let ended = false;
+  void exited.then(() => (ended = true));
+  const stop = async (): Promise<void> => {
+    // SIGKILL: QEMU has nothing to save, and the jail passes the death on to everything inside.
+    if (!ended) child.kill("SIGKILL");
+    await exited;
+  };
+  return {
+    pid,
+    qmp: new Qmp(monitor as Duplex),
+    agentSocket: agentSocket as Duplex,
+    consoleOutput: consoleOutput as Readable,
+    errorOutput: errorOutput as Readable,
+    exchangePath,
+    exited,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
