@@ -28,8 +28,7 @@ func main() {
 		guest()
 		return
 	}
-	os.Stderr.WriteString("sbx-agent: this is the init of a sandbox\n")
-	os.Exit(2)
+	development(os.Args[1:])
 }
 
 // guest is the life of PID 1.

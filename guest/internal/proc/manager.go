@@ -279,3 +279,15 @@ func (m *Manager) Known(pid int) bool {
 	defer m.mu.Unlock()
 	return m.procs[pid] != nil
 }
+
+// KillAll kills every session that was started here. For an agent that is about to end without ending its machine.
+func (m *Manager) KillAll() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for pid, p := range m.procs {
+		if !p.reaped {
+			_ = syscall.Kill(-pid, syscall.SIGKILL)
+		}
+		killSession(pid, syscall.SIGKILL)
+	}
+}
