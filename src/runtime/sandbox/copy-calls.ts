@@ -1,0 +1,156 @@
+/**
+ * The calls that carry a copy stream: `sbx.copySend` with `sbx.copyWait`, and `sbx.copyReceive`. A copy has two ends
+ * and may fail at either; the error that counts is the one that came first, and of two views of it the sandbox's own
+ * words, not what its stream looked like.
+ */
+import { pipeline } from "node:stream/promises";
+import { RemoteError } from "../../protocol/rpc-error.ts";
+import type { CopyStreamReport } from "../../protocol/rpc-methods-sbx.ts";
+import { abortedError } from "../abort.ts";
+import { SbxError } from "../errors.ts";
+import type { CopyOptions } from "../runtime.ts";
+import { guestError } from "./guest-errors.ts";
+import type { RpcClient } from "./rpc-client.ts";
+import type { RpcReadable } from "./rpc-stream.ts";
+
+/** One end of a copy: a sandbox by its connection, with its id for messages. */
+export interface CopyEnd {
+  client: RpcClient;
+  id: string;
+}
+
+export interface GuestDestination {
+  path: string;
+  /** Whether sources land in it under their own names. */
+  directory: boolean;
+}
+
+/**
+ * Has a sandbox send a copy and hands the stream to `consume`.
+ *
+ * @throws SbxError what `consume` throws as one, `guest_error`, `aborted`, `connection_closed`
+ */
+export async function sendFromGuest<R>(
+  end: CopyEnd,
+  paths: string[],
+  options: CopyOptions,
+  consume: (stream: RpcReadable) => Promise<R>,
+): Promise<{ result: R; report: CopyStreamReport }> {
+  const { client } = end;
+  const { signal } = options;
+  const onLate = (late: { streamId: number }): void => client.refuseStream(late.streamId);
+  const call = client.call("sbx.copySend", { paths, globs: true, ...account(options) }, { signal, onLate });
+  const { streamId } = await inWords(call, end);
+  const { stream } = client.openReadable(streamId);
+  const waited = inWords(client.call("sbx.copyWait", { streamId }), end);
+  // Looked at below; until then a failure must not count as unhandled.
+  waited.catch(() => undefined);
+  const stopWatching = destroyOnAbort(stream, signal);
+  try {
+    const result = await consume(stream);
+    return { result, report: await waited };
+  } catch (error) {
+    stream.destroy();
+    if (signal?.aborted === true) throw abortedError(signal, "the copy");
+    if (error instanceof SbxError) throw error;
+    // The stream broke off at the sandbox's end: its answer says why.
+    await waited;
+    throw copyError(error, end);
+  } finally {
+    stopWatching();
+  }
+}
+
+/**
+ * Has a sandbox receive the copy stream that `chunks` gives.
+ *
+ * @throws whatever `chunks` throws, as it is; else SbxError `guest_error`, `aborted`, `connection_closed`
+ */
+export async function receiveInGuest(
+  end: CopyEnd,
+  chunks: AsyncIterable<Buffer>,
+  destination: GuestDestination,
+  options: CopyOptions,
+): Promise<CopyStreamReport> {
+  const { client } = end;
+  const { signal } = options;
+  const stream = client.openWritable();
+  const params = { destination: destination.path, directory: destination.directory, streamId: stream.streamId };
+  const answer = inWords(client.call("sbx.copyReceive", { ...params, ...account(options) }), end);
+  // A sandbox that refuses says so in its answer, at any time.
+  answer.catch((error: unknown) => stream.destroy(error instanceof Error ? error : undefined));
+  const source = new WatchedSource(chunks);
+  const stopWatching = destroyOnAbort(stream, signal);
+  try {
+    await pipeline(source, stream);
+    return await answer;
+  } catch (error) {
+    if (signal?.aborted === true) throw abortedError(signal, "the copy");
+    if (source.hasFailed) throw source.failure;
+    await answer;
+    throw copyError(error, end);
+  } finally {
+    stopWatching();
+  }
+}
+
+/** Tells a failure of the source from one of the stream that it is written to. */
+class WatchedSource implements AsyncIterable<Buffer> {
+  hasFailed = false;
+  failure: unknown;
+  readonly #chunks: AsyncIterable<Buffer>;
+
+  constructor(chunks: AsyncIterable<Buffer>) {
+    this.#chunks = chunks;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
+    const iterator = this.#chunks[Symbol.asyncIterator]();
+    try {
+      for (let next = await this.#next(iterator); next.done !== true; next = await this.#next(iterator)) {
+        yield next.value;
+      }
+    } finally {
+      await iterator.return?.();
+    }
+  }
+
+  async #next(iterator: AsyncIterator<Buffer>): Promise<IteratorResult<Buffer>> {
+    try {
+      return await iterator.next();
+    } catch (error) {
+      this.hasFailed = true;
+      this.failure = error;
+      throw error;
+    }
+  }
+}
+
+function account(options: CopyOptions): { user?: string } {
+  return options.user === undefined ? {} : { user: options.user };
+}
+
+function destroyOnAbort(stream: { destroy: (error?: Error) => void }, signal: AbortSignal | undefined): () => void {
+  const onAbort = (): void => stream.destroy(abortedError(signal, "the copy"));
+  signal?.addEventListener("abort", onAbort, { once: true });
+  return () => signal?.removeEventListener("abort", onAbort);
+}
+
+async function inWords<R>(call: Promise<R>, end: CopyEnd): Promise<R> {
+  try {
+    return await call;
+  } catch (error) {
+    throw copyError(error, end);
+  }
+}
+
+function copyError(error: unknown, end: CopyEnd): SbxError {
+  if (error instanceof RemoteError && error.detail.code === undefined && error.code === "ENOENT") {
+    const where = error.detail.path === undefined ? "" : `: '${error.detail.path}'`;
+    return new SbxError("guest_error", `no such file or directory in the sandbox${where}`, {
+      cause: error,
+      hint: `see what is there: sbx exec ${end.id} -- ls -la`,
+    });
+  }
+  return guestError(error, "the copy");
+}

@@ -1,0 +1,124 @@
+/**
+ * A sandbox over one RPC connection: the handle that both runtimes give out, the local one over the supervisor's
+ * socket, a remote one over a control plane.
+ */
+import type { Duplex } from "node:stream";
+import { SbxError } from "../errors.ts";
+import type { CallOptions, CopyOptions, CopyReport, ExecSession, Sandbox } from "../runtime.ts";
+import type { ExecSpec, SandboxInfo } from "../types.ts";
+import type { CopyEnd } from "./copy-calls.ts";
+import { startExec } from "./exec-session.ts";
+import { guestError } from "./guest-errors.ts";
+import { connectRpc, type ConnectOptions, type RpcClient } from "./rpc-client.ts";
+
+export interface RpcSandboxOptions {
+  client: RpcClient;
+  info: SandboxInfo;
+  /** Called once, when the handle is disposed and the connection is closed. */
+  onDispose?: () => Promise<void>;
+  /**
+   * Told each directory on the host that incomplete files of a download are in, before there are any. Whoever is
+   * killed leaves it behind; `removeStaging` of copy/staging takes it away again.
+   */
+  onStaging?: (path: string) => void;
+}
+
+/**
+ * Connects to a sandbox and asks what it is.
+ *
+ * @throws SbxError `supervisor_lost`, `connection_closed`, `aborted`, or what the server's refusal says
+ */
+export async function openRpcSandbox(
+  options: ConnectOptions & Omit<RpcSandboxOptions, "client" | "info">,
+): Promise<RpcSandbox> {
+  const client = await connectRpc(options);
+  try {
+    const info = await client.call("sbx.info", {}, { signal: options.signal });
+    return new RpcSandbox({ ...options, client, info });
+  } catch (error) {
+    await client.close();
+    throw guestError(error, "asking the sandbox what it is");
+  }
+}
+
+export class RpcSandbox implements Sandbox {
+  readonly id: string;
+  readonly info: SandboxInfo;
+  readonly closed: Promise<Error | undefined>;
+  readonly #client: RpcClient;
+  readonly #options: RpcSandboxOptions;
+  #disposed: Promise<void> | undefined;
+
+  constructor(options: RpcSandboxOptions) {
+    this.#options = options;
+    this.#client = options.client;
+    this.info = options.info;
+    this.id = options.info.id;
+    this.closed = options.client.closed;
+  }
+
+  async exec(spec: ExecSpec, options: CallOptions = {}): Promise<ExecSession> {
+    return startExec(this.#client, spec, this.id, options.signal);
+  }
+
+  async setEnv(env: Record<string, string>, options: CallOptions = {}): Promise<void> {
+    const { signal } = options;
+    const calls = Object.entries(env).map(([key, value]) => this.#client.call("envSet", { key, value }, { signal }));
+    try {
+      await Promise.all(calls);
+    } catch (error) {
+      throw guestError(error, "setting the environment");
+    }
+  }
+
+  async upload(sources: string[], destination: string, options: CopyOptions = {}): Promise<CopyReport> {
+    const { uploadFiles } = await import("./copy-files.ts");
+    return uploadFiles(this.#copyEnd, sources, destination, options);
+  }
+
+  async download(sources: string[], destination: string, options: CopyOptions = {}): Promise<CopyReport> {
+    const { downloadFiles } = await import("./copy-files.ts");
+    return downloadFiles(this.#copyEnd, sources, destination, options, this.#options.onStaging);
+  }
+
+  async transfer(
+    sources: string[],
+    target: Sandbox,
+    destination: string,
+    options: CopyOptions = {},
+  ): Promise<CopyReport> {
+    if (!(target instanceof RpcSandbox)) {
+      throw new SbxError("unsupported", `sandbox ${target.id} cannot take a copy from another sandbox`);
+    }
+    const { transferFiles } = await import("./copy-files.ts");
+    return transferFiles(this.#copyEnd, sources, target.#copyEnd, destination, options);
+  }
+
+  async openTunnel(guestPort: number, options: CallOptions = {}): Promise<Duplex> {
+    const client = this.#client;
+    const { signal } = options;
+    try {
+      return await client.openDuplex(async (stdinStreamId) => {
+        const onLate = (late: { streamId: number }): void => client.refuseStream(late.streamId);
+        const params = { port: guestPort, stdinStreamId };
+        return (await client.call("sbx.connect", params, { signal, onLate })).streamId;
+      });
+    } catch (error) {
+      throw guestError(error, `connecting to port ${guestPort}`);
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed ??= this.#dispose();
+    return this.#disposed;
+  }
+
+  get #copyEnd(): CopyEnd {
+    return { client: this.#client, id: this.id };
+  }
+
+  async #dispose(): Promise<void> {
+    await this.#client.close();
+    await this.#options.onDispose?.();
+  }
+}
