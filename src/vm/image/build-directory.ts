@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import path from "node:path";
-import { identifyProcess, isAlive } from "./process-identity.ts";
+import { identifyProcess, isAlive, ownIdentity } from "../../host/process-identity.ts";
 import { removeWorkOnDisk } from "./workshop.ts";
 
 const BUILD_NAME = /^\.build-(\d+)-(\d+)-[0-9a-f]{12}$/;
@@ -16,8 +16,7 @@ const TEMPORARY_NAME = /\.(\d+)\.[0-9a-f]{12}\.tmp$/;
 
 /** Makes a directory for this process's build. */
 export async function makeBuildDirectory(imagesPath: string): Promise<string> {
-  const self = await identifyProcess(process.pid);
-  if (self === null) throw new Error("/proc does not show this process");
+  const self = ownIdentity();
   const name = `.build-${self.pid}-${self.startTicks}-${randomBytes(6).toString("hex")}`;
   const directory = path.join(imagesPath, name);
   await mkdir(directory, { mode: 0o700 });
@@ -44,7 +43,7 @@ export async function removeStaleBuilds(imagesPath: string, dryRun = false): Pro
   const removed: string[] = [];
   for (const name of await entriesOf(imagesPath)) {
     const directory = path.join(imagesPath, name);
-    if (await isStale(name)) {
+    if (isStale(name)) {
       if (!dryRun) await removeBuildDirectory(directory);
       removed.push(directory);
     } else if (name === "names" || /^[0-9a-f]{64}$/.test(name)) {
@@ -54,18 +53,18 @@ export async function removeStaleBuilds(imagesPath: string, dryRun = false): Pro
   return removed;
 }
 
-async function isStale(name: string): Promise<boolean> {
+function isStale(name: string): boolean {
   if (name.startsWith(TRASH_PREFIX)) return true;
   const match = BUILD_NAME.exec(name);
   if (match?.[1] === undefined || match[2] === undefined) return false;
-  return !(await isAlive({ pid: Number(match[1]), startTicks: match[2] }));
+  return !isAlive({ pid: Number(match[1]), startTicks: match[2] });
 }
 
 async function removeStaleFiles(directory: string, dryRun: boolean): Promise<string[]> {
   const removed: string[] = [];
   for (const name of await entriesOf(directory)) {
     const match = TEMPORARY_NAME.exec(name);
-    if (match?.[1] === undefined || (await identifyProcess(Number(match[1]))) !== null) continue;
+    if (match?.[1] === undefined || identifyProcess(Number(match[1])) !== null) continue;
     const filePath = path.join(directory, name);
     if (!dryRun) await rm(filePath, { force: true });
     removed.push(filePath);

@@ -9,23 +9,37 @@ import { setTimeout as delay } from "node:timers/promises";
 const RETRY_MS = 200;
 const SQLITE_BUSY = 5;
 
-/** Waits for the lock. `onWait` is called once when another process has it. */
-export async function lockBuilds(
+/** Does the work while no other build goes on. `onWait` is called once when another one has to be waited for. */
+export async function whileBuilding<T>(
   imagesPath: string,
-  options: { signal?: AbortSignal | undefined; onWait?: () => void } = {},
-): Promise<Disposable> {
+  options: { signal?: AbortSignal | undefined; onWait?: () => void },
+  work: () => Promise<T>,
+): Promise<T> {
+  const database = await lock(path.join(imagesPath, ".build.lock"), options);
+  try {
+    return await work();
+  } finally {
+    database.close();
+  }
+}
+
+async function lock(
+  lockPath: string,
+  options: { signal?: AbortSignal | undefined; onWait?: () => void },
+): Promise<DatabaseSync> {
   let told = false;
   for (;;) {
     options.signal?.throwIfAborted();
-    const lock = tryLock(path.join(imagesPath, ".build.lock"));
-    if (lock !== null) return lock;
+    const database = tryLock(lockPath);
+    if (database !== null) return database;
     if (!told) options.onWait?.();
     told = true;
     await delay(RETRY_MS, undefined, { signal: options.signal });
   }
 }
 
-function tryLock(lockPath: string): Disposable | null {
+/** A connection that holds the lock until it is closed; `null` when another one does. */
+function tryLock(lockPath: string): DatabaseSync | null {
   const database = new DatabaseSync(lockPath, { timeout: 0 });
   try {
     database.exec("BEGIN EXCLUSIVE");
@@ -34,5 +48,5 @@ function tryLock(lockPath: string): Disposable | null {
     if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return null;
     throw error;
   }
-  return { [Symbol.dispose]: () => database.close() };
+  return database;
 }

@@ -1,8 +1,6 @@
 /** The host programs that an image build needs, and the Debian packages that bring them. */
-import { constants } from "node:fs";
-import { access } from "node:fs/promises";
-import path from "node:path";
 import { SbxError } from "../../runtime/errors.ts";
+import { findProgram } from "../qemu-binary.ts";
 import { toolPath } from "./command.ts";
 
 /** Program and the package that has it. */
@@ -17,23 +15,12 @@ export const BUILD_TOOLS: readonly { program: string; package: string }[] = [
   { program: "npm", package: "npm" },
 ];
 
-/** The first file of this name on `PATH` and in the system's directories; `null` if there is none. */
-export async function findProgram(program: string): Promise<string | null> {
-  for (const directory of toolPath().split(":")) {
-    const candidate = path.join(directory, program);
-    const found = await access(candidate, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (directory !== "" && found) return candidate;
-  }
-  return null;
-}
-
 /** Tools that are not there. An ordinary account needs newuidmap, root does not. */
 export async function missingBuildTools(): Promise<typeof BUILD_TOOLS> {
   const needed = BUILD_TOOLS.filter((tool) => tool.program !== "newuidmap" || process.getuid?.() !== 0);
-  const found = await Promise.all(needed.map(async (tool) => (await findProgram(tool.program)) !== null));
+  const found = await Promise.all(
+    needed.map(async (tool) => (await findProgram(tool.program, toolPath())) !== undefined),
+  );
   return needed.filter((_, index) => found[index] === false);
 }
 

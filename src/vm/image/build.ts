@@ -3,11 +3,11 @@
  * is there in one step or not at all; whatever ends it, the next one clears up after it.
  */
 import { randomUUID } from "node:crypto";
-import { rm, statfs, writeFile } from "node:fs/promises";
+import { chmod, rm, stat, statfs, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { SbxError } from "../../runtime/errors.ts";
 import { makeBuildDirectory, removeBuildDirectory, removeStaleBuilds } from "./build-directory.ts";
-import { lockBuilds } from "./build-lock.ts";
+import { whileBuilding } from "./build-lock.ts";
 import { requireBuildTools } from "./build-tools.ts";
 import { CommandFailure } from "./command.ts";
 import { findDebianSources, type DebianSources } from "./debian-sources.ts";
@@ -58,21 +58,30 @@ export async function buildImage(request: BuildRequest): Promise<OpenImage> {
   await store.prepare();
   const report = (stage: string, message: string): void => request.onProgress?.({ stage, message });
   const onWait = (): void => report("image-wait", "waiting for another build to end");
-  using _lock = await lockBuilds(store.imagesPath, { signal, onWait });
-  await removeStaleBuilds(store.imagesPath);
-  const present = request.force === true ? null : await store.findByBuild(build);
-  if (present !== null) return present;
-  await requireBuildTools();
+  return await whileBuilding(store.imagesPath, { signal, onWait }, async () => {
+    await removeStaleBuilds(store.imagesPath);
+    const present = request.force === true ? null : await store.findByBuild(build);
+    if (present !== null) return present;
+    await requireBuildTools();
+    return await buildAnywhere(request, extraPackages, build);
+  });
+}
+
+/** In memory if there is enough of it, else, or when it turns out not to be enough, on the disk. */
+async function buildAnywhere(
+  request: BuildRequest,
+  extraPackages: readonly string[],
+  build: string,
+): Promise<OpenImage> {
+  const { signal, onProgress } = request;
   const place = await chooseWorkPlace();
   try {
     return await buildAt(place, request, extraPackages, build);
   } catch (error) {
     signal?.throwIfAborted();
-    if (place === "memory" && isOutOfSpace(error)) {
-      report("image-packages", "not enough memory to work in: starting again on the disk");
-      return await buildAt("disk", request, extraPackages, build).catch(failBuild);
-    }
-    return failBuild(error);
+    if (place === "disk" || !isOutOfSpace(error)) return failBuild(error);
+    onProgress?.({ stage: "image-packages", message: "not enough memory to work in: starting again on the disk" });
+    return await buildAt("disk", request, extraPackages, build).catch(failBuild);
   }
 }
 
@@ -121,7 +130,6 @@ async function assemble(
     await finishRootSystem(rootOptions(workshop, request, sources, extraPackages));
     await writeFile(path.join(directory, "modules.cpio"), await packModules(workshop, recipe, kernel.release, signal));
     await workshop.run(["cp", kernel.imagePath, path.join(directory, "vmlinuz")], { signal });
-    await workshop.run(["chmod", "0644", path.join(directory, "vmlinuz")], { signal });
     const packages = [...(await listPackages(workshop)), kernel.package];
     const distribution = await distributionName(workshop);
     step("image-disk", "writing the file system");
@@ -219,9 +227,11 @@ async function hashFiles(directory: string, request: BuildRequest): Promise<Imag
       if (name === "root.ext4") request.onProgress?.({ stage: "image-hash", message, done, total, unit: "bytes" });
     };
     const filePath = path.join(directory, name);
+    // Whatever the umask: QEMU runs as another account when sbx is root. The directories above are closed.
+    await chmod(filePath, 0o644);
     return await hashFile(filePath, { signal: request.signal, onBytes });
   };
-  const { size: total } = await import("node:fs/promises").then(({ stat }) => stat(path.join(directory, "root.ext4")));
+  const { size: total } = await stat(path.join(directory, "root.ext4"));
   const [root, kernel, modules] = IMAGE_FILES;
   return { [root]: await hash(root), [kernel]: await hash(kernel), [modules]: await hash(modules) };
 }

@@ -35,7 +35,7 @@ export interface Workshop extends AsyncDisposable {
   /** Runs a program inside; the rest as {@link runCommand}. */
   run(argv: Argv, options?: CommandOptions): Promise<Buffer>;
   /** Writes a file inside. Its directory must be there. */
-  writeFile(filePath: string, content: Buffer | string, signal?: AbortSignal | undefined): Promise<void>;
+  writeFile(filePath: string, content: Buffer | string, signal?: AbortSignal): Promise<void>;
 }
 
 export interface WorkshopOptions {
@@ -101,7 +101,7 @@ class NamespaceWorkshop implements Workshop {
     }
   }
 
-  async writeFile(filePath: string, content: Buffer | string, signal?: AbortSignal | undefined): Promise<void> {
+  async writeFile(filePath: string, content: Buffer | string, signal?: AbortSignal): Promise<void> {
     await this.run(["dd", "status=none", `of=${filePath}`], { stdin: content, signal });
   }
 
