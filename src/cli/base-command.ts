@@ -3,7 +3,7 @@
  * A command parses, calls the runtime and prints; whatever it throws ends in the funnel.
  */
 import { Command } from "@oclif/core/command";
-import type { Config } from "@oclif/core/config";
+import { Config } from "@oclif/core/config";
 import type { Runtime } from "../runtime/runtime.ts";
 import { processContext, type CommandContext } from "./context.ts";
 import type { CommandPhase } from "./errors/exit-status.ts";
@@ -33,8 +33,7 @@ export abstract class SbxCommand extends Command {
     argv?: string[],
     options?: Parameters<typeof Command.run>[1],
   ): Promise<ReturnType<T["run"]>> {
-    const { Config: OclifConfig } = await import("@oclif/core/config");
-    const config = options instanceof OclifConfig ? options : await OclifConfig.load(options);
+    const config = options instanceof Config ? options : await Config.load(options);
     const command: unknown = new this(argv ?? process.argv.slice(2), config);
     return (command as { _run(): Promise<ReturnType<T["run"]>> })._run();
   }
@@ -67,7 +66,7 @@ export abstract class SbxCommand extends Command {
   }
 
   protected override async init(): Promise<void> {
-    await super.init();
+    // oclif's own part warns of deprecated aliases, of which there are none, and loads a logger for it.
     // Signals are taken over before anything is made that would have to be cleaned up.
     this.interrupt.signal.throwIfAborted();
   }

@@ -8,6 +8,7 @@ import { run } from "@oclif/core/run";
 import { settings } from "@oclif/core/settings";
 import { SbxError } from "../runtime/errors.ts";
 import { commandNames } from "./command-names.ts";
+import { findDirectCommand, runDirect, type CommandModules } from "./direct.ts";
 import { reportFailure } from "./errors/funnel.ts";
 import { unknownCommand } from "./errors/unknown-command.ts";
 import { installGuards } from "./process-guards.ts";
@@ -15,8 +16,8 @@ import { installGuards } from "./process-guards.ts";
 export interface MainOptions {
   /** The package's directory. */
   root: string;
-  /** Run the sources instead of the bundle, and do not trust the manifest. */
-  development?: boolean;
+  /** The bundle's commands (scripts/build.mjs). Without them the sources are run, and the manifest is not trusted. */
+  commands?: CommandModules;
 }
 
 /** Runs sbx with the arguments after the program's name. Ends the process. */
@@ -42,17 +43,20 @@ export async function main(argv: string[], options: MainOptions): Promise<void> 
   process.exit();
 }
 
-async function runCommand(argv: string[], { root, development = false }: MainOptions): Promise<void> {
+async function runCommand(argv: string[], { root, commands }: MainOptions): Promise<void> {
+  const development = commands === undefined;
   const pjson = readPackage(root, development);
+  const direct = development ? undefined : findDirectCommand(argv, root);
+  if (direct === undefined || commands === undefined) await runThroughOclif(argv, root, pjson, development);
+  else await runDirect(direct, commands, root, pjson);
+}
+
+async function runThroughOclif(argv: string[], root: string, pjson: PJSON, development: boolean): Promise<void> {
   const rootPlugin = new Plugin({ root, pjson, isRoot: true, ignoreManifest: development });
   await rootPlugin.load();
-  const plugins = new Map([[rootPlugin.name, rootPlugin]]);
-  if (!namesOwnCommand(argv, rootPlugin)) {
-    // Only help and what lists all commands need it; it takes time to find and read.
-    const help = new Plugin({ name: "@oclif/plugin-help", root, type: "core" });
-    await help.load();
-    plugins.set(help.name, help);
-  }
+  const help = new Plugin({ name: "@oclif/plugin-help", root, type: "core" });
+  await help.load();
+  const plugins = new Map([rootPlugin, help].map((plugin) => [plugin.name, plugin]));
   try {
     await run(argv, { root, pjson, plugins, userPlugins: false });
   } catch (error) {
@@ -70,13 +74,6 @@ function readPackage(root: string, development: boolean): PJSON {
     hooks: { command_not_found: "./src/cli/hooks/command-not-found.ts" },
   };
   return { ...pjson, oclif };
-}
-
-function namesOwnCommand(argv: readonly string[], plugin: Plugin): boolean {
-  const [name = ""] = argv;
-  const known = plugin.commands.some(({ id, aliases }) => id.split(":")[0] === name || aliases.includes(name));
-  const own = argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv;
-  return known && name !== "complete" && !own.includes("--help") && !own.includes("-h");
 }
 
 /** `sbx help nonsense`: the help class only says that it did not find it. */
