@@ -2,14 +2,15 @@
 import * as Args from "@oclif/core/args";
 import { SbxCommand } from "../cli/base-command.ts";
 import { COMPLETION_SCRIPTS, COMPLETION_SHELLS } from "../cli/completion/scripts.ts";
+import { prose } from "../cli/output/prose.ts";
 
 export default class Completion extends SbxCommand {
   static override summary = "Print a script that completes commands, options and names in your shell.";
 
-  static override description = `
-bash: add source <(sbx completion bash) to ~/.bashrc
-zsh:  add source <(sbx completion zsh) to ~/.zshrc
-fish: sbx completion fish > ~/.config/fish/completions/sbx.fish`.trim();
+  static override description = prose(`
+  bash: add source <(sbx completion bash) to ~/.bashrc
+  zsh:  add source <(sbx completion zsh) to ~/.zshrc
+  fish: sbx completion fish > ~/.config/fish/completions/sbx.fish`);
 
   static override examples = [
     { description: "In this shell, now", command: "source <(<%= config.bin %> completion bash)" },

@@ -7,17 +7,18 @@ import { placeFlags } from "../cli/flags/guest-command.ts";
 import { parseCopyOperand } from "../cli/parsers/copy-operand.ts";
 import { usageError } from "../cli/parsers/usage-error.ts";
 import type { CopyOptions, CopyReport, Runtime } from "../runtime/runtime.ts";
+import { prose } from "../cli/output/prose.ts";
 
 export default class Copy extends SbxCommand {
   static override aliases = ["cp"];
   static override summary = "Copy files and directories to, from and between sandboxes.";
 
-  static override description = `
+  static override description = prose(`
 SANDBOX:PATH is a path in a sandbox, relative to /home/app; anything else is a path here (./a:b for a name with a colon).
 Directories are copied whole, with modes, times and symbolic links. Several sources, or a target that ends in a slash,
 need a target that is a directory. Patterns in a sandbox's path are expanded there; quote them.
 
-The exit status is 1 if something could not be copied; it is named on stderr.`.trim();
+The exit status is 1 if something could not be copied; it is named on stderr.`);
 
   static override usage = ["copy [OPTIONS] SOURCE... TARGET"];
 

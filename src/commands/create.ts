@@ -13,6 +13,7 @@ import { LIFETIME_LIMITS } from "../cli/settings/keys.ts";
 import { sandboxJson } from "../cli/view/sandbox-view.ts";
 import type { Sandbox } from "../runtime/runtime.ts";
 import type { ExecSpec } from "../runtime/types.ts";
+import { prose } from "../cli/output/prose.ts";
 
 /** A login shell, as ssh would start it. */
 const SHELL = ["bash", "-l"] as const;
@@ -21,7 +22,7 @@ export default class Create extends GuestCommand {
   static override aliases = ["new"];
   static override summary = "Create a sandbox.";
 
-  static override description = `
+  static override description = prose(`
 On a terminal, without a command: opens a shell, and removes the sandbox when the shell ends. With a command: runs it,
 leaves with its exit status and removes the sandbox. With --timeout or --detach, or where stdout is no terminal: prints
 the id, and the sandbox lives on until its time is over (30 minutes unless configured otherwise).
@@ -29,7 +30,7 @@ the id, and the sandbox lives on until its time is over (30 minutes unless confi
 Everything after -- is the command, word for word. One single word with spaces or shell syntax is a line for bash.
 Options of sbx come before the command.
 
-Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Durations: 90s, 10m, 1h30m.`.trim();
+Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Durations: 90s, 10m, 1h30m.`);
 
   static override usage = ["create [OPTIONS]", "create [OPTIONS] -- COMMAND...", "create [OPTIONS] 'COMMAND LINE'"];
 

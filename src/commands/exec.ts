@@ -7,11 +7,12 @@ import { GuestCommand } from "../cli/guest-command.ts";
 import { toGuestArgv } from "../cli/parsers/command-line.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
 import { usageError } from "../cli/parsers/usage-error.ts";
+import { prose } from "../cli/output/prose.ts";
 
 export default class Exec extends GuestCommand {
   static override summary = "Run a command in a sandbox.";
 
-  static override description = `
+  static override description = prose(`
 Everything after -- is the command, word for word. One single word with spaces or shell syntax is a line for bash.
 Options of sbx come before the command.
 
@@ -19,7 +20,7 @@ Stdin is passed on unless it is a terminal; stdout and stderr stay apart and byt
 a terminal. Ctrl-C and SIGTERM go to the command and all that it started; a second Ctrl-C within a second gives up.
 
 The exit status is the command's own, 128 plus the number of the signal that ended it, 124 after --timeout, 125 if sbx
-failed before the command ran, 126 or 127 if the command cannot be run or found.`.trim();
+failed before the command ran, 126 or 127 if the command cannot be run or found.`);
 
   static override usage = ["exec [OPTIONS] SANDBOX -- COMMAND...", "exec [OPTIONS] SANDBOX 'COMMAND LINE'"];
 

@@ -6,13 +6,14 @@ import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
 import { GuestCommand } from "../cli/guest-command.ts";
 import { toGuestArgv } from "../cli/parsers/command-line.ts";
 import { usageError } from "../cli/parsers/usage-error.ts";
+import { prose } from "../cli/output/prose.ts";
 
 export default class Run extends GuestCommand {
   static override summary = "Run one command in a new sandbox and remove the sandbox.";
 
-  static override description = `
+  static override description = prose(`
 Everything after -- is the command, word for word. One single word with spaces or shell syntax is a line for bash.
-Options of sbx come before the command. The exit status is the command's own, as with sbx exec.`.trim();
+Options of sbx come before the command. The exit status is the command's own, as with sbx exec.`);
 
   static override usage = ["run [OPTIONS] -- COMMAND...", "run [OPTIONS] 'COMMAND LINE'"];
 

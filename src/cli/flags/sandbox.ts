@@ -13,6 +13,12 @@ const sizeFlag = Flags.custom<number, { limits: { minBytes: number; maxBytes: nu
 });
 
 export const sandboxFlags = {
+  name: Flags.string({
+    char: "n",
+    summary: "Name for the sandbox.",
+    helpValue: "NAME",
+    parse: async (text) => parseSandboxName(text),
+  }),
   image: Flags.string({
     summary: "Image to start from.",
     helpValue: "IMAGE",
@@ -25,12 +31,6 @@ export const sandboxFlags = {
     parse: async (text) => parseCount(text, CPU_LIMITS),
   })(),
   disk: sizeFlag({ summary: "Size of the disk, such as 10GB.", limits: DISK_LIMITS }),
-  name: Flags.string({
-    char: "n",
-    summary: "Name for the sandbox.",
-    helpValue: "NAME",
-    parse: async (text) => parseSandboxName(text),
-  }),
   label: Flags.string({
     char: "l",
     summary: "Label for the sandbox.",

@@ -2,6 +2,7 @@
 import { SbxCommand } from "../../cli/base-command.ts";
 import { renderTable, type Column } from "../../cli/output/table.ts";
 import { SETTING_KEYS, SETTING_NAMES } from "../../cli/settings/keys.ts";
+import { prose } from "../../cli/output/prose.ts";
 
 const COLUMNS: readonly Column[] = [{ title: "KEY" }, { title: "VALUE", minWidth: 8 }, { title: "SOURCE" }];
 
@@ -9,11 +10,11 @@ export default class ConfigList extends SbxCommand {
   static override aliases = ["config:ls"];
   static override summary = "List the settings and where each value comes from.";
 
-  static override description = `
+  static override description = prose(`
 A setting comes from its environment variable, else from the configuration file ($XDG_CONFIG_HOME/sbx/config.json,
 usually ~/.config/sbx/config.json), else it is the default. Options of a command win over all of them.
 
-${SETTING_NAMES.map((name) => `${name.padEnd(8)} ${SETTING_KEYS[name].env.padEnd(12)} ${SETTING_KEYS[name].summary}`).join("\n")}`.trim();
+${SETTING_NAMES.map((name) => `  ${name.padEnd(8)} ${SETTING_KEYS[name].env.padEnd(12)} ${SETTING_KEYS[name].summary}`).join("\n")}`);
 
   static override examples = [{ description: "All of them", command: "<%= config.bin %> config list" }];
 
