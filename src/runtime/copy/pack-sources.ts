@@ -32,9 +32,6 @@ export function resolveSources(paths: readonly string[]): ResolvedSources {
   const names = new Map<string, string>();
   const sources = paths.map((path) => {
     const stats = statSource(path);
-    if (path.endsWith("/") && !stats.isDirectory()) {
-      throw new SbxError("file_error", `'${path}' is not a directory`, { hint: "leave the last '/' out" });
-    }
     const name = sourceName(path);
     const other = names.get(name);
     if (other !== undefined) {
@@ -67,8 +64,9 @@ function statSource(path: string): Stats {
   try {
     return path.endsWith("/") || isContentsPath(path) ? statSync(path) : lstatSync(path);
   } catch (cause) {
-    if (errnoOf(cause) === "ENOENT")
-      throw new SbxError("file_error", `no such file or directory: '${path}'`, { cause });
+    const code = errnoOf(cause);
+    if (code === "ENOENT") throw new SbxError("file_error", `no such file or directory: '${path}'`, { cause });
+    if (code === "ENOTDIR") throw new SbxError("file_error", `'${path}' is not a directory`, { cause });
     throw hostFileError("cannot copy", path, cause);
   }
 }

@@ -166,7 +166,7 @@ class Packer {
     let silentBytes = 0;
     while (position < size) {
       const room = this.encoder.reserveData(size - position);
-      const bytes = readUpTo(fd, alignedLength(room.length, size - position), room, path);
+      const bytes = readUpTo(fd, room, path);
       if (bytes === 0) {
         // The file has shrunk since it was opened: the rest of its size is zeros.
         this.encoder.hole(size - position);
@@ -220,18 +220,13 @@ function joinPath(directory: Buffer, name: Buffer): Buffer {
   return Buffer.concat([directory, SLASH, name]);
 }
 
-/** Whole blocks of the file as long as it goes on, so that zero blocks are seen as such. */
-function alignedLength(roomBytes: number, leftBytes: number): number {
-  return leftBytes <= roomBytes || roomBytes < 4096 ? Math.min(roomBytes, leftBytes) : roomBytes - (roomBytes % 4096);
-}
-
 /** Reads until the room is full or the file is at its end. */
-function readUpTo(fd: number, length: number, room: Buffer, path: Buffer): number {
+function readUpTo(fd: number, room: Buffer, path: Buffer): number {
   let bytes = 0;
-  while (bytes < length) {
+  while (bytes < room.length) {
     let count: number;
     try {
-      count = readSync(fd, room, bytes, length - bytes, null);
+      count = readSync(fd, room, bytes, room.length - bytes, null);
     } catch (cause) {
       throw hostFileError("cannot read", path, cause);
     }

@@ -11,11 +11,9 @@ import {
   RECORD_HEADER_BYTES,
   RECORD_KINDS,
 } from "./copy-records.ts";
-import { findHole } from "./zero-runs.ts";
+import { BLOCK_BYTES, findHole } from "./zero-runs.ts";
 
 const HOLE_RECORD_BYTES = RECORD_HEADER_BYTES + 8;
-/** Room below which a chunk is sent rather than given a little data. */
-const MIN_DATA_ROOM_BYTES = 4096;
 
 export class RecordEncoder {
   #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
@@ -55,25 +53,27 @@ export class RecordEncoder {
   /**
    * Room for data of the current file. What was written into it counts from {@link commitData} on.
    *
-   * @param wantedBytes what is left of the file; the room may be smaller, but never empty
+   * @param wantedBytes what is left of the file; the room is that, or less but whole blocks, so that a reader who
+   * fills it every time sees the file's own blocks
    */
   reserveData(wantedBytes: number): Buffer {
     // Data that goes where it was read to needs no moving; a hole before it takes its room from the chunk.
     const overheadBytes = RECORD_HEADER_BYTES + (this.#pendingHoleBytes > 0 ? HOLE_RECORD_BYTES : 0);
     let roomBytes = CHUNK_BYTES - this.#used - overheadBytes;
-    if (roomBytes < Math.min(wantedBytes, MIN_DATA_ROOM_BYTES)) {
+    if (roomBytes < Math.min(wantedBytes, BLOCK_BYTES)) {
       this.flush();
       roomBytes = CHUNK_BYTES - overheadBytes;
     }
     const start = this.#used + overheadBytes;
-    return this.#chunk.subarray(start, start + Math.min(wantedBytes, roomBytes));
+    const bytes = wantedBytes <= roomBytes ? wantedBytes : roomBytes - (roomBytes % BLOCK_BYTES);
+    return this.#chunk.subarray(start, start + bytes);
   }
 
   /** Takes the first `bytes` of the reserved room; longer runs of zeros in it become holes. */
   commitData(reserved: Buffer, bytes: number): void {
     let from = 0;
     while (from < bytes) {
-      const hole = findHole(reserved, from, bytes);
+      const hole = findHole(reserved, from, bytes, this.#pendingHoleBytes > 0);
       const dataEnd = hole === undefined ? bytes : hole.start;
       if (dataEnd > from) this.#writeData(reserved, from, dataEnd);
       if (hole === undefined) return;

@@ -18,6 +18,7 @@ import { FilePlacer, type FileWriter, type Place } from "./file-placer.ts";
 import { errnoOf, hostFileError, reasonOf } from "./host-errors.ts";
 import { RecordDecoder } from "./record-decoder.ts";
 import { SkippedList } from "./skipped-list.ts";
+import { removeStaleStaging } from "./staging.ts";
 
 export interface UnpackOptions {
   signal?: AbortSignal | undefined;
@@ -45,6 +46,7 @@ export async function unpack(
   destination: Destination,
   options: UnpackOptions = {},
 ): Promise<CopyReport> {
+  removeStaleStaging(destination.root);
   using unpacker = new Unpacker(destination, options);
   const decoder = new RecordDecoder();
   for await (const chunk of stream) {
