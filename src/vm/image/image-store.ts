@@ -198,6 +198,11 @@ export class ImageStore {
     return bytes;
   }
 
+  /** When an image came to be as far as its directory tells; for one whose manifest does not. Epoch ms. */
+  async createdAt(id: string): Promise<number> {
+    return Math.round((await stat(path.join(this.imagesPath, id))).mtimeMs);
+  }
+
   async #readName(name: string): Promise<string | null> {
     try {
       const id = (await readFile(path.join(this.#namesPath, name), "utf8")).trim();

@@ -18,7 +18,7 @@ const KEEP_MS = 60 * 60 * 1000;
 
 /** What the kernel and the agent count on before anything is mounted. */
 const SKELETON: readonly CpioEntry[] = [
-  ...["dev", "proc", "sys", "run", "tmp", "sysroot"].map((name): CpioEntry => ({
+  ...["dev", "proc", "sys", "run", "tmp", "newroot"].map((name): CpioEntry => ({
     type: "directory",
     path: name,
     mode: 0o755,
