@@ -4,22 +4,8 @@ import { z } from "zod";
 import type { ProcessIdentity } from "../host/process-identity.ts";
 import { SbxError } from "../runtime/errors.ts";
 import type { SandboxStatus, StopReason } from "../runtime/types.ts";
+import { resolvedSpecSchema, type ResolvedSpecRecord } from "../protocol/sandbox-record.ts";
 import { sourcesOf } from "./lifecycle.ts";
-
-/** What a sandbox was made of, resolved: fixed for its life. */
-export const resolvedSpecSchema = z.object({
-  imageId: z.string(),
-  imageName: z.string().nullable(),
-  templateKey: z.string(),
-  memoryBytes: z.number(),
-  cpus: z.number(),
-  diskBytes: z.number(),
-  accelerator: z.string(),
-  labels: z.record(z.string(), z.string()),
-  session: z.boolean(),
-});
-
-export type ResolvedSpec = z.infer<typeof resolvedSpecSchema>;
 
 export interface SandboxRow {
   id: string;
@@ -31,7 +17,7 @@ export interface SandboxRow {
   expiresAt: number | null;
   reason: StopReason | null;
   detail: string | null;
-  spec: ResolvedSpec;
+  spec: ResolvedSpecRecord;
   directory: string;
   socket: string;
   creator: ProcessIdentity;

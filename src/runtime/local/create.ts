@@ -1,0 +1,180 @@
+/** Making a sandbox: admission, image, accelerator, template, record, supervisor, connection. */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, rmSync } from "node:fs";
+import path from "node:path";
+import { identifyProcess, ownIdentity } from "../../host/process-identity.ts";
+import { LAUNCH_VERSION, type LaunchMachine, type SandboxLaunch } from "../../protocol/launch.ts";
+import { findJailTools } from "../../vm/jail.ts";
+import { findQemu } from "../../vm/qemu-binary.ts";
+import { roundDiskBytes } from "../../vm/disk.ts";
+import type { OpenImage } from "../../vm/image/image-store.ts";
+import type { Settings } from "../defaults.ts";
+import { SbxError } from "../errors.ts";
+import type { CallOptions, Sandbox } from "../runtime.ts";
+import { openRpcSandbox } from "../sandbox/rpc-sandbox.ts";
+import type { SandboxSpec } from "../types.ts";
+import { findVerdict, readVerdict } from "./accelerators.ts";
+import { admit } from "./admission.ts";
+import type { LocalImages } from "./images.ts";
+import { newSandboxId } from "./sandbox-id.ts";
+import { socketPathOf, type LocalState } from "./state.ts";
+import { startSupervisor, type StartedSupervisor } from "./supervisor-process.ts";
+import { discardTemplate, ensureTemplate, type ReadyTemplate } from "./templates.ts";
+
+const MiB = 1024 ** 2;
+/** Names are also host names in the guest. */
+const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+export interface CreateContext {
+  state: LocalState;
+  images: LocalImages;
+  settings: Settings;
+}
+
+type NamedImage = OpenImage & { name: string | null };
+
+/**
+ * Makes a sandbox and connects to it. A damaged template is made anew once.
+ *
+ * @throws SbxError; nothing of the sandbox is left then but its record
+ */
+export async function createSandbox(context: CreateContext, spec: SandboxSpec, options: CallOptions): Promise<Sandbox> {
+  checkName(spec.name);
+  const { image, machine } = await prepareMachine(context, spec, options);
+  const request = { paths: context.state.paths, database: context.state.database, image, machine, ...options };
+  const template = await ensureTemplate(request);
+  try {
+    return await start(context, spec, image, machine, template, options);
+  } catch (error) {
+    if (!mayBeTemplate(error)) throw error;
+    options.onProgress?.({ stage: "template", message: "the template does not start; making it anew" });
+    await discardTemplate(context.state.paths, template.key);
+    return start(context, spec, image, machine, await ensureTemplate(request), options);
+  }
+}
+
+/** Everything a start needs that does not depend on the sandbox's own name or labels. */
+export async function prepareMachine(
+  { state, images, settings }: CreateContext,
+  spec: Pick<SandboxSpec, "image" | "memoryBytes" | "cpus" | "diskBytes">,
+  options: CallOptions,
+): Promise<{ image: NamedImage; machine: LaunchMachine }> {
+  const memoryBytes = Math.floor((spec.memoryBytes ?? settings.memoryBytes) / MiB) * MiB;
+  const cpus = spec.cpus ?? settings.cpus;
+  const diskBytes = roundDiskBytes(spec.diskBytes ?? settings.diskBytes);
+  await admit({ memoryBytes, cpus, diskBytes }, state.paths.statePath);
+  const [qemu, tools, image] = await Promise.all([
+    findQemu(),
+    findJailTools(),
+    openImage(images, spec.image ?? settings.image, options),
+  ]);
+  const wanted = settings.accelerator;
+  const { paths } = state;
+  const verdict =
+    (await readVerdict(paths, qemu, wanted)) ?? (await findVerdict({ ...options, paths, qemu, tools, image, wanted }));
+  const machine = { accelerator: verdict.accelerator, memoryBytes, cpus };
+  return { image, machine: { qemu, tools, machine, diskBytes, imageRootPath: image.rootPath } };
+}
+
+/** The image that is meant; the default one is built if it is not there yet. */
+async function openImage(images: LocalImages, ref: string | null, options: CallOptions): Promise<NamedImage> {
+  try {
+    return await images.open(ref);
+  } catch (error) {
+    if (ref !== null || !(error instanceof SbxError) || error.code !== "image_not_found") throw error;
+    await images.ensureDefault(options);
+    return images.open(ref);
+  }
+}
+
+async function start(
+  context: CreateContext,
+  spec: SandboxSpec,
+  image: NamedImage,
+  machine: LaunchMachine,
+  template: ReadyTemplate,
+  options: CallOptions,
+): Promise<Sandbox> {
+  const { store, paths } = context.state;
+  const launch = makeLaunch(context, spec, image, machine, template);
+  const { id, directory, socketPath: socket } = launch;
+  store.insert({
+    ...{ id, name: launch.name, createdAt: launch.createdAt, spec: launch.spec },
+    ...{ directory, socket, creator: ownIdentity() },
+  });
+  let supervisor: StartedSupervisor | undefined;
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    supervisor = await startSupervisor(launch, {
+      logPath: path.join(directory, "supervisor.log"),
+      signal: options.signal,
+      onStarted: (pid) => store.amend(id, { supervisor: identifyProcess(pid) }),
+      onProgress: (message) => options.onProgress?.({ stage: "start", message }),
+    });
+    const sandbox = await openRpcSandbox({
+      socketPath: socketPathOf(paths, id),
+      requestPath: `/api/v3/sandbox/${id}/connect`,
+      ...(launch.lifetime.kind === "session" ? { primary: launch.lifetime.token } : {}),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    await supervisor.commit();
+    return sandbox;
+  } catch (error) {
+    supervisor?.abandon();
+    const detail = error instanceof Error ? error.message : String(error);
+    // Refused if the supervisor has written its own, better reason.
+    store.transition(id, "failed", { stoppedAt: Date.now(), reason: "start_failed", detail });
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function makeLaunch(
+  { state }: CreateContext,
+  spec: SandboxSpec,
+  image: NamedImage,
+  machine: LaunchMachine,
+  template: ReadyTemplate,
+): SandboxLaunch {
+  const id = newSandboxId();
+  const { memoryBytes, cpus, accelerator } = machine.machine;
+  return {
+    ...machine,
+    kind: "sandbox",
+    version: LAUNCH_VERSION,
+    id,
+    name: spec.name ?? null,
+    createdAt: Date.now(),
+    directory: path.join(state.paths.sandboxesPath, id),
+    socketPath: socketPathOf(state.paths, id),
+    databasePath: state.paths.databasePath,
+    template: template.paths,
+    spec: {
+      imageId: image.id,
+      imageName: image.name,
+      templateKey: template.key,
+      memoryBytes,
+      cpus,
+      diskBytes: machine.diskBytes,
+      accelerator: accelerator.name,
+      labels: spec.labels ?? {},
+      session: spec.lifetime.kind === "session",
+    },
+    lifetime:
+      spec.lifetime.kind === "session" ? { kind: "session", token: randomBytes(16).toString("hex") } : spec.lifetime,
+    env: spec.env ?? {},
+    hostname: spec.name ?? `sbx-${id.slice(-8)}`,
+  };
+}
+
+function checkName(name: string | undefined): void {
+  if (name === undefined || (NAME.test(name) && !name.startsWith("sbx-"))) return;
+  throw new SbxError("usage", `${JSON.stringify(name)} cannot be the name of a sandbox`, {
+    hint: "a name has up to 63 lower-case letters, digits and dashes, and does not begin with sbx-",
+  });
+}
+
+/** What a template that no longer fits its QEMU or was damaged looks like from here. */
+function mayBeTemplate(error: unknown): boolean {
+  return error instanceof SbxError && ["vm_start_failed", "vm_start_timeout", "agent_protocol"].includes(error.code);
+}

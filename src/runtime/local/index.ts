@@ -1,0 +1,168 @@
+/** The local embedded runtime: sandboxes on this machine, without a daemon. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { isAlive } from "../../host/process-identity.ts";
+import type { SandboxRow } from "../../store/sandbox-store.ts";
+import { isLive } from "../../store/lifecycle.ts";
+import { throwIfAborted } from "../abort.ts";
+import type { Settings } from "../defaults.ts";
+import { SbxError } from "../errors.ts";
+import type { CallOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
+import { openRpcSandbox } from "../sandbox/rpc-sandbox.ts";
+import type { LogLine, PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
+import { createSandbox } from "./create.ts";
+import { LocalImages } from "./images.ts";
+import { LocalMachine } from "./machine.ts";
+import { prune } from "./prune.ts";
+import { reclaim, reconcile } from "./reconcile.ts";
+import { readLogs } from "./sandbox-logs.ts";
+import { findSandbox, LOCAL_REGION } from "./sandbox-id.ts";
+import { openState, type LocalState } from "./state.ts";
+import { requestExtension, requestStop } from "./supervisor-client.ts";
+
+/** A supervisor takes its machine down in a fraction of a second; after this it is taken down without it, `ms`. */
+const STOP_TIMEOUT_MS = 10_000;
+const EXTEND_TIMEOUT_MS = 10_000;
+
+/** @throws SbxError `state_newer`, `state_broken`, `config_invalid`, `disk_full` */
+export async function openLocalRuntime(settings: Settings): Promise<Runtime> {
+  return new LocalRuntime(settings, await openState());
+}
+
+class LocalRuntime implements Runtime {
+  readonly images: ImageApi;
+  readonly machine: MachineApi;
+  readonly #settings: Settings;
+  readonly #state: LocalState;
+  readonly #images: LocalImages;
+
+  constructor(settings: Settings, state: LocalState) {
+    this.#settings = settings;
+    this.#state = state;
+    this.#images = new LocalImages({
+      dataPath: state.paths.dataPath,
+      usedBy: async (imageId) => this.#usersOf(imageId),
+      defaultImage: settings.image,
+    });
+    this.images = this.#images;
+    this.machine = new LocalMachine({ state, images: this.#images, settings });
+  }
+
+  async create(spec: SandboxSpec, options: CallOptions = {}): Promise<Sandbox> {
+    const context = { state: this.#state, images: this.#images, settings: this.#settings };
+    return createSandbox(context, spec, options);
+  }
+
+  async connect(ref: string, options: CallOptions = {}): Promise<Sandbox> {
+    const row = this.#find(ref);
+    if (row.status !== "running") throw notRunning(row);
+    return openRpcSandbox({
+      socketPath: row.socket,
+      requestPath: `/api/v3/sandbox/${row.id}/connect`,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+  }
+
+  async get(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
+    throwIfAborted(options.signal, "looking for the sandbox");
+    return toInfo(this.#find(ref));
+  }
+
+  async list(options: CallOptions & { labels?: Record<string, string> } = {}): Promise<SandboxInfo[]> {
+    throwIfAborted(options.signal, "listing the sandboxes");
+    const wanted = Object.entries(options.labels ?? {});
+    const rows = this.#state.store.list();
+    return rows.filter(({ spec }) => wanted.every(([key, value]) => spec.labels[key] === value)).map(toInfo);
+  }
+
+  async remove(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
+    throwIfAborted(options.signal, "removing the sandbox");
+    const row = this.#find(ref);
+    if (isLive(row.status)) await this.#stop(row);
+    return toInfo(this.#state.store.get(row.id) ?? row);
+  }
+
+  async extend(ref: string, ms: number, options: CallOptions = {}): Promise<number> {
+    throwIfAborted(options.signal, "extending the sandbox");
+    const row = this.#find(ref);
+    if (row.status !== "running") throw notRunning(row);
+    return requestExtension(row.socket, row.id, Date.now() + ms, EXTEND_TIMEOUT_MS);
+  }
+
+  logs(ref: string, options: CallOptions & { follow?: boolean; tail?: number } = {}): AsyncIterable<LogLine> {
+    const { id, directory } = this.#find(ref);
+    const isOver = (): boolean => !isLive(this.#state.store.get(id)?.status ?? "stopped");
+    return readLogs(directory, { ...options, isOver });
+  }
+
+  async prune(options: CallOptions & { dryRun?: boolean; images?: boolean } = {}): Promise<PruneReport> {
+    return prune({ state: this.#state, images: this.#images }, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#state[Symbol.dispose]();
+  }
+
+  #find(ref: string): SandboxRow {
+    return findSandbox(this.#state.store.list(), ref);
+  }
+
+  #usersOf(imageId: string): string[] {
+    const rows = this.#state.store.listLive().filter(({ spec }) => spec.imageId === imageId);
+    return rows.map(({ id, name }) => name ?? id);
+  }
+
+  /** Asks the supervisor first; takes the sandbox down without it if it does not answer. */
+  async #stop(row: SandboxRow): Promise<void> {
+    const { store } = this.#state;
+    const { supervisor } = row;
+    if (supervisor !== null) {
+      await requestStop(row.socket, row.id, STOP_TIMEOUT_MS).catch(() => undefined);
+      await untilGone(() => isAlive(supervisor), STOP_TIMEOUT_MS / 5);
+      if (isAlive(supervisor)) {
+        process.kill(supervisor.pid, "SIGKILL");
+        await untilGone(() => isAlive(supervisor), STOP_TIMEOUT_MS);
+      }
+      if (isLive(store.get(row.id)?.status ?? "stopped")) {
+        reclaim(row);
+        store.transition(row.id, "stopped", { stoppedAt: Date.now(), reason: "killed", vmPid: null });
+      }
+    }
+    reconcile(store, Date.now());
+  }
+}
+
+async function untilGone(isThere: () => boolean, timeoutMs: number): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (isThere() && performance.now() < deadline) await sleep(5);
+}
+
+function notRunning(row: SandboxRow): SbxError {
+  const title = row.name ?? row.id;
+  if (row.status === "creating") return new SbxError("sandbox_stopped", `sandbox ${title} is not ready yet`, { hint: "sbx list" });
+  const why = row.reason === null ? row.status : row.reason.replaceAll("_", " ");
+  return new SbxError("sandbox_stopped", `sandbox ${title} is not running any more: ${why}`, { hint: "sbx create" });
+}
+
+function toInfo(row: SandboxRow): SandboxInfo {
+  const { spec } = row;
+  return {
+    id: row.id,
+    name: row.name,
+    status: row.status,
+    createdAt: row.createdAt,
+    startedAt: row.startedAt,
+    stoppedAt: row.stoppedAt,
+    expiresAt: row.expiresAt,
+    reason: row.reason,
+    detail: row.detail,
+    image: { id: spec.imageId, name: spec.imageName },
+    memoryBytes: spec.memoryBytes,
+    cpus: spec.cpus,
+    diskBytes: spec.diskBytes,
+    labels: spec.labels,
+    region: LOCAL_REGION,
+    supervisorPid: isLive(row.status) ? (row.supervisor?.pid ?? null) : null,
+    vmPid: row.vmPid,
+    accelerator: spec.accelerator,
+  };
+}

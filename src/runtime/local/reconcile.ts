@@ -1,0 +1,74 @@
+/**
+ * Cleaning up after whoever was killed. Every resource of a sandbox is recorded before it is made (the row in the
+ * database names its directory and socket), so looking at rows without a living process is enough. Runs at the start
+ * of each command and costs one query when all is well.
+ */
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import path from "node:path";
+import { identifyProcess, isAlive } from "../../host/process-identity.ts";
+import { isLive } from "../../store/lifecycle.ts";
+import type { SandboxRow, SandboxStore } from "../../store/sandbox-store.ts";
+import type { StatePaths } from "./paths.ts";
+
+/** How long a stopped sandbox stays listed, `ms`, and how many of them. */
+const TOMBSTONE_MS = 24 * 60 * 60 * 1000;
+const MAX_TOMBSTONES = 100;
+
+/** Ends what has no supervisor, forgets what is old. Returns the ids that were ended. */
+export function reconcile(store: SandboxStore, now: number): string[] {
+  const ended: string[] = [];
+  for (const row of store.listLive()) {
+    if (hasLivingProcess(row)) continue;
+    reclaim(row);
+    const detail = row.supervisor === null ? "the command that made it was ended" : "its supervisor was ended";
+    const to = row.supervisor === null ? "failed" : "stopped";
+    const reason = row.reason ?? (row.supervisor === null ? "start_failed" : "crashed");
+    if (store.transition(row.id, to, { stoppedAt: now, reason, detail: row.detail ?? detail, vmPid: null }))
+      ended.push(row.id);
+  }
+  forgetOld(store, now);
+  return ended;
+}
+
+/** The supervisor is recorded in the moment it is started; before that, its creator stands for the sandbox. */
+function hasLivingProcess(row: SandboxRow): boolean {
+  return isAlive(row.supervisor ?? row.creator);
+}
+
+/** Removes what a dead sandbox left: its machine, its layer, its socket. Logs stay until it is forgotten. */
+export function reclaim(row: SandboxRow): void {
+  killStrayMachine(row);
+  rmSync(row.socket, { force: true });
+  rmSync(path.join(row.directory, "disk.qcow2"), { force: true });
+}
+
+/**
+ * The machine dies with its supervisor; this is for hosts where the jail cannot promise that. Only a process that has
+ * the sandbox's layer open is touched.
+ */
+function killStrayMachine(row: SandboxRow): void {
+  if (row.vmPid === null || identifyProcess(row.vmPid) === null) return;
+  try {
+    const words = readFileSync(`/proc/${row.vmPid}/cmdline`, "utf8");
+    if (words.includes(row.directory)) process.kill(row.vmPid, "SIGKILL");
+  } catch {
+    // It ended by itself.
+  }
+}
+
+function forgetOld(store: SandboxStore, now: number): void {
+  const tombstones = store.list().filter(({ status }) => !isLive(status));
+  tombstones.forEach((row, index) => {
+    if (index < MAX_TOMBSTONES && now - (row.stoppedAt ?? row.createdAt) < TOMBSTONE_MS) return;
+    rmSync(row.directory, { recursive: true, force: true });
+    store.forget(row.id);
+  });
+}
+
+/** Directories of sandboxes that the database does not know (it was lost or damaged). */
+export function strayDirectories(store: SandboxStore, paths: StatePaths): string[] {
+  return readdirSync(paths.sandboxesPath)
+    .filter((name) => store.get(name) === undefined)
+    .map((name) => path.join(paths.sandboxesPath, name))
+    .filter((directory) => statSync(directory).isDirectory());
+}

@@ -1,0 +1,53 @@
+/** Sandbox ids: `sbx_`, a region of three letters, 20 characters without i, l and o (deno-sandbox protocol, 1.3). */
+import { randomBytes } from "node:crypto";
+import { SbxError } from "../errors.ts";
+import type { SandboxRow } from "../../store/sandbox-store.ts";
+import { isLive } from "../../store/lifecycle.ts";
+
+export const LOCAL_REGION = "loc";
+export const SANDBOX_ID = /^sbx_([a-z]{3})_[0-9a-hjkmnp-z]{20}$/;
+
+/** 32 of the 33 characters that the form allows, so that a byte's low bits choose without bias. */
+const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+const LENGTH = 20;
+
+export function newSandboxId(): string {
+  const characters = Array.from(randomBytes(LENGTH), (byte) => ALPHABET.charAt(byte & 31));
+  return `sbx_${LOCAL_REGION}_${characters.join("")}`;
+}
+
+/**
+ * Finds the sandbox that is meant: a full id, then a name, then a unique prefix of either (an id also without
+ * `sbx_loc_`). Live sandboxes go before stopped ones; of stopped ones with one name the newest is meant.
+ *
+ * @throws SbxError `sandbox_not_found`, `sandbox_ambiguous`
+ */
+export function findSandbox(rows: readonly SandboxRow[], ref: string): SandboxRow {
+  const exact = rows.find(({ id }) => id === ref);
+  if (exact !== undefined) return exact;
+  const live = rows.filter(({ status }) => isLive(status));
+  const stopped = rows.filter(({ status }) => !isLive(status));
+  for (const group of [live, stopped]) {
+    const named = group.find(({ name }) => name === ref);
+    if (named !== undefined) return named;
+    const matches = ref === "" ? [] : group.filter((row) => startsWith(row, ref));
+    const [only] = matches;
+    if (matches.length === 1 && only !== undefined) return only;
+    if (matches.length > 1) throw ambiguous(ref, matches);
+  }
+  throw new SbxError("sandbox_not_found", `there is no sandbox ${JSON.stringify(ref)}`, { hint: "sbx list" });
+}
+
+function startsWith({ id, name }: SandboxRow, ref: string): boolean {
+  return (
+    id.startsWith(ref) || id.slice(`sbx_${LOCAL_REGION}_`.length).startsWith(ref) || name?.startsWith(ref) === true
+  );
+}
+
+function ambiguous(ref: string, matches: readonly SandboxRow[]): SbxError {
+  const names = matches.slice(0, 5).map(({ id, name }) => name ?? id);
+  const more = matches.length > names.length ? `, and ${matches.length - names.length} more` : "";
+  return new SbxError("sandbox_ambiguous", `${JSON.stringify(ref)} may mean ${names.join(", ")}${more}`, {
+    hint: "sbx list",
+  });
+}

@@ -1,0 +1,132 @@
+/** Starts a supervisor and follows its answers; the other end is src/supervisor/launch-channel.ts. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import path from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { packageRoot } from "../../host/package-root.ts";
+import { COMMIT_LINE, MAX_LINE_BYTES, type Launch, type LaunchAnswer } from "../../protocol/launch.ts";
+import { abortedError } from "../abort.ts";
+import { SbxError, fromErrorRecord } from "../errors.ts";
+
+/** A supervisor is small: these keep its heap so (measured in docs/performance.md). */
+const NODE_FLAGS = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=1", "--max-old-space-size=1024"];
+
+export interface StartedSupervisor {
+  readonly pid: number;
+  /** Tells it to live on without this process. */
+  commit(): Promise<void>;
+  /** Takes it down again, by hanging up. */
+  abandon(): void;
+}
+
+export interface StartSupervisorOptions {
+  logPath: string;
+  onProgress?: (message: string) => void;
+  signal?: AbortSignal | undefined;
+  /** Called in the moment the process is there, so that it can be recorded. */
+  onStarted?: (pid: number) => void;
+}
+
+/**
+ * Starts it and waits until it is ready.
+ *
+ * @throws SbxError what the supervisor reports, `supervisor_lost` when it dies without a word, `aborted`
+ */
+export async function startSupervisor(launch: Launch, options: StartSupervisorOptions): Promise<StartedSupervisor> {
+  const log = openSync(options.logPath, "a", 0o600);
+  let child: ChildProcess;
+  try {
+    child = spawn(process.execPath, [...NODE_FLAGS, supervisorScript()], {
+      detached: true,
+      cwd: "/",
+      stdio: ["pipe", "ignore", log, "pipe"],
+      env: supervisorEnvironment(),
+    });
+  } finally {
+    closeSync(log);
+  }
+  const input = child.stdin;
+  const answers = child.stdio[3] as Readable | null | undefined;
+  if (input === null || !answers || child.pid === undefined) {
+    throw new SbxError("supervisor_lost", "the supervisor could not be started", { hint: "sbx doctor" });
+  }
+  options.onStarted?.(child.pid);
+  input.on("error", () => undefined); // it died: the answers say so
+  input.write(`${JSON.stringify(launch)}\n`);
+  const started = handle(child, child.pid, input, answers);
+  try {
+    await untilReady(child, answers, options);
+    return started;
+  } catch (error) {
+    started.abandon();
+    throw error;
+  }
+}
+
+function handle(child: ChildProcess, pid: number, input: Writable, answers: Readable): StartedSupervisor {
+  const letGo = (): void => {
+    answers.destroy();
+    child.unref();
+  };
+  return {
+    pid,
+    async commit() {
+      await new Promise<void>((resolve) => input.end(`${COMMIT_LINE}\n`, () => resolve()));
+      letGo();
+    },
+    abandon() {
+      input.destroy();
+      letGo();
+    },
+  };
+}
+
+async function untilReady(child: ChildProcess, answers: Readable, options: StartSupervisorOptions): Promise<void> {
+  const { signal, onProgress } = options;
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onAbort = (): void => reject(abortedError(signal, "starting the sandbox"));
+  signal?.addEventListener("abort", onAbort);
+  child.once("error", (cause) =>
+    reject(new SbxError("supervisor_lost", "the supervisor could not be started", { cause })),
+  );
+  let buffer = "";
+  answers.setEncoding("utf8");
+  answers.on("data", (chunk: string) => {
+    buffer += chunk;
+    const lines = buffer.split("\n");
+    buffer = lines.pop() ?? "";
+    if (buffer.length > MAX_LINE_BYTES) reject(new SbxError("supervisor_lost", "the supervisor speaks nonsense"));
+    for (const line of lines) {
+      const answer = JSON.parse(line) as LaunchAnswer;
+      if (answer.type === "ready") resolve();
+      else if (answer.type === "failed") reject(fromErrorRecord(answer.error));
+      else onProgress?.(answer.message);
+    }
+  });
+  answers.on("close", () => {
+    reject(
+      new SbxError("supervisor_lost", `the supervisor died while it started the sandbox (see ${options.logPath})`, {
+        hint: "sbx doctor",
+      }),
+    );
+  });
+  try {
+    if (signal?.aborted === true) onAbort();
+    await promise;
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+/** The bundle's supervisor, or the source's when sbx runs from its sources. */
+function supervisorScript(): string {
+  const fromSource = import.meta.filename.endsWith(".ts");
+  return path.join(packageRoot(), fromSource ? "src/supervisor/main.ts" : "dist/supervisor.js");
+}
+
+/** Nothing of the user's environment is needed, and it may hold secrets. */
+function supervisorEnvironment(): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { PATH: process.env.PATH ?? "/usr/bin:/bin", LANG: "C.UTF-8" };
+  if (process.env.NODE_COMPILE_CACHE !== undefined) env.NODE_COMPILE_CACHE = process.env.NODE_COMPILE_CACHE;
+  return env;
+}

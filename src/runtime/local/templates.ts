@@ -1,0 +1,167 @@
+/** Templates of this user: finds the one that fits, makes it if there is none, and removes what is no longer used. */
+import { mkdtempSync } from "node:fs";
+import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import path from "node:path";
+import type { DatabaseSync } from "node:sqlite";
+import { agentPath } from "../../host/package-root.ts";
+import { LAUNCH_VERSION, type LaunchMachine } from "../../protocol/launch.ts";
+import { acquireLock } from "../../store/locks.ts";
+import { ensureInitrd } from "../../vm/image/initrd.ts";
+import type { OpenImage } from "../../vm/image/image-store.ts";
+import { hostArchitecture } from "../../vm/image/recipe.ts";
+import { openTemplate, templateKey, templatePaths, type TemplatePaths } from "../../vm/template.ts";
+import { SbxError } from "../errors.ts";
+import type { CallOptions } from "../runtime.ts";
+import type { StatePaths } from "./paths.ts";
+import { startSupervisor } from "./supervisor-process.ts";
+
+const BUILD_PREFIX = ".build-";
+/** Templates that are kept although no live sandbox uses them; the least recently used go first. */
+const MAX_IDLE_TEMPLATES = 6;
+
+export interface TemplateRequest extends CallOptions {
+  paths: StatePaths;
+  database: DatabaseSync;
+  image: OpenImage;
+  machine: LaunchMachine;
+}
+
+export interface ReadyTemplate {
+  key: string;
+  paths: TemplatePaths;
+}
+
+/**
+ * Opens the template for this image and machine; makes it first if there is none or it is damaged.
+ *
+ * @throws SbxError what the boot reports
+ */
+export async function ensureTemplate(request: TemplateRequest): Promise<ReadyTemplate> {
+  const key = await keyOf(request);
+  const directory = path.join(request.paths.templatesPath, key);
+  const ready = { key, paths: templatePaths(directory) };
+  if (await isUsable(directory)) return ready;
+  await using _lock = await acquireLock(request.database, `template-${key}`, {
+    ...(request.signal === undefined ? {} : { signal: request.signal }),
+    onWait: (pid) => {
+      request.onProgress?.({ stage: "template", message: `waiting for process ${pid}, which makes this template` });
+    },
+  });
+  // Another process may have made it meanwhile.
+  if (await isUsable(directory)) return ready;
+  await discardTemplate(request.paths, key);
+  await build(request, key, directory);
+  return ready;
+}
+
+/** Takes a template out of use, so that the next sandbox makes it anew. Running ones keep their files open. */
+export async function discardTemplate(paths: StatePaths, key: string): Promise<void> {
+  const directory = path.join(paths.templatesPath, key);
+  const doomed = path.join(paths.templatesPath, `${BUILD_PREFIX}old-${process.pid}-${Date.now()}`);
+  try {
+    await rename(directory, doomed);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  await rm(doomed, { recursive: true, force: true });
+}
+
+/** Keys of the templates on disk, the most recently used first, with their sizes. */
+export async function listTemplates(paths: StatePaths): Promise<{ key: string; usedAt: number; bytes: number }[]> {
+  const names = (await readdir(paths.templatesPath)).filter((name) => !name.startsWith("."));
+  const rows = await Promise.all(
+    names.map(async (key) => {
+      const { mtimeMs } = await stat(path.join(paths.templatesPath, key));
+      return { key, usedAt: mtimeMs, bytes: await allocatedBytes(path.join(paths.templatesPath, key)) };
+    }),
+  );
+  return rows.sort((a, b) => b.usedAt - a.usedAt);
+}
+
+/** Keys that may go: unused ones beyond a handful, and (as paths) what interrupted builds left. */
+export async function pruneCandidates(
+  paths: StatePaths,
+  usedKeys: ReadonlySet<string>,
+): Promise<{ keys: { key: string; bytes: number }[]; leftovers: string[] }> {
+  const idle = (await listTemplates(paths)).filter(({ key }) => !usedKeys.has(key));
+  const leftovers = (await readdir(paths.templatesPath)).filter(isLeftover);
+  return {
+    keys: idle.slice(MAX_IDLE_TEMPLATES),
+    leftovers: leftovers.map((name) => path.join(paths.templatesPath, name)),
+  };
+}
+
+async function keyOf({ image, machine }: TemplateRequest): Promise<string> {
+  const agent = await stat(agentPath(hostArchitecture()));
+  return templateKey({
+    imageId: image.id,
+    agentStamp: `${agent.size}-${Math.round(agent.mtimeMs)}`,
+    qemuVersion: machine.qemu.version,
+    machine: machine.machine,
+    diskBytes: machine.diskBytes,
+  });
+}
+
+async function isUsable(directory: string): Promise<boolean> {
+  try {
+    if ((await openTemplate(directory)) === undefined) return false;
+    const now = new Date();
+    await utimes(directory, now, now); // the order in which unused ones go
+    return true;
+  } catch (error) {
+    if (error instanceof SbxError && error.code === "template_broken") return false;
+    throw error;
+  }
+}
+
+async function build(request: TemplateRequest, key: string, directory: string): Promise<void> {
+  const { paths, image, machine, signal, onProgress } = request;
+  await removeLeftovers(paths);
+  await mkdir(paths.templatesPath, { recursive: true, mode: 0o700 });
+  const workPath = mkdtempSync(path.join(paths.templatesPath, `${BUILD_PREFIX}${process.pid}-`));
+  try {
+    onProgress?.({ stage: "template", message: "preparing the image for fast starts" });
+    const boot = { kernelPath: image.kernelPath, initrdPath: await ensureInitrd(image, agentPath(hostArchitecture())) };
+    const supervisor = await startSupervisor(
+      { ...machine, kind: "template", version: LAUNCH_VERSION, directory: workPath, key, imageId: image.id, boot },
+      {
+        logPath: path.join(workPath, "supervisor.log"),
+        signal,
+        onProgress: (message) => onProgress?.({ stage: "template", message }),
+      },
+    );
+    await supervisor.commit();
+    await rename(workPath, directory);
+  } catch (error) {
+    await rm(workPath, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function removeLeftovers(paths: StatePaths): Promise<void> {
+  for (const name of (await readdir(paths.templatesPath)).filter(isLeftover)) {
+    await rm(path.join(paths.templatesPath, name), { recursive: true, force: true });
+  }
+}
+
+/** Under the lock of one template others may be in the making: only those of dead processes may go. */
+function isLeftover(name: string): boolean {
+  const pid = /^\.build-(?:old-)?(\d+)-/.exec(name)?.[1];
+  return pid !== undefined && !isRunning(Number(pid));
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false; // ESRCH: nobody. (EPERM cannot be: the directory is this user's.)
+  }
+}
+
+async function allocatedBytes(directory: string): Promise<number> {
+  let sum = 0;
+  for (const name of await readdir(directory)) sum += (await stat(path.join(directory, name))).blocks * 512;
+  return sum;
+}

@@ -1,0 +1,81 @@
+/** From a started QEMU to a guest that answers: waits for the agent, with what went wrong if it never does. */
+import { randomBytes } from "node:crypto";
+import { openAgentLink } from "../guest/agent-link.ts";
+import type { AgentLink } from "../guest/link.ts";
+import { SbxError } from "../runtime/errors.ts";
+import type { VirtualMachine } from "../vm/virtual-machine.ts";
+import type { CappedLog } from "./capped-log.ts";
+
+const MAX_TAIL = 2000;
+
+/** Last words of a machine: what QEMU complained of and what the guest's console said. */
+export class LastWords {
+  #console = "";
+  #errors = "";
+
+  constructor(vm: VirtualMachine, logs: { console: CappedLog; vm: CappedLog } | null) {
+    vm.consoleOutput.on("data", (chunk: Buffer) => {
+      logs?.console.write(chunk);
+      this.#console = (this.#console + chunk.toString("latin1")).slice(-MAX_TAIL);
+    });
+    vm.errorOutput.on("data", (chunk: Buffer) => {
+      logs?.vm.write(chunk);
+      this.#errors = (this.#errors + chunk.toString("latin1")).slice(-MAX_TAIL);
+    });
+  }
+
+  get console(): string {
+    return this.#console;
+  }
+
+  /** One sentence for a person. */
+  summary(): string {
+    const fatal = /sbx-agent: fatal: (.*)/.exec(this.#console)?.[1];
+    if (fatal !== undefined) return `the guest's agent gave up: ${fatal}`;
+    if (this.#console.includes("Kernel panic")) return "the guest's kernel panicked";
+    const line = this.#errors.trim().split("\n").at(-1) ?? "";
+    return line === "" ? "QEMU gave no reason" : line;
+  }
+}
+
+/**
+ * @throws SbxError `vm_start_failed` when QEMU ends first, `vm_start_timeout` when the deadline passes
+ */
+export async function connectAgent(vm: VirtualMachine, words: LastWords, deadlineMs: number): Promise<AgentLink> {
+  const giveUp = new AbortController();
+  const timer = setTimeout(() => {
+    giveUp.abort(
+      new SbxError("vm_start_timeout", `the guest did not come up within ${deadlineMs / 1000} s: ${words.summary()}`, {
+        hint: "sbx doctor",
+      }),
+    );
+  }, deadlineMs);
+  void vm.exited.then(({ code, signal }) => {
+    const how = signal === null ? `with status ${code ?? 0}` : `by ${signal}`;
+    giveUp.abort(new SbxError("vm_start_failed", `QEMU ended ${how}: ${words.summary()}`, { hint: "sbx doctor" }));
+  });
+  try {
+    return await openAgentLink(vm.agentSocket, { signal: giveUp.signal });
+  } catch (error) {
+    // A hang-up and the exit that caused it arrive in either order; the exit explains more.
+    if (!giveUp.signal.aborted) await Promise.race([vm.exited, new Promise((resolve) => setTimeout(resolve, 500))]);
+    throw giveUp.signal.aborted ? giveUp.signal.reason : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What makes one clone of a template different from all others. */
+export async function giveIdentity(link: AgentLink, hostname: string): Promise<void> {
+  await link.call("resume", {
+    entropy: randomBytes(128).toString("base64"),
+    unixNs: nowNs(),
+    hostname,
+    machineId: randomBytes(16).toString("hex"),
+  });
+}
+
+/** The host's clock, `ns` since the epoch, in decimal. */
+export function nowNs(): string {
+  return String(BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n);
+}

@@ -1,0 +1,76 @@
+/** Looks after a running machine: keeps the guest's clock right and resumes it when the host's full disk has room. */
+import { statfs } from "node:fs/promises";
+import type { AgentLink } from "../guest/link.ts";
+import type { VirtualMachine } from "../vm/virtual-machine.ts";
+import { nowNs } from "./guest-boot.ts";
+
+/** Rarely enough that an idle sandbox stays idle, `ms`. */
+const CLOCK_INTERVAL_MS = 60_000;
+/** Between two looks at a full disk, `ms`. */
+const DISK_INTERVAL_MS = 2_000;
+/** Free space that is worth letting the guest go on for, `bytes`. */
+const DISK_ROOM_BYTES = 64 * 1024 ** 2;
+
+export interface HostWatchOptions {
+  vm: VirtualMachine;
+  link: AgentLink;
+  directory: string;
+  log: (message: string) => void;
+}
+
+export class HostWatch implements Disposable {
+  readonly #options: HostWatchOptions;
+  readonly #clockTimer: NodeJS.Timeout;
+  #diskTimer: NodeJS.Timeout | undefined;
+  #suspended = false;
+
+  constructor(options: HostWatchOptions) {
+    this.#options = options;
+    this.#clockTimer = setInterval(() => this.#setClock(), CLOCK_INTERVAL_MS);
+    options.vm.qmp.onEvent(({ event, data }) => {
+      if (event === "BLOCK_IO_ERROR" && data.action === "stop") this.#ioError(data);
+    });
+  }
+
+  /** Whether the guest stands still because the host's disk is full. */
+  get diskFull(): boolean {
+    return this.#suspended;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#clockTimer);
+    clearInterval(this.#diskTimer);
+  }
+
+  #setClock(): void {
+    if (this.#suspended) return;
+    this.#options.link.call("clock", { unixNs: nowNs() }).catch(() => {
+      // The link is gone or going; whoever watches it acts on that.
+    });
+  }
+
+  #ioError(data: Record<string, unknown>): void {
+    if (this.#suspended) return;
+    this.#suspended = true;
+    this.#options.log(
+      `the guest is paused: its disk reports ${String(data.reason ?? "an I/O error")} (host disk full?)`,
+    );
+    this.#diskTimer = setInterval(() => {
+      void this.#tryResume();
+    }, DISK_INTERVAL_MS);
+  }
+
+  async #tryResume(): Promise<void> {
+    try {
+      const { bavail, bsize } = await statfs(this.#options.directory);
+      if (bavail * bsize < DISK_ROOM_BYTES) return;
+      clearInterval(this.#diskTimer);
+      this.#suspended = false;
+      await this.#options.vm.qmp.execute("cont");
+      this.#options.log("the guest goes on: the host's disk has room again");
+      this.#setClock();
+    } catch (error) {
+      this.#options.log(`the guest could not be resumed: ${String(error)}`);
+    }
+  }
+}

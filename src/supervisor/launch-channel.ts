@@ -1,0 +1,82 @@
+/** The supervisor's end of its start: reads the launch, answers, and notices when the launcher dies before its commit. */
+import { createWriteStream, type WriteStream } from "node:fs";
+import type { Readable } from "node:stream";
+import {
+  ANSWER_FD,
+  COMMIT_LINE,
+  LAUNCH_VERSION,
+  MAX_LINE_BYTES,
+  type Launch,
+  type LaunchAnswer,
+} from "../protocol/launch.ts";
+import { SbxError } from "../runtime/errors.ts";
+
+export class LaunchChannel {
+  readonly #input: Readable;
+  readonly #answers: WriteStream;
+  readonly #lines: string[] = [];
+  #buffer = "";
+  #ended = false;
+  #wake: (() => void) | undefined;
+
+  constructor(input: Readable) {
+    this.#input = input;
+    // The launcher may be gone when an answer is due; that shows at the input.
+    this.#answers = createWriteStream("", { fd: ANSWER_FD });
+    this.#answers.on("error", () => undefined);
+    input.setEncoding("utf8");
+    input.on("data", (chunk: string) => this.#receive(chunk));
+    input.on("end", () => this.#end());
+    input.on("error", () => this.#end());
+  }
+
+  /** @throws SbxError `internal` for anything but a launch of this version */
+  async readLaunch(): Promise<Launch> {
+    const line = await this.#nextLine();
+    if (line === undefined) throw new SbxError("internal", "the supervisor was started without a launch");
+    const launch = JSON.parse(line) as Launch;
+    if ((launch.version as number) !== LAUNCH_VERSION) {
+      throw new SbxError("internal", `the launch has version ${String(launch.version)}, not ${LAUNCH_VERSION}`);
+    }
+    return launch;
+  }
+
+  /** True when the launcher has taken over the sandbox, false when it is gone. */
+  async waitForCommit(): Promise<boolean> {
+    return (await this.#nextLine()) === COMMIT_LINE;
+  }
+
+  answer(answer: LaunchAnswer): void {
+    this.#answers.write(`${JSON.stringify(answer)}\n`);
+  }
+
+  /** Closes both directions, so that nothing keeps the launcher waiting or this process alive. */
+  async close(): Promise<void> {
+    this.#input.destroy();
+    await new Promise<void>((resolve) => this.#answers.end(resolve));
+  }
+
+  #receive(chunk: string): void {
+    this.#buffer += chunk;
+    if (this.#buffer.length > MAX_LINE_BYTES) {
+      this.#end();
+      return;
+    }
+    const parts = this.#buffer.split("\n");
+    this.#buffer = parts.pop() ?? "";
+    this.#lines.push(...parts);
+    this.#wake?.();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  async #nextLine(): Promise<string | undefined> {
+    while (this.#lines.length === 0 && !this.#ended) {
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    return this.#lines.shift();
+  }
+}

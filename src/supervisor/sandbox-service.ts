@@ -1,0 +1,250 @@
+/** A running sandbox: serves its socket, watches its machine, and takes all of it down at the end. */
+import { rm } from "node:fs/promises";
+import path from "node:path";
+import type { WebSocket } from "ws";
+import type { AgentLink } from "../guest/link.ts";
+import { ownIdentity } from "../host/process-identity.ts";
+import type { SandboxLaunch } from "../protocol/launch.ts";
+import { toErrorRecord } from "../runtime/errors.ts";
+import type { SandboxInfo, SandboxStatus, StopReason } from "../runtime/types.ts";
+import { openDatabase } from "../store/database.ts";
+import { SandboxStore } from "../store/sandbox-store.ts";
+import type { VirtualMachine } from "../vm/virtual-machine.ts";
+import { CappedLog, logLine } from "./capped-log.ts";
+import { connectAgent, giveIdentity, LastWords } from "./guest-boot.ts";
+import { HostWatch } from "./host-watch.ts";
+import { Lifetime } from "./lifetime.ts";
+import { createGuestState, type GuestState } from "./rpc/guest-state.ts";
+import { serveConnection, type RpcConnection } from "./rpc/connection.ts";
+import { openDoor, type Door } from "./socket-server.ts";
+
+/** Reasons after which nobody asks for the logs: they go with the rest. */
+const ORDERLY: readonly StopReason[] = ["killed", "expired", "session_ended", "guest_shutdown"];
+/** A session whose owner never connects is over, `ms`. */
+const PRIMARY_DEADLINE_MS = 60_000;
+const GUEST_USER = "app";
+const GUEST_HOME = "/home/app";
+const GUEST_PATH = "/home/app/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+export interface ServiceOptions {
+  launch: SandboxLaunch;
+  vm: VirtualMachine;
+  deadlineMs: number;
+}
+
+export interface SandboxService {
+  stop(reason: StopReason, detail?: string): Promise<void>;
+  /** Settles when nothing of the sandbox is left. */
+  readonly stopped: Promise<void>;
+}
+
+/** @throws SbxError when the guest does not come up; everything is taken down again then */
+export async function serveSandbox(options: ServiceOptions): Promise<SandboxService> {
+  const run = new SandboxRun(options);
+  try {
+    await run.start(options.deadlineMs);
+    return run;
+  } catch (error) {
+    await run.stop("start_failed", toErrorRecord(error).message);
+    throw error;
+  }
+}
+
+class SandboxRun implements SandboxService {
+  readonly stopped: Promise<void>;
+  readonly #launch: SandboxLaunch;
+  readonly #vm: VirtualMachine;
+  readonly #words: LastWords;
+  readonly #connections = new Set<RpcConnection>();
+  readonly #resolveStopped: () => void;
+  #door: Door | undefined;
+  #watch: HostWatch | undefined;
+  #link: AgentLink | undefined;
+  #state: GuestState | undefined;
+  #lifetime: Lifetime | undefined;
+  #primaryTimer: NodeJS.Timeout | undefined;
+  #status: SandboxStatus = "creating";
+  #startedAt: number | null = null;
+  #end: { reason: StopReason; detail: string | null; at: number } | undefined;
+  #stopping: Promise<void> | undefined;
+  #outOfMemory = false;
+
+  constructor({ launch, vm }: ServiceOptions) {
+    this.#launch = launch;
+    this.#vm = vm;
+    const log = (name: string): CappedLog => new CappedLog(path.join(launch.directory, name));
+    this.#words = new LastWords(vm, { console: log("console.log"), vm: log("vm.log") });
+    ({ promise: this.stopped, resolve: this.#resolveStopped } = Promise.withResolvers<void>());
+  }
+
+  async start(deadlineMs: number): Promise<void> {
+    const { launch } = this;
+    this.#record((store) => store.amend(launch.id, { supervisor: ownIdentity(), vmPid: this.#vm.pid }));
+    void this.#vm.exited.then(({ code, signal }) => this.#machineEnded(code, signal));
+    const link = await connectAgent(this.#vm, this.#words, deadlineMs);
+    this.#link = link;
+    await giveIdentity(link, launch.hostname);
+    link.onEvent((event) => {
+      if (event.event === "oom") this.#outOfMemory = true;
+    });
+    void link.closed.then((error) => this.#linkEnded(error));
+    this.#state = this.#createState(link);
+    this.#watch = new HostWatch({ vm: this.#vm, link, directory: launch.directory, log: (m) => this.#log(m) });
+    this.#door = await openDoor({
+      id: launch.id,
+      socketPath: launch.socketPath,
+      info: () => this.info(),
+      stop: () => this.stop("killed"),
+      extendTo: (stopAtMs) => this.#extendTo(stopAtMs),
+      connected: (socket, how) => this.#connected(socket, how),
+    });
+    this.#begin();
+  }
+
+  get launch(): SandboxLaunch {
+    return this.#launch;
+  }
+
+  info(): SandboxInfo {
+    const { id, name, createdAt, spec, machine } = this.#launch;
+    return {
+      id,
+      name,
+      status: this.#status,
+      createdAt,
+      startedAt: this.#startedAt,
+      stoppedAt: this.#end?.at ?? null,
+      expiresAt: this.#lifetime?.expiresAt ?? null,
+      reason: this.#end?.reason ?? null,
+      detail: this.#end?.detail ?? (this.#watch?.diskFull === true ? "paused: the host's disk is full" : null),
+      image: { id: spec.imageId, name: spec.imageName },
+      memoryBytes: spec.memoryBytes,
+      cpus: spec.cpus,
+      diskBytes: spec.diskBytes,
+      labels: spec.labels,
+      region: "loc",
+      supervisorPid: process.pid,
+      vmPid: this.#vm.pid,
+      accelerator: machine.accelerator.name,
+    };
+  }
+
+  stop(reason: StopReason, detail: string | null = null): Promise<void> {
+    this.#stopping ??= this.#takeDown(reason, detail);
+    return this.#stopping;
+  }
+
+  #createState(link: AgentLink): GuestState {
+    const env = {
+      PATH: GUEST_PATH,
+      HOME: GUEST_HOME,
+      USER: GUEST_USER,
+      LOGNAME: GUEST_USER,
+      SHELL: "/bin/bash",
+      LANG: "C.UTF-8",
+      SBX_SANDBOX_ID: this.#launch.id,
+      ...this.#launch.env,
+    };
+    return createGuestState({ link, user: GUEST_USER, home: GUEST_HOME, env, info: () => this.info() });
+  }
+
+  #begin(): void {
+    const { lifetime, id } = this.#launch;
+    const ms = lifetime.kind === "duration" ? lifetime.ms : null;
+    this.#status = "running";
+    this.#startedAt = Date.now();
+    this.#lifetime = new Lifetime(ms, () => void this.stop("expired"));
+    if (lifetime.kind === "session") {
+      this.#primaryTimer = setTimeout(() => void this.stop("session_ended"), PRIMARY_DEADLINE_MS);
+    }
+    const facts = { startedAt: this.#startedAt, expiresAt: this.#lifetime.expiresAt };
+    this.#record((store) => store.transition(id, "running", facts));
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+      process.on(signal, () => void this.stop("killed", `the supervisor got ${signal}`));
+    }
+  }
+
+  #connected(
+    socket: WebSocket,
+    { extensions, primaryToken }: { extensions: boolean; primaryToken: string | null },
+  ): void {
+    if (this.#state === undefined || this.#end !== undefined) {
+      socket.close(1001, "the sandbox is stopping");
+      return;
+    }
+    const connection = serveConnection(socket, this.#state, { extensions });
+    this.#connections.add(connection);
+    const { lifetime } = this.#launch;
+    const primary = lifetime.kind === "session" && primaryToken === lifetime.token;
+    if (primary) clearTimeout(this.#primaryTimer);
+    void connection.closed.then(() => {
+      this.#connections.delete(connection);
+      if (primary) void this.stop("session_ended");
+    });
+  }
+
+  #extendTo(stopAtMs: number): number {
+    this.#lifetime?.extend(stopAtMs - Date.now());
+    const expiresAt = this.#lifetime?.expiresAt ?? null;
+    this.#record((store) => store.amend(this.#launch.id, { expiresAt }));
+    return expiresAt ?? stopAtMs;
+  }
+
+  #machineEnded(code: number | null, signal: NodeJS.Signals | null): void {
+    if (this.#status === "creating" || this.#end !== undefined) return;
+    const panicked = this.#words.console.includes("Kernel panic");
+    if (this.#outOfMemory && panicked)
+      void this.stop("out_of_memory", "the guest ran out of memory and its kernel gave up");
+    else if (code === 0 && !panicked) void this.stop("guest_shutdown");
+    else void this.stop("crashed", signal === null ? this.#words.summary() : `QEMU was ended by ${signal}`);
+  }
+
+  #linkEnded(error: Error | undefined): void {
+    if (error === undefined || this.#end !== undefined) return;
+    // QEMU's own exit, if that is the cause, says more; it arrives at about the same time.
+    setTimeout(() => void this.stop("crashed", error.message), 1000);
+  }
+
+  async #takeDown(reason: StopReason, detail: string | null): Promise<void> {
+    const { id, directory } = this.#launch;
+    this.#end = { reason, detail, at: Date.now() };
+    this.#status = "stopping";
+    this.#log(`stopping: ${reason}${detail === null ? "" : ` (${detail})`}`);
+    this.#record((store) => store.transition(id, "stopping", { reason, detail }));
+    this.#lifetime?.cancel();
+    clearTimeout(this.#primaryTimer);
+    this.#watch?.[Symbol.dispose]();
+    for (const connection of this.#connections) connection.close(1001, `sandbox ${reason}`);
+    this.#door?.close();
+    await this.#vm.stop();
+    await this.#link?.[Symbol.asyncDispose]();
+    const keepLogs = !ORDERLY.includes(reason);
+    await rm(keepLogs ? path.join(directory, "disk.qcow2") : directory, { recursive: true, force: true });
+    this.#status = reason === "start_failed" ? "failed" : "stopped";
+    const at = { stoppedAt: this.#end.at, reason, detail, vmPid: null };
+    this.#record((store) => store.transition(id, this.#status, at));
+    // Whoever asked for the end over HTTP gets the answer before the process goes.
+    setImmediate(this.#resolveStopped);
+  }
+
+  /**
+   * Opened for each write: it is seldom needed, and may have been set aside and replaced meanwhile. It may also be on a
+   * full disk; the life of the sandbox does not depend on it.
+   */
+  #record(work: (store: SandboxStore) => unknown): void {
+    try {
+      const { database } = openDatabase(this.#launch.databasePath);
+      try {
+        work(new SandboxStore(database));
+      } finally {
+        database.close();
+      }
+    } catch (error) {
+      this.#log(`the state database could not be written: ${String(error)}`);
+    }
+  }
+
+  #log(message: string): void {
+    logLine(path.join(this.#launch.directory, "supervisor.log"), message);
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * The supervisor's door: HTTP and WebSocket on a Unix socket that only its user can open (0600). Paths and bodies are
+ * those of the published protocol; docs/protocol-supervisor.md has what sbx adds.
+ */
+import { chmodSync, rmSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { WebSocketServer, type WebSocket } from "ws";
+import { EXTENSIONS_HEADER, EXTENSIONS_VERSION, PRIMARY_HEADER, SANDBOX_ID_HEADER } from "../protocol/rpc-messages.ts";
+import { MAX_SERVER_MESSAGE_BYTES } from "../protocol/rpc-limits.ts";
+import type { SandboxInfo } from "../runtime/types.ts";
+
+const MAX_BODY_BYTES = 64 * 1024;
+
+export interface DoorOptions {
+  id: string;
+  socketPath: string;
+  info: () => SandboxInfo;
+  /** Ends the sandbox; settles when it is gone. */
+  stop: (reason: string) => Promise<void>;
+  /** Extends its life to this time, epoch `ms`; returns the end that holds. */
+  extendTo: (stopAtMs: number) => number;
+  connected: (socket: WebSocket, options: { extensions: boolean; primaryToken: string | null }) => void;
+}
+
+export interface Door {
+  /** Takes no new connections, answers what is under way, and removes the socket. */
+  close(): void;
+}
+
+/** Listens; the socket exists when this returns. */
+export async function openDoor(options: DoorOptions): Promise<Door> {
+  const webSockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: MAX_SERVER_MESSAGE_BYTES,
+  });
+  webSockets.on("headers", (headers, request) => {
+    headers.push(`${SANDBOX_ID_HEADER}: ${options.id}`);
+    if (wantsExtensions(request)) headers.push(`${EXTENSIONS_HEADER}: ${EXTENSIONS_VERSION}`);
+  });
+  const server = createServer((request, response) => {
+    answer(request, response, options).catch((error: unknown) => {
+      send(response, 500, { code: "INTERNAL", message: error instanceof Error ? error.message : String(error) });
+    });
+  });
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on("error", () => undefined); // the peer may vanish in the middle of the handshake
+    if (new URL(request.url ?? "/", "http://sandbox").pathname !== `/api/v3/sandbox/${options.id}/connect`) {
+      refuse(socket, 404, "SANDBOX_NOT_FOUND", "this socket serves another sandbox");
+      return;
+    }
+    webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+      const token = request.headers[PRIMARY_HEADER];
+      const primaryToken = typeof token === "string" ? token : null;
+      options.connected(webSocket, { extensions: wantsExtensions(request), primaryToken });
+    });
+  });
+  await listen(server, options.socketPath);
+  return {
+    close() {
+      server.close();
+      rmSync(options.socketPath, { force: true });
+    },
+  };
+}
+
+async function listen(server: Server, socketPath: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    // The process has umask 077: the socket is never open to others, not even for a moment.
+    server.listen(socketPath, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  chmodSync(socketPath, 0o600);
+}
+
+function wantsExtensions(request: IncomingMessage): boolean {
+  return request.headers[EXTENSIONS_HEADER] === EXTENSIONS_VERSION;
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, options: DoorOptions): Promise<void> {
+  const url = new URL(request.url ?? "/", "http://sandbox");
+  const own = `/api/v3/sandbox/${options.id}`;
+  if (request.method === "GET" && url.pathname === "/sbx/v1/info") {
+    send(response, 200, options.info());
+  } else if (request.method === "DELETE" && url.pathname === own) {
+    await options.stop(url.searchParams.get("reason") ?? "killed");
+    send(response, 200, options.info());
+  } else if (request.method === "PATCH" && url.pathname === own) {
+    const stopAtMs = parseStopAt(await readBody(request));
+    if (stopAtMs === undefined) send(response, 400, { code: "INVALID_CONFIG", message: "stop_at_ms must be a number" });
+    else send(response, 200, { stop_at_ms: options.extendTo(stopAtMs) });
+  } else {
+    send(response, 404, { code: "NOT_FOUND", message: `there is nothing at ${url.pathname}` });
+  }
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_BODY_BYTES) return "";
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function parseStopAt(body: string): number | undefined {
+  try {
+    const value = (JSON.parse(body) as { stop_at_ms?: unknown }).stop_at_ms;
+    return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+  } catch {
+    return undefined; // Not JSON: answered as a bad request.
+  }
+}
+
+function send(response: ServerResponse, status: number, body: unknown): void {
+  if (response.headersSent) return;
+  const text = JSON.stringify(body);
+  response.writeHead(status, { "content-type": "application/json", connection: "close" }).end(text);
+}
+
+function refuse(socket: Duplex, status: number, code: string, message: string): void {
+  const body = JSON.stringify({ code, message });
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
+      `connection: close\r\n\r\n${body}`,
+  );
+}
