@@ -1,0 +1,54 @@
+/** What all connections to one sandbox share: its environment, its processes, and where relative paths begin. */
+import type { AgentLink } from "../../guest/link.ts";
+import type { SandboxInfo } from "../../runtime/types.ts";
+import { callTypeError } from "./call-error.ts";
+import type { DenoRepl } from "./deno-repl.ts";
+import { Environment } from "./environment.ts";
+import { type GuestProcess, ProcessTable } from "./process-table.ts";
+
+export interface GuestStateOptions {
+  link: AgentLink;
+  /** Account that files and processes belong to unless a call says otherwise. */
+  user: string;
+  /** The account's home, which is also the default directory. Absolute. */
+  home: string;
+  /** Defaults of the environment: PATH, HOME and so on. */
+  env: Readonly<Record<string, string>>;
+  /** The sandbox as it is now, for `sbx.info`. */
+  info: () => SandboxInfo;
+  /** PEM certificates that `fetch` trusts beside the usual roots. */
+  trustedCertificates?: () => readonly string[];
+}
+
+export interface GuestState {
+  readonly link: AgentLink;
+  readonly user: string;
+  readonly home: string;
+  readonly environment: Environment;
+  readonly processes: ProcessTable;
+  /** The REPLs among the processes. */
+  readonly repls: WeakMap<GuestProcess, DenoRepl>;
+  info(): SandboxInfo;
+  trustedCertificates(): readonly string[];
+  /** An absolute path for a path of a client's. @throws CallError if it holds a NUL */
+  resolvePath(path: string): string;
+}
+
+export function createGuestState(options: GuestStateOptions): GuestState {
+  const { link, user, home } = options;
+  return {
+    link,
+    user,
+    home,
+    environment: new Environment(options.env),
+    processes: new ProcessTable(link),
+    repls: new WeakMap(),
+    info: options.info,
+    trustedCertificates: options.trustedCertificates ?? (() => []),
+    resolvePath(path) {
+      if (path.includes("\0")) throw callTypeError("file name contained an unexpected NUL byte");
+      // Joined, not normalised: only the guest knows what `link/..` is.
+      return path.startsWith("/") ? path : `${home}/${path}`;
+    },
+  };
+}

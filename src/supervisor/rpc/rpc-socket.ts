@@ -1,0 +1,56 @@
+/**
+ * The sending half of a connection, with back-pressure: what was handed to the WebSocket and has not left yet is
+ * counted, and producers wait while it is much. Nothing is sent once the socket is closing.
+ */
+import type { WebSocket } from "ws";
+
+/** Unsent bytes above which streams wait, and below which they go on. */
+const HIGH_WATER_BYTES = 2 * 1024 * 1024;
+const LOW_WATER_BYTES = 512 * 1024;
+
+export class RpcSocket {
+  readonly #socket: WebSocket;
+  #unsentBytes = 0;
+  #waiting: (() => void)[] = [];
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.once("close", () => this.#wake());
+  }
+
+  /** False once the connection is going away: producers stop then. */
+  get open(): boolean {
+    return this.#socket.readyState === this.#socket.OPEN;
+  }
+
+  get unsentBytes(): number {
+    return this.#unsentBytes;
+  }
+
+  /** Sends a text or binary message. `onSent` is called when it has left the process, or never will. */
+  send(message: string | Buffer, onSent?: () => void): void {
+    if (!this.open) {
+      onSent?.();
+      return;
+    }
+    const bytes = message.length; // close enough for text: protocol messages are ASCII but for names
+    this.#unsentBytes += bytes;
+    this.#socket.send(message, () => {
+      this.#unsentBytes -= bytes;
+      if (this.#unsentBytes <= LOW_WATER_BYTES) this.#wake();
+      onSent?.();
+    });
+  }
+
+  /** Settles when there is room for more, or when the connection is going away. */
+  async writable(): Promise<void> {
+    if (this.#unsentBytes < HIGH_WATER_BYTES) return;
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+  }
+}

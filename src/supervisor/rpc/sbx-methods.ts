@@ -1,0 +1,80 @@
+/** The calls that sbx adds (docs/protocol-supervisor.md); the dispatcher refuses them to plain clients. */
+import { pipeline } from "node:stream/promises";
+import { dialGuest } from "../../guest/guest-socket.ts";
+import type { AgentCopyReport } from "../../protocol/agent-calls.ts";
+import { callTypeError, describing, onPath } from "./call-error.ts";
+import { fromGuest } from "./outgoing-streams.ts";
+import type { Handlers } from "./session.ts";
+
+type Methods = "sbx.connect" | "sbx.copySend" | "sbx.copyWait" | "sbx.copyReceive" | "sbx.info" | "sbx.stats";
+
+const LOOPBACK = "127.0.0.1";
+/** Copies of one connection whose report has not been asked for. */
+const MAX_COPIES = 256;
+
+export const SBX_HANDLERS: Handlers<Methods> = {
+  "sbx.connect": async (call, { host, port, stdinStreamId }) => {
+    const { session, signal } = call;
+    const input = session.incoming.claim(stdinStreamId);
+    try {
+      session.outgoing.assertRoom();
+      const target = host ?? LOOPBACK;
+      const dialling = dialGuest(session.state.link, { host: target, port }, { signal });
+      const socket = await describing(`connect to ${target}:${port}`, dialling);
+      // Either direction may end by itself; a failure of one ends both.
+      pipeline(input, socket, { end: true }).catch(() => undefined);
+      const stream = session.outgoing.open({
+        chunks: { [Symbol.asyncIterator]: () => socket.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer> },
+        whenAbandoned: "destroy",
+        destroy: () => socket.destroy(),
+      });
+      call.afterReply(() => stream.start());
+      return { streamId: stream.streamId };
+    } catch (error) {
+      input.destroy(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    }
+  },
+  "sbx.copySend": async (call, { paths, globs, user }) => {
+    const { session } = call;
+    const { state } = session;
+    session.outgoing.assertRoom();
+    if (session.copies.size >= MAX_COPIES) throw callTypeError("too many copies whose report was never asked for");
+    const absolute = paths.map((path) => state.resolvePath(path));
+    const readable = state.link.openReadable();
+    const params = { paths: absolute, user: user ?? state.user, stream: readable.streamId, globs };
+    const sending = state.link.call("copy.send", params, { signal: session.signal });
+    const report = describing(onPath("copy from", paths.join("', '").slice(0, 1024)), sending);
+    report.catch(() => readable.destroy());
+    const stream = session.outgoing.open(fromGuest(readable, "destroy"));
+    session.copies.set(stream.streamId, report);
+    call.afterReply(() => stream.start());
+    return { streamId: stream.streamId };
+  },
+  "sbx.copyWait": async ({ session }, { streamId }) => {
+    const report = session.copies.get(streamId);
+    if (report === undefined) throw callTypeError(`no copy has the stream ${streamId}`);
+    session.copies.delete(streamId);
+    return report;
+  },
+  "sbx.copyReceive": async ({ session, signal }, { destination, directory, user, streamId }) => {
+    const { state } = session;
+    const source = session.incoming.claim(streamId);
+    const target = state.link.openWritable();
+    try {
+      const absolute = state.resolvePath(destination);
+      const params = { destination: absolute, user: user ?? state.user, stream: target.streamId, directory };
+      const receiving = state.link.call("copy.receive", params, { signal });
+      const sending = pipeline(source, target, { signal });
+      sending.catch(() => undefined); // the report, or its error, says more
+      return await describing<AgentCopyReport>(onPath("copy to", destination), receiving);
+    } catch (error) {
+      const reason = error instanceof Error ? error : new Error(String(error));
+      source.destroy(reason);
+      target.destroy(reason);
+      throw error;
+    }
+  },
+  "sbx.info": ({ session }) => session.state.info(),
+  "sbx.stats": async ({ session, signal }) => session.state.link.call("stats", {}, { signal }),
+};
