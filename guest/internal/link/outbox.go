@@ -25,14 +25,22 @@ const (
 
 // Chunk is the buffer of one DATA frame.
 type Chunk struct {
-	n   int
-	buf [chunkOffset + ChunkBytes]byte
+	n int
+	// counted chunks are those of which a session has maxChunks.
+	counted bool
+	buf     [chunkOffset + ChunkBytes]byte
 }
 
 // Payload returns the room for at most n bytes of data.
 func (c *Chunk) Payload(n int) []byte { return c.buf[chunkOffset : chunkOffset+min(n, ChunkBytes)] }
 
 var chunkPool = sync.Pool{New: func() any { return new(Chunk) }}
+
+func newChunk() *Chunk {
+	c := chunkPool.Get().(*Chunk)
+	c.counted = false
+	return c
+}
 
 // outbox holds what waits to be written: control frames in order, and the streams that have data, in turn.
 type outbox struct {
@@ -120,31 +128,33 @@ func (o *outbox) getChunk() *Chunk {
 		<-turn
 		o.mu.Lock()
 	}
-	closed := o.closed
-	if !closed {
-		o.chunks++
-	}
-	o.mu.Unlock()
-	if closed {
+	if o.closed {
+		o.mu.Unlock()
 		return nil
 	}
-	return chunkPool.Get().(*Chunk)
+	o.chunks++
+	o.mu.Unlock()
+	c := newChunk()
+	c.counted = true
+	return c
 }
 
 func (o *outbox) putChunk(c *Chunk) {
-	chunkPool.Put(c)
 	o.mu.Lock()
-	o.released(1)
+	o.release(c)
 	o.mu.Unlock()
 }
 
-// released gives n buffers back. o.mu is held.
-func (o *outbox) released(n int) {
-	o.chunks -= n
-	for ; n > 0 && len(o.waiting) > 0; n-- {
-		close(o.waiting[0])
-		o.waiting = o.waiting[1:]
+// release gives a buffer back. o.mu is held.
+func (o *outbox) release(c *Chunk) {
+	if c.counted {
+		o.chunks--
+		if len(o.waiting) > 0 {
+			close(o.waiting[0])
+			o.waiting = o.waiting[1:]
+		}
 	}
+	chunkPool.Put(c)
 }
 
 // batch is what the writing goroutine takes at a time.
@@ -157,7 +167,10 @@ type batch struct {
 // next waits for something to write and fills b. It returns false when the outbox was closed.
 func (o *outbox) next(b *batch) bool {
 	o.mu.Lock()
-	o.released(len(b.chunks))
+	for i, c := range b.chunks {
+		o.release(c)
+		b.chunks[i] = nil
+	}
 	b.chunks, b.head = b.chunks[:0], b.head[:0]
 	if cap(b.head) > 1<<20 {
 		b.head = nil
@@ -200,8 +213,7 @@ func (o *outbox) takeFrom(p *Producer, b *batch) int {
 	frame := c.buf[chunkOffset-wire.HeaderBytes : chunkOffset+c.n]
 	if size <= inlineBytes && len(b.chunks) == 0 {
 		b.head = append(b.head, frame...)
-		chunkPool.Put(c)
-		o.released(1)
+		o.release(c)
 	} else {
 		b.chunks = append(b.chunks, c)
 	}
@@ -215,7 +227,7 @@ func (o *outbox) takeFrom(p *Producer, b *batch) int {
 	return size
 }
 
-// writeTo writes the batch and returns its buffers to the pool; next settles the account.
+// writeTo writes the batch. Its buffers go back with the next one.
 func (b *batch) writeTo(w io.Writer) error {
 	var err error
 	if len(b.head) > 0 {
@@ -225,7 +237,6 @@ func (b *batch) writeTo(w io.Writer) error {
 		if err == nil {
 			_, err = w.Write(c.buf[chunkOffset-wire.HeaderBytes : chunkOffset+c.n])
 		}
-		chunkPool.Put(c)
 	}
 	return err
 }

@@ -157,9 +157,8 @@ func (p *Producer) stopped() {
 	p.last = nil
 	for p.queued > 0 {
 		p.queued--
-		chunkPool.Put(p.queue[p.queued])
+		o.release(p.queue[p.queued])
 		p.queue[p.queued] = nil
-		o.released(1)
 		for i, r := range o.ready {
 			if r == p {
 				o.ready = append(o.ready[:i:i], o.ready[i+1:]...)

@@ -321,5 +321,12 @@ func parseFailure(payload []byte) *errno.Error {
 	return e
 }
 
+// Closed reports whether the session is over.
+func (s *Session) Closed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // Flush waits until everything that was queued is in the hands of the transport.
 func (s *Session) Flush() { s.out.flush() }

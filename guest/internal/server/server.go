@@ -14,6 +14,7 @@ import (
 
 	"sbx.dev/agent/internal/accounts"
 	"sbx.dev/agent/internal/errno"
+	"sbx.dev/agent/internal/files"
 	"sbx.dev/agent/internal/jsonlite"
 	"sbx.dev/agent/internal/link"
 	"sbx.dev/agent/internal/proc"
@@ -22,6 +23,9 @@ import (
 
 // Version is what the agent says of itself.
 const Version = "1"
+
+// defaultMask is the file mode creation mask of a new sandbox.
+const defaultMask = 0o022
 
 // Machine is what the agent does to the machine it runs on. The development mode has another one.
 type Machine interface {
@@ -43,10 +47,15 @@ type Machine interface {
 type Server struct {
 	machine Machine
 	procs   *proc.Manager
+	mask    *files.Mask
 	log     func(string)
 	methods map[string]method
+	// fileSlots has room for one entry for each call on files that runs.
+	fileSlots chan struct{}
+	trees     trees
 
 	mu       sync.Mutex
+	handles  map[*link.Session]*files.Handles
 	prepared bool
 	resumed  bool
 	bootID   string
@@ -58,11 +67,25 @@ type method func(c *link.Call, r *jsonlite.Reader) (func(), error)
 
 // New makes a Server. log writes to the machine's console.
 func New(machine Machine, procs *proc.Manager, log func(string)) *Server {
-	s := &Server{machine: machine, procs: procs, log: log}
+	s := &Server{
+		machine: machine, procs: procs, log: log,
+		mask:      files.NewMask(defaultMask),
+		fileSlots: make(chan struct{}, maxFileCalls),
+		handles:   map[*link.Session]*files.Handles{},
+	}
 	s.methods = map[string]method{
 		"info": s.info, "prepare": s.prepare, "resume": s.resume, "clock": s.clock, "sync": s.sync,
 		"poweroff": s.powerOff, "stats": s.stats,
 		"exec": s.exec, "wait": s.wait, "kill": s.kill, "resize": s.resize,
+		"fs.readFile": s.readFile, "fs.writeFile": s.writeFile, "fs.walk": s.walk, "fs.umask": s.umask,
+		"fs.open": s.open, "copy.send": s.copySend, "copy.receive": s.copyReceive,
+		"dial": s.dial, "listening": s.listening,
+	}
+	for name, work := range s.fileMethods() {
+		s.methods[name] = s.fileMethod(name, work)
+	}
+	for name, work := range handleMethods {
+		s.methods[name] = s.handleMethod(name, work)
 	}
 	return s
 }
@@ -317,6 +340,3 @@ func memoryAvailable() int64 {
 	}
 	return 0
 }
-
-// SessionOver frees what belonged to a session.
-func (s *Server) SessionOver(*link.Session) {}

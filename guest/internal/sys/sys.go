@@ -121,3 +121,246 @@ func unlinkat(dir int, name string, flags uintptr) error {
 		return e
 	})
 }
+
+// Statx is struct statx.
+type Statx struct {
+	Mask           uint32
+	Blksize        uint32
+	Attributes     uint64
+	Nlink          uint32
+	UID            uint32
+	GID            uint32
+	Mode           uint16
+	_              [1]uint16
+	Ino            uint64
+	Size           uint64
+	Blocks         uint64
+	AttributesMask uint64
+	Atime          StatxTime
+	Btime          StatxTime
+	Ctime          StatxTime
+	Mtime          StatxTime
+	RdevMajor      uint32
+	RdevMinor      uint32
+	DevMajor       uint32
+	DevMinor       uint32
+	_              [14]uint64
+}
+
+// StatxTime is struct statx_timestamp.
+type StatxTime struct {
+	Sec  int64
+	Nsec uint32
+	_    int32
+}
+
+// Parts of what statx is asked for.
+const (
+	StatxBasic = 0x7ff
+	StatxBtime = 0x800
+)
+
+// StatAt asks for a file relative to a directory.
+func StatAt(dir int, path string, flags int) (st Statx, err error) {
+	p, err := syscall.BytePtrFromString(path)
+	if err != nil {
+		return st, err
+	}
+	err = retry(func() syscall.Errno {
+		_, _, e := syscall.Syscall6(sysStatx, uintptr(dir), uintptr(unsafe.Pointer(p)), uintptr(flags),
+			StatxBasic|StatxBtime, uintptr(unsafe.Pointer(&st)), 0)
+		return e
+	})
+	return st, err
+}
+
+// Openat opens a file relative to a directory. The descriptor is close-on-exec.
+func Openat(dir int, path string, flags int, mode uint32) (int, error) {
+	for {
+		fd, err := syscall.Openat(dir, path, flags|syscall.O_CLOEXEC, mode)
+		if err != syscall.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// utimeOmit in place of nanoseconds keeps a time as it is.
+const utimeOmit = (1 << 30) - 2
+
+// SetTimes sets access and modification time in nanoseconds of a file relative to a directory; with an empty path,
+// of the descriptor itself.
+func SetTimes(dir int, path string, atime, mtime *int64, flags int) error {
+	times := [2]syscall.Timespec{{Nsec: utimeOmit}, {Nsec: utimeOmit}}
+	for i, t := range []*int64{atime, mtime} {
+		if t != nil {
+			times[i] = floorTimespec(*t)
+		}
+	}
+	var p *byte
+	if path != "" {
+		var err error
+		if p, err = syscall.BytePtrFromString(path); err != nil {
+			return err
+		}
+	}
+	return retry(func() syscall.Errno {
+		_, _, e := syscall.Syscall6(syscall.SYS_UTIMENSAT, uintptr(dir), uintptr(unsafe.Pointer(p)),
+			uintptr(unsafe.Pointer(&times)), uintptr(flags), 0, 0)
+		return e
+	})
+}
+
+// floorTimespec is for times before 1970 too, whose nanoseconds count forwards as well.
+func floorTimespec(ns int64) syscall.Timespec {
+	sec, rest := ns/1e9, ns%1e9
+	if rest < 0 {
+		sec, rest = sec-1, rest+1e9
+	}
+	return syscall.Timespec{Sec: sec, Nsec: rest}
+}
+
+// Entries reads the next entries of an open directory into buf and calls each with name and d_type, leaving out `.`
+// and `..`. The name is a part of buf. It returns false at the end.
+func Entries(dir int, buf []byte, each func(name []byte, kind byte) error) (bool, error) {
+	var n int
+	for {
+		var err error
+		n, err = syscall.ReadDirent(dir, buf)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		break
+	}
+	for rest := buf[:n]; len(rest) > 0; {
+		// struct linux_dirent64: inode, offset, u16 length, u8 type, name.
+		length := int(rest[16]) | int(rest[17])<<8
+		name := rest[19:length]
+		for i, c := range name {
+			if c == 0 {
+				name = name[:i]
+				break
+			}
+		}
+		kind := rest[18]
+		rest = rest[length:]
+		if string(name) == "." || string(name) == ".." {
+			continue
+		}
+		if err := each(name, kind); err != nil {
+			return false, err
+		}
+	}
+	return n > 0, nil
+}
+
+// Readlinkat returns the text of a symbolic link.
+func Readlinkat(dir int, path string) (string, error) {
+	p, err := syscall.BytePtrFromString(path)
+	if err != nil {
+		return "", err
+	}
+	for size := 256; ; size *= 4 {
+		buf := make([]byte, size)
+		n, _, e := syscall.Syscall6(syscall.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(p)),
+			uintptr(unsafe.Pointer(&buf[0])), uintptr(size), 0, 0)
+		if e == syscall.EINTR {
+			continue
+		}
+		if e != 0 {
+			return "", e
+		}
+		if int(n) < size {
+			return string(buf[:n]), nil
+		}
+	}
+}
+
+// Linkat makes a hard link.
+func Linkat(oldDir int, oldPath string, newDir int, newPath string, flags int) error {
+	return twoPaths(syscall.SYS_LINKAT, oldDir, oldPath, newDir, newPath, uintptr(flags))
+}
+
+// Renameat renames, replacing what has the new name.
+func Renameat(oldDir int, oldPath string, newDir int, newPath string) error {
+	return twoPaths(sysRenameat2, oldDir, oldPath, newDir, newPath, 0)
+}
+
+func twoPaths(call uintptr, oldDir int, oldPath string, newDir int, newPath string, flags uintptr) error {
+	from, err := syscall.BytePtrFromString(oldPath)
+	if err != nil {
+		return err
+	}
+	to, err := syscall.BytePtrFromString(newPath)
+	if err != nil {
+		return err
+	}
+	return retry(func() syscall.Errno {
+		_, _, e := syscall.Syscall6(call, uintptr(oldDir), uintptr(unsafe.Pointer(from)), uintptr(newDir),
+			uintptr(unsafe.Pointer(to)), flags, 0)
+		return e
+	})
+}
+
+// Symlinkat makes a symbolic link.
+func Symlinkat(target string, dir int, path string) error {
+	t, err := syscall.BytePtrFromString(target)
+	if err != nil {
+		return err
+	}
+	p, err := syscall.BytePtrFromString(path)
+	if err != nil {
+		return err
+	}
+	return retry(func() syscall.Errno {
+		_, _, e := syscall.Syscall(syscall.SYS_SYMLINKAT, uintptr(unsafe.Pointer(t)), uintptr(dir),
+			uintptr(unsafe.Pointer(p)))
+		return e
+	})
+}
+
+// Mkdirat makes a directory.
+func Mkdirat(dir int, path string, mode uint32) error {
+	return retry(func() syscall.Errno {
+		e, _ := syscall.Mkdirat(dir, path, mode).(syscall.Errno)
+		return e
+	})
+}
+
+// CopyRange copies between two files inside the kernel, at their positions.
+func CopyRange(from, to, bytes int) (int, error) {
+	for {
+		n, _, e := syscall.Syscall6(sysCopyFileRange, uintptr(from), 0, uintptr(to), 0, uintptr(bytes), 0)
+		if e == 0 {
+			return int(n), nil
+		}
+		if e != syscall.EINTR {
+			return 0, e
+		}
+	}
+}
+
+// OpenatBytes opens a file whose name, a part of a directory buffer, is followed by a NUL.
+func OpenatBytes(dir int, name *byte, flags int) (int, error) {
+	for {
+		fd, _, e := syscall.Syscall6(syscall.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(name)),
+			uintptr(flags|syscall.O_CLOEXEC), 0, 0, 0)
+		if e == 0 {
+			return int(fd), nil
+		}
+		if e != syscall.EINTR {
+			return -1, e
+		}
+	}
+}
+
+// Again repeats a call for as long as a signal interrupts it.
+func Again(f func() error) error {
+	for {
+		if err := f(); err != syscall.EINTR {
+			return err
+		}
+	}
+}
