@@ -10,7 +10,7 @@ import { decodeBinaryFrame, encodeBinaryFrame } from "../../../src/protocol/bina
 import type { SerializedError } from "../../../src/protocol/rpc-error.ts";
 import type { SandboxInfo } from "../../../src/runtime/types.ts";
 import { type RpcConnection, serveConnection } from "../../../src/supervisor/rpc/connection.ts";
-import { createGuestState, type GuestState } from "../../../src/supervisor/rpc/guest-state.ts";
+import { createGuestState, type GuestState, type GuestStateOptions } from "../../../src/supervisor/rpc/guest-state.ts";
 import { openScriptedLink, type Script, type ScriptedAgent } from "./scripted-agent.ts";
 
 export interface Message {
@@ -156,13 +156,18 @@ export async function openBench(t: TestContext, script: Script = {}): Promise<Be
 }
 
 /** A server over any link. */
-export async function serveLink(t: TestContext, link: AgentLink): Promise<Omit<Bench, "agent">> {
+export async function serveLink(
+  t: TestContext,
+  link: AgentLink,
+  options: Partial<GuestStateOptions> = {},
+): Promise<Omit<Bench, "agent">> {
   const state = createGuestState({
     link,
     user: "app",
     home: "/home/app",
     env: { PATH: "/usr/bin:/bin", HOME: "/home/app" },
     info: () => INFO,
+    ...options,
   });
   const http = createServer();
   const server = new WebSocketServer({ server: http, maxPayload: 128 * 1024 * 1024, perMessageDeflate: false });
