@@ -12,11 +12,12 @@ import (
 	"sbx.dev/agent/internal/server"
 )
 
-const usage = `usage: sbx-agent --dev --socket PATH | --dev --fd N
+const usage = `usage: sbx-agent --dev --socket PATH | --dev --fd N | --clock
 
 Without --dev this is the init of a sandbox. With it, the agent serves its protocol on a Unix socket, with the rights
 of the user that runs it and without touching the machine: for tests of the host's side. On a socket it serves one
-connection after another; on a descriptor it ends with the connection.
+connection after another; on a descriptor it ends with the connection. With --clock it prints the frequency of the
+processor's time-stamp counter in kHz, 0 if there is none.
 `
 
 // development serves on the machine it is started on.

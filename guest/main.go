@@ -4,9 +4,11 @@ package main
 import (
 	"os"
 	"runtime/debug"
+	"strconv"
 
 	"sbx.dev/agent/internal/accounts"
 	"sbx.dev/agent/internal/boot"
+	"sbx.dev/agent/internal/hostclock"
 	"sbx.dev/agent/internal/jsonlite"
 	"sbx.dev/agent/internal/link"
 	"sbx.dev/agent/internal/port"
@@ -26,6 +28,10 @@ func main() {
 	debug.SetMemoryLimit(memoryLimit)
 	if os.Getpid() == 1 {
 		guest()
+		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == "--clock" {
+		_, _ = os.Stdout.WriteString(strconv.FormatUint(hostclock.KHz(), 10) + "\n")
 		return
 	}
 	development(os.Args[1:])

@@ -16,7 +16,7 @@ import { startMachine, unprivilegedUid, type VirtualMachine } from "./virtual-ma
 const KVM_DEADLINE_MS = 10_000;
 /** Emulated, on a loaded machine, two seconds can become twenty. */
 const TCG_DEADLINE_MS = 60_000;
-/** Under load, about one emulated boot in six cannot measure its clock and hangs at once. */
+/** Without a measured clock, a boot under load often cannot find its own and hangs at once. */
 const TCG_ATTEMPTS = 8;
 const MAX_CONSOLE_BYTES = 256 * 1024;
 const PROBE_MEMORY_BYTES = 512 * 1024 ** 2;
@@ -24,10 +24,9 @@ const PROBE_MEMORY_BYTES = 512 * 1024 ** 2;
 /** What the agent writes to the console when it can be talked to, and what the kernel says of its clock. */
 const READY = "sbx-agent: ready";
 const CLOCK_LOST = "Marking TSC unstable";
-const CLOCK_FOUND = /tsc: Detected ([0-9.]+) MHz/;
 
 /** x86-64-v2 without AVX, which costs more in emulation than it saves; ARAT lets an idle guest stop its timer tick. */
-const TCG_CPU = "qemu64,+arat,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+rdrand,+rdseed,+xsave,+fsgsbase";
+const TCG_CPU = "qemu64,+arat,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+rdrand,+rdseed";
 /** `max` under KVM can fail on a model-specific register; the host's model without this bit does not. */
 const KVM_CPU = "host,-arch-capabilities";
 
@@ -38,6 +37,8 @@ export interface ProbeOptions {
   /** A writable scratch layer over the image's root file system. */
   disk: DiskLayer[];
   diskBytes: number;
+  /** Frequency of the host's time-stamp counter, `kHz`, or `null` where there is none to tell the guest. */
+  tscKhz: number | null;
   /** Restricts the search; `auto` tries KVM, then TCG. */
   wanted: "auto" | AcceleratorName;
   signal?: AbortSignal;
@@ -73,10 +74,11 @@ export async function probeAccelerator(options: ProbeOptions): Promise<ProbeVerd
 }
 
 async function probeTcg(options: ProbeOptions): Promise<Accelerator> {
+  const accelerator = { ...candidate("tcg"), tscKhz: options.tscKhz };
   let why = "";
   for (let attempt = 0; attempt < TCG_ATTEMPTS; attempt += 1) {
-    const outcome = await tryBoot(options, candidate("tcg"), TCG_DEADLINE_MS);
-    if (outcome.ready) return { ...candidate("tcg"), tscKhz: outcome.tscKhz };
+    const outcome = await tryBoot(options, accelerator, TCG_DEADLINE_MS);
+    if (outcome.ready) return accelerator;
     why = outcome.why;
     if (!outcome.again) break;
   }
@@ -98,7 +100,7 @@ async function kvmObstacle(): Promise<string | null> {
   }
 }
 
-type Outcome = { ready: true; tscKhz: number | null } | { ready: false; why: string; again: boolean };
+type Outcome = { ready: true } | { ready: false; why: string; again: boolean };
 
 async function tryBoot(options: ProbeOptions, accelerator: Accelerator, deadlineMs: number): Promise<Outcome> {
   const machine: MachineSpec = { accelerator, memoryBytes: PROBE_MEMORY_BYTES, cpus: 2 };
@@ -115,7 +117,8 @@ async function tryBoot(options: ProbeOptions, accelerator: Accelerator, deadline
     exchangePath: null,
     uid: unprivilegedUid(),
   });
-  return watchBoot(vm, deadlineMs, options.signal);
+  // Awaited here: the machine is stopped when this function is left.
+  return await watchBoot(vm, deadlineMs, options.signal);
 }
 
 async function watchBoot(vm: VirtualMachine, deadlineMs: number, signal?: AbortSignal): Promise<Outcome> {
@@ -126,12 +129,12 @@ async function watchBoot(vm: VirtualMachine, deadlineMs: number, signal?: AbortS
   const seen = new Promise<Outcome>((resolve) => {
     vm.consoleOutput.setEncoding("utf8").on("data", (text: string) => {
       if (consoleText.length < MAX_CONSOLE_BYTES) consoleText += text;
-      if (consoleText.includes(READY)) resolve({ ready: true, tscKhz: clockOf(consoleText) });
+      if (consoleText.includes(READY)) resolve({ ready: true });
       if (consoleText.includes(CLOCK_LOST)) resolve({ ready: false, why: "the guest cannot measure its clock", again: true });
     });
   });
   const ended = vm.exited.then((): Outcome => {
-    const words = complaints.trim() || consoleText.trim().split("\n").at(-1) || "it said nothing";
+    const words = complaints.trim().split("\n").at(-1) || consoleText.trim().split("\n").at(-1) || "it said nothing";
     return { ready: false, why: `QEMU ended: ${words}`, again: false };
   });
   return raceDeadline([seen, ended], deadlineMs, signal);
@@ -150,9 +153,4 @@ async function raceDeadline(outcomes: Promise<Outcome>[], deadlineMs: number, si
     clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
   }
-}
-
-function clockOf(consoleText: string): number | null {
-  const match = CLOCK_FOUND.exec(consoleText);
-  return match === null ? null : Math.round(Number(match[1]) * 1000);
 }

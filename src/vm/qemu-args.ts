@@ -40,8 +40,7 @@ export function qemuArgs(input: QemuArgsInput): string[] {
     ["-object", JSON.stringify(memoryBackend(input))],
     mode.kind === "boot"
       ? ["-kernel", mode.boot.kernelPath, "-initrd", mode.boot.initrdPath, "-append", mode.commandLine]
-      : ["-incoming", `fd:${QEMU_FD.state}`],
-    ["-global", "migration.x-ignore-shared=on"],
+      : ["-incoming", "defer"],
     ["-chardev", `socket,id=monitor,fd=${QEMU_FD.monitor}`, "-mon", "chardev=monitor,mode=control"],
     ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
     ["-device", "virtio-rng-device"],

@@ -51,8 +51,11 @@ export type TemplateRecord = z.infer<typeof recordSchema>;
 
 /** Device state fits exactly the machine it was saved from, so the key covers everything that shapes one. */
 export function templateKey(inputs: TemplateInputs): string {
+  const { accelerator, memoryBytes, cpus } = inputs.machine;
+  // The measured clock is left out: each measurement differs a little, and the saved guest has its own.
+  const machine = [accelerator.name, accelerator.cpuModel, memoryBytes, cpus];
   return createHash("sha256")
-    .update(JSON.stringify([SCHEMA, inputs.imageId, inputs.agentStamp, inputs.qemuVersion, inputs.machine, inputs.diskBytes]))
+    .update(JSON.stringify([SCHEMA, inputs.imageId, inputs.agentStamp, inputs.qemuVersion, machine, inputs.diskBytes]))
     .digest("hex")
     .slice(0, 32);
 }

@@ -15,6 +15,9 @@ import { Qmp } from "./qmp.ts";
 /** Room for QEMU itself beside the guest's memory: code, translated code, buffers. `bytes` of address space. */
 const ADDRESS_SPACE_OVERHEAD_BYTES = 4 * 1024 ** 3;
 
+/** How long after QEMU's end its complaints are waited for, `ms`. */
+const LAST_WORDS_MS = 200;
+
 export interface StartOptions {
   qemu: QemuBinary;
   tools: JailTools;
@@ -73,10 +76,23 @@ export async function startMachine(options: StartOptions): Promise<VirtualMachin
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe", state === null ? "ignore" : state.fd],
       env: { PATH: "/usr/bin:/bin", LC_ALL: "C" },
     });
-    return await attach(child, plan.exchangePath);
+    const vm = await attach(child, plan.exchangePath);
+    allowTemplates(vm, options.mode.kind);
+    return vm;
   } finally {
     await state?.close();
   }
+}
+
+/**
+ * Memory that is shared with its file is not part of the saved state. (There is no command-line option for it in QEMU
+ * 7.2, so a restore waits for these commands. What goes wrong shows in QEMU's exit.)
+ */
+function allowTemplates(vm: VirtualMachine, kind: "boot" | "restore"): void {
+  const ignore = (): void => undefined;
+  const capabilities = [{ capability: "x-ignore-shared", state: true }];
+  vm.qmp.execute("migrate-set-capabilities", { capabilities }).catch(ignore);
+  if (kind === "restore") vm.qmp.execute("migrate-incoming", { uri: `fd:${QEMU_FD.state}` }).catch(ignore);
 }
 
 interface PathPlan {
@@ -150,7 +166,12 @@ async function deviceGroups(devices: string[]): Promise<number[]> {
 
 async function attach(child: ChildProcess, exchangePath: string | null): Promise<VirtualMachine> {
   const exited = new Promise<VmExit>((resolve) => {
-    child.once("exit", (code, signal) => resolve({ code, signal }));
+    child.once("exit", (code, signal) => {
+      // Its last words may still be in the pipe.
+      const settle = (): void => resolve({ code, signal });
+      setTimeout(settle, LAST_WORDS_MS).unref();
+      child.stderr?.once("close", settle);
+    });
   });
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve);

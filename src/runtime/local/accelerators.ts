@@ -1,8 +1,10 @@
 /** The accelerator verdict of this host: found once by booting, remembered for this host, kernel and QEMU. */
+import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { hostname, release } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 import { z } from "zod";
 import { agentPath } from "../../host/package-root.ts";
 import { probeAccelerator } from "../../vm/accelerator-probe.ts";
@@ -16,6 +18,8 @@ import type { Accelerator as Wanted } from "../defaults.ts";
 import { SbxError } from "../errors.ts";
 import type { CallOptions } from "../runtime.ts";
 import type { StatePaths } from "./paths.ts";
+
+const run = promisify(execFile);
 
 const PROBE_DISK_BYTES = 10 * 1024 ** 3;
 
@@ -67,6 +71,7 @@ export async function findVerdict(options: FindOptions): Promise<Verdict> {
       disk: [base, { path: layerPath, format: "qcow2" }],
       diskBytes: PROBE_DISK_BYTES,
       wanted,
+      tscKhz: await measureClock(),
       ...(signal === undefined ? {} : { signal }),
       onProgress: (message) => onProgress?.({ stage: "accelerator", message }),
     });
@@ -78,6 +83,13 @@ export async function findVerdict(options: FindOptions): Promise<Verdict> {
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** The agent's own binary measures it: Node cannot read the counter. */
+async function measureClock(): Promise<number | null> {
+  const { stdout } = await run(agentPath(hostArchitecture()), ["--clock"], { timeout: 10_000 });
+  const khz = Number(stdout.trim());
+  return Number.isSafeInteger(khz) && khz > 0 ? khz : null;
 }
 
 function checkWanted(wanted: Wanted): "auto" | "kvm" | "tcg" {

@@ -1,0 +1,4 @@
+package hostclock
+
+// counter reads the time-stamp counter (RDTSC).
+func counter() uint64
