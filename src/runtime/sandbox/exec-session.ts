@@ -139,7 +139,10 @@ function kill(client: RpcClient, pid: number, signal: string): void {
 
 function openOutput(client: RpcClient, streamId: number | null): { stream: Readable; received: Promise<void> } {
   if (streamId === null) return { stream: Readable.from([]), received: Promise.resolve() };
-  return client.openReadable(streamId);
+  const output = client.openReadable(streamId);
+  // A lost connection fails `exit`; whoever reads one stream alone must not fall over the other one's error.
+  output.stream.on("error", () => undefined);
+  return output;
 }
 
 async function settleExit(status: Promise<ProcessStatus>, received: Promise<void>[]): Promise<ExitStatus> {

@@ -52,6 +52,8 @@ export interface ConnectOptions extends RpcTarget {
   /** Whether to ask for sbx's extensions. Default true. */
   extensions?: boolean;
   signal?: AbortSignal;
+  /** Interval of the heartbeat, `ms`. Default 2,000, as the SDK's. */
+  heartbeatMs?: number;
   /** Gives up when nothing was heard for so long, `ms`. By default only for URLs: a Unix socket's peer cannot vanish. */
   silenceMs?: number;
 }
@@ -83,15 +85,13 @@ export async function connectRpc(options: ConnectOptions): Promise<RpcClient> {
   if (options.url !== undefined) {
     const { openUrlWebSocket } = await import("./url-websocket.ts");
     const socket = await openUrlWebSocket(options.url, headers, options.signal);
-    return new RpcClient(socket, options.silenceMs ?? DEFAULT_SILENCE_MS);
+    return new RpcClient(socket, options.heartbeatMs, options.silenceMs ?? DEFAULT_SILENCE_MS);
   }
   if (options.socketPath === undefined) throw new SbxError("internal", "neither a socket path nor a URL to connect to");
   const { openUnixWebSocket } = await import("./unix-websocket.ts");
   const requestPath = options.requestPath ?? "/";
-  return new RpcClient(
-    await openUnixWebSocket(options.socketPath, requestPath, headers, options.signal),
-    options.silenceMs,
-  );
+  const socket = await openUnixWebSocket(options.socketPath, requestPath, headers, options.signal);
+  return new RpcClient(socket, options.heartbeatMs, options.silenceMs);
 }
 
 export class RpcClient implements AsyncDisposable {
@@ -113,7 +113,7 @@ export class RpcClient implements AsyncDisposable {
   #closeError: SbxError | undefined;
   readonly #settleClosed: (reason: SbxError | undefined) => void;
 
-  constructor(socket: MessageSocket, silenceMs?: number) {
+  constructor(socket: MessageSocket, heartbeatMs = HEARTBEAT_MS, silenceMs?: number) {
     this.#socket = socket;
     this.#silenceMs = silenceMs;
     this.sandboxId = socket.headers[SANDBOX_ID_HEADER];
@@ -129,7 +129,7 @@ export class RpcClient implements AsyncDisposable {
       pauseReading: () => socket.pause(),
       resumeReading: () => socket.resume(),
     });
-    this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS).unref();
+    this.#heartbeat = setInterval(() => this.#beat(), heartbeatMs).unref();
     socket.start({
       text: (text) => this.#guard(() => this.#onText(text)),
       binary: (parts, totalBytes) => this.#guard(() => this.#onBinary(parts, totalBytes)),

@@ -12,11 +12,18 @@ const HIGH_WATER_BYTES = 256 * 1024;
 /** Bytes from the sandbox. Destroying it tells the sandbox to stop. */
 export class RpcReadable extends Readable {
   readonly #inbound: InboundStream;
+  readonly #afterRead: () => void;
 
   constructor(inbound: InboundStream) {
     super({ highWaterMark: HIGH_WATER_BYTES });
     this.#inbound = inbound;
-    attach(this, inbound);
+    this.#afterRead = attach(this, inbound);
+  }
+
+  override read(size?: number): unknown {
+    const chunk: unknown = super.read(size);
+    this.#afterRead();
+    return chunk;
   }
 
   override _read(): void {
@@ -69,12 +76,13 @@ export class RpcWritable extends Writable {
 export class RpcDuplex extends Duplex {
   readonly #inbound: InboundStream;
   readonly #outbound: OutboundStream;
+  readonly #afterRead: () => void;
 
   constructor(inbound: InboundStream, outbound: OutboundStream) {
     super({ readableHighWaterMark: HIGH_WATER_BYTES, writableHighWaterMark: HIGH_WATER_BYTES, allowHalfOpen: true });
     this.#inbound = inbound;
     this.#outbound = outbound;
-    attach(this, inbound);
+    this.#afterRead = attach(this, inbound);
     // A peer that answers and hangs up without reading everything: its answer still counts, so the rest that is
     // written goes nowhere quietly until the consumer has seen the end. A lost connection fails the other direction.
     outbound.onStopped = () => {
@@ -82,6 +90,12 @@ export class RpcDuplex extends Duplex {
       else this.once("end", () => this.destroy());
       return undefined;
     };
+  }
+
+  override read(size?: number): unknown {
+    const chunk: unknown = super.read(size);
+    this.#afterRead();
+    return chunk;
   }
 
   override _read(): void {
@@ -108,16 +122,30 @@ export class RpcDuplex extends Duplex {
   }
 }
 
-function attach(readable: Readable, inbound: InboundStream): void {
+/**
+ * Connects the two. A failure waits until what came before it was read: a stream that is destroyed forgets it.
+ *
+ * @returns what has to be called after each read
+ */
+function attach(readable: Readable, inbound: InboundStream): () => void {
+  let failure: Error | undefined;
+  const failWhenEmpty = (): void => {
+    if (failure !== undefined && readable.readableLength === 0) readable.destroy(failure);
+  };
   inbound.attach({
     push: (chunk) => readable.push(chunk),
     end: () => {
       readable.push(null);
     },
     fail: (error) => {
-      readable.destroy(error);
+      failure = error;
+      failWhenEmpty();
     },
   });
+  // Not in the middle of a read: its chunk has yet to reach the consumer.
+  return () => {
+    if (failure !== undefined) process.nextTick(failWhenEmpty);
+  };
 }
 
 /** Many small writes travel as one message. */

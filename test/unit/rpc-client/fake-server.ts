@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { type WebSocket, WebSocketServer } from "ws";
 import { decodeBinaryFrame, encodeBinaryFrame } from "../../../src/protocol/binary-frames.ts";
 import { decodeBase64, encodeBase64 } from "../../../src/protocol/rpc-base64.ts";
+import { STREAM_WINDOW_BYTES } from "../../../src/protocol/rpc-limits.ts";
 import { encodeError, type SerializedError } from "../../../src/protocol/rpc-error.ts";
 import {
   encodeErrorResult,
@@ -82,6 +83,23 @@ export class FakeConnection {
     return new Promise((resolve) => {
       this.socket.send(message, () => resolve());
     });
+  }
+
+  /** Sends as fast as the client's credit allows. */
+  async sendWithin(streamId: number, chunks: Iterable<Uint8Array>): Promise<void> {
+    let windowBytes = STREAM_WINDOW_BYTES;
+    let seen = 0;
+    const grants = (): Notification[] =>
+      this.notifications.filter((item) => item.method === "$sbx.stream.credit" && item.streamId === streamId);
+    for (const chunk of chunks) {
+      while (this.isExtended && windowBytes < chunk.length) {
+        await this.until(() => grants().length > seen);
+        for (const grant of grants().slice(seen)) windowBytes += "bytes" in grant ? grant.bytes : 0;
+        seen = grants().length;
+      }
+      windowBytes -= chunk.length;
+      await this.send(streamId, chunk);
+    }
   }
 
   textOf(streamId: number): string {
