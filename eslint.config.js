@@ -14,6 +14,7 @@ export default tseslint.config(
       "@typescript-eslint/no-invalid-void-type": "off",
       "@typescript-eslint/require-await": "off",
       "@typescript-eslint/consistent-type-imports": "error",
+      "@typescript-eslint/no-unused-vars": ["error", { varsIgnorePattern: "^_" }],
       "no-empty": ["error", { allowEmptyCatch: false }],
       "max-lines": ["error", { max: 600 }],
       "max-lines-per-function": ["error", { max: 80, skipBlankLines: true, skipComments: true }],

@@ -59,6 +59,4 @@ export interface TemplateLaunch extends LaunchMachine {
 export type Launch = SandboxLaunch | TemplateLaunch;
 
 export type LaunchAnswer =
-  | { type: "progress"; message: string }
-  | { type: "ready" }
-  | { type: "failed"; error: ErrorRecord };
+  { type: "progress"; message: string } | { type: "ready" } | { type: "failed"; error: ErrorRecord };

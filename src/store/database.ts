@@ -77,9 +77,13 @@ function connect(file: string): DatabaseSync {
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
     const version = readVersion(database);
     if (version > SCHEMA_VERSION) {
-      throw new SbxError("state_newer", `${file} was written by a newer sbx (schema ${version}, this one knows ${SCHEMA_VERSION})`, {
-        hint: "update sbx",
-      });
+      throw new SbxError(
+        "state_newer",
+        `${file} was written by a newer sbx (schema ${version}, this one knows ${SCHEMA_VERSION})`,
+        {
+          hint: "update sbx",
+        },
+      );
     }
     if (version < SCHEMA_VERSION) migrate(database);
     else checkTables(database);
@@ -124,5 +128,8 @@ function translate(error: unknown, file: string): unknown {
   if ((error as { errcode?: number }).errcode === 13) {
     return new SbxError("disk_full", `there is no room to write ${file}`, { cause: error, hint: "sbx prune" });
   }
-  return new SbxError("state_broken", `the state database ${file} cannot be used`, { cause: error, hint: "sbx doctor" });
+  return new SbxError("state_broken", `the state database ${file} cannot be used`, {
+    cause: error,
+    hint: "sbx doctor",
+  });
 }

@@ -53,7 +53,7 @@ export class HostWatch implements Disposable {
     if (this.#suspended) return;
     this.#suspended = true;
     this.#options.log(
-      `the guest is paused: its disk reports ${String(data.reason ?? "an I/O error")} (host disk full?)`,
+      `the guest is paused: its disk reports ${typeof data.reason === "string" ? data.reason : "an I/O error"} (host disk full?)`,
     );
     this.#diskTimer = setInterval(() => {
       void this.#tryResume();

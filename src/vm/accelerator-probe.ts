@@ -66,7 +66,9 @@ export async function probeAccelerator(options: ProbeOptions): Promise<ProbeVerd
     }
   }
   if (options.wanted === "kvm") {
-    throw new SbxError("vm_start_failed", `KVM was asked for: ${refused.join("; ")}`, { hint: "sbx config unset accelerator" });
+    throw new SbxError("vm_start_failed", `KVM was asked for: ${refused.join("; ")}`, {
+      hint: "sbx config unset accelerator",
+    });
   }
   options.onProgress?.("trying emulation (TCG)");
   const accelerator = await probeTcg(options);
@@ -82,7 +84,9 @@ async function probeTcg(options: ProbeOptions): Promise<Accelerator> {
     why = outcome.why;
     if (!outcome.again) break;
   }
-  throw new SbxError("vm_start_failed", `no guest comes up on this machine: under emulation, ${why}`, { hint: "sbx doctor" });
+  throw new SbxError("vm_start_failed", `no guest comes up on this machine: under emulation, ${why}`, {
+    hint: "sbx doctor",
+  });
 }
 
 function candidate(name: AcceleratorName): Accelerator {
@@ -130,7 +134,8 @@ async function watchBoot(vm: VirtualMachine, deadlineMs: number, signal?: AbortS
     vm.consoleOutput.setEncoding("utf8").on("data", (text: string) => {
       if (consoleText.length < MAX_CONSOLE_BYTES) consoleText += text;
       if (consoleText.includes(READY)) resolve({ ready: true });
-      if (consoleText.includes(CLOCK_LOST)) resolve({ ready: false, why: "the guest cannot measure its clock", again: true });
+      if (consoleText.includes(CLOCK_LOST))
+        resolve({ ready: false, why: "the guest cannot measure its clock", again: true });
     });
   });
   const ended = vm.exited.then((): Outcome => {

@@ -43,13 +43,7 @@ export function hasPrivatePaths(tools: JailTools): boolean {
 
 /** The whole argv: limits, namespaces, account, then `qemu`. */
 export function jailedCommand(spec: JailSpec, qemuArguments: string[]): [string, ...string[]] {
-  const words = [
-    ...limitWords(spec),
-    ...namespaceWords(spec),
-    ...accountWords(spec),
-    spec.qemuPath,
-    ...qemuArguments,
-  ];
+  const words = [...limitWords(spec), ...namespaceWords(spec), ...accountWords(spec), spec.qemuPath, ...qemuArguments];
   return words as [string, ...string[]];
 }
 
@@ -72,7 +66,14 @@ function namespaceWords(spec: JailSpec): string[] {
     // Without a PID namespace to die with, at least the parent's death must reach QEMU.
     return setpriv === null ? [] : [setpriv, "--pdeathsig", "KILL", "--"];
   }
-  const words = [bubblewrap, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"];
+  const words = [
+    bubblewrap,
+    "--unshare-ipc",
+    "--unshare-pid",
+    "--unshare-net",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+  ];
   // As root the mount namespace needs no user namespace, and the account is changed by setpriv further in.
   if (spec.runAs === null) words.push("--unshare-user", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL");
   words.push("--die-with-parent", "--new-session", "--clearenv", "--hostname", "sbx", "--chdir", "/");
@@ -80,7 +81,8 @@ function namespaceWords(spec: JailSpec): string[] {
     words.push("--ro-bind-try", directory, directory);
   }
   const qemuDirectory = path.dirname(spec.qemuPath);
-  if (!qemuDirectory.startsWith("/usr/") && qemuDirectory !== "/bin") words.push("--ro-bind", spec.qemuPath, spec.qemuPath);
+  if (!qemuDirectory.startsWith("/usr/") && qemuDirectory !== "/bin")
+    words.push("--ro-bind", spec.qemuPath, spec.qemuPath);
   words.push("--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/vm");
   for (const device of spec.devices) words.push("--dev-bind-try", device, device);
   for (const file of spec.files) words.push(file.writable ? "--bind" : "--ro-bind", file.hostPath, file.jailPath);

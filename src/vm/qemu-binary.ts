@@ -56,7 +56,10 @@ export function parseVersion(output: string, binary: string): Omit<QemuBinary, "
   if (match === null) throw new SbxError("qemu_missing", `${binary} does not say its version: ${output.slice(0, 80)}`);
   const major = Number(match[1]);
   if (major < MINIMUM_QEMU_MAJOR) {
-    throw new SbxError("qemu_missing", `QEMU ${match[1]}.${match[2]} is too old; sbx needs ${MINIMUM_QEMU_MAJOR} or newer`);
+    throw new SbxError(
+      "qemu_missing",
+      `QEMU ${match[1]}.${match[2]} is too old; sbx needs ${MINIMUM_QEMU_MAJOR} or newer`,
+    );
   }
   return { version: match[0].slice("version ".length), major, minor: Number(match[2]) };
 }

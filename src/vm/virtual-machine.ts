@@ -75,6 +75,8 @@ export async function startMachine(options: StartOptions): Promise<VirtualMachin
     const child = spawn(plan.command[0], plan.command.slice(1), {
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe", state === null ? "ignore" : state.fd],
       env: { PATH: "/usr/bin:/bin", LC_ALL: "C" },
+      // A process group of its own: a terminal's Ctrl-C is sbx's to act on, and stop() ends the group.
+      detached: true,
     });
     const vm = await attach(child, plan.exchangePath);
     allowTemplates(vm, options.mode.kind);
@@ -164,6 +166,14 @@ async function deviceGroups(devices: string[]): Promise<number[]> {
   return [...groups];
 }
 
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, "SIGKILL");
+  } catch {
+    // ESRCH: it ended in this moment.
+  }
+}
+
 async function attach(child: ChildProcess, exchangePath: string | null): Promise<VirtualMachine> {
   const exited = new Promise<VmExit>((resolve) => {
     child.once("exit", (code, signal) => {
@@ -182,19 +192,18 @@ async function attach(child: ChildProcess, exchangePath: string | null): Promise
   if (!consoleOutput || !errorOutput || !monitor || !agentSocket || pid === undefined) {
     throw new SbxError("internal", `QEMU was started without descriptor ${QEMU_FD.monitor} or ${QEMU_FD.agent}`);
   }
-  let ended = false;
-  void exited.then(() => (ended = true));
   const stop = async (): Promise<void> => {
-    // SIGKILL: QEMU has nothing to save, and the jail passes the death on to everything inside.
-    if (!ended) child.kill("SIGKILL");
+    // SIGKILL: QEMU has nothing to save. The whole group, because bubblewrap's inner process only dies with the outer
+    // one after it has asked for that.
+    if (child.exitCode === null && child.signalCode === null) killGroup(pid);
     await exited;
   };
   return {
     pid,
     qmp: new Qmp(monitor as Duplex),
     agentSocket: agentSocket as Duplex,
-    consoleOutput: consoleOutput as Readable,
-    errorOutput: errorOutput as Readable,
+    consoleOutput: consoleOutput,
+    errorOutput: errorOutput,
     exchangePath,
     exited,
     stop,

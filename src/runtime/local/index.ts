@@ -138,7 +138,8 @@ async function untilGone(isThere: () => boolean, timeoutMs: number): Promise<voi
 
 function notRunning(row: SandboxRow): SbxError {
   const title = row.name ?? row.id;
-  if (row.status === "creating") return new SbxError("sandbox_stopped", `sandbox ${title} is not ready yet`, { hint: "sbx list" });
+  if (row.status === "creating")
+    return new SbxError("sandbox_stopped", `sandbox ${title} is not ready yet`, { hint: "sbx list" });
   const why = row.reason === null ? row.status : row.reason.replaceAll("_", " ");
   return new SbxError("sandbox_stopped", `sandbox ${title} is not running any more: ${why}`, { hint: "sbx create" });
 }

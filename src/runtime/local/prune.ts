@@ -21,7 +21,12 @@ export async function prune(
 ): Promise<PruneReport> {
   const report: PruneReport = { removed: [], failed: [] };
   const dryRun = options.dryRun === true;
-  const attempt = async (kind: PruneReport["removed"][number]["kind"], id: string, bytes: number, work: () => unknown): Promise<void> => {
+  const attempt = async (
+    kind: PruneReport["removed"][number]["kind"],
+    id: string,
+    bytes: number,
+    work: () => unknown,
+  ): Promise<void> => {
     try {
       if (!dryRun) await work();
       report.removed.push({ kind, id, bytes });
@@ -38,7 +43,9 @@ export async function prune(
   }
   for (const name of readdirSync(paths.sandboxesPath)) {
     if (store.get(name) !== undefined) continue;
-    await attempt("directory", name, 0, () => rmSync(path.join(paths.sandboxesPath, name), { recursive: true, force: true }));
+    await attempt("directory", name, 0, () =>
+      rmSync(path.join(paths.sandboxesPath, name), { recursive: true, force: true }),
+    );
   }
   for (const name of readdirSync(paths.socketsPath)) {
     const id = name.replace(/\.sock$/, "");
@@ -47,7 +54,8 @@ export async function prune(
   }
   const used = new Set(store.listLive().map(({ spec }) => spec.templateKey));
   const candidates = await pruneCandidates(paths, used);
-  for (const { key, bytes } of candidates.keys) await attempt("template", key, bytes, () => discardTemplate(paths, key));
+  for (const { key, bytes } of candidates.keys)
+    await attempt("template", key, bytes, () => discardTemplate(paths, key));
   for (const leftover of candidates.leftovers) {
     await attempt("directory", path.basename(leftover), 0, () => rmSync(leftover, { recursive: true, force: true }));
   }

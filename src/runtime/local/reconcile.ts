@@ -5,7 +5,7 @@
  */
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
-import { identifyProcess, isAlive } from "../../host/process-identity.ts";
+import { isAlive } from "../../host/process-identity.ts";
 import { isLive } from "../../store/lifecycle.ts";
 import type { SandboxRow, SandboxStore } from "../../store/sandbox-store.ts";
 import type { StatePaths } from "./paths.ts";
@@ -43,16 +43,20 @@ export function reclaim(row: SandboxRow): void {
 }
 
 /**
- * The machine dies with its supervisor; this is for hosts where the jail cannot promise that. Only a process that has
- * the sandbox's layer open is touched.
+ * The machine dies with its supervisor, but not on every host and not in its first milliseconds: bubblewrap's inner
+ * process can miss the outer one's death. What is left names the sandbox's own directory in its arguments.
  */
 function killStrayMachine(row: SandboxRow): void {
-  if (row.vmPid === null || identifyProcess(row.vmPid) === null) return;
-  try {
-    const words = readFileSync(`/proc/${row.vmPid}/cmdline`, "utf8");
-    if (words.includes(row.directory)) process.kill(row.vmPid, "SIGKILL");
-  } catch {
-    // It ended by itself.
+  const layerPath = path.join(row.directory, "disk.qcow2");
+  for (const entry of readdirSync("/proc")) {
+    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
+    try {
+      const words = readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0");
+      const belongs = words.some((word) => word === layerPath || word.includes(JSON.stringify(layerPath)));
+      if (belongs) process.kill(Number(entry), "SIGKILL");
+    } catch {
+      continue; // Gone meanwhile, or somebody else's.
+    }
   }
 }
 

@@ -35,9 +35,12 @@ export async function* readLogs(directory: string, options: LogOptions): AsyncIt
   yield* recorded;
   while (options.follow === true && options.signal?.aborted !== true) {
     const over = options.isOver();
-    for (const [source, name] of SOURCES) yield* parseLines(source, await readNew(path.join(directory, name), positions));
+    for (const [source, name] of SOURCES)
+      yield* parseLines(source, await readNew(path.join(directory, name), positions));
     if (over) return;
-    await sleep(POLL_MS, undefined, options.signal === undefined ? {} : { signal: options.signal }).catch(() => undefined);
+    await sleep(POLL_MS, undefined, options.signal === undefined ? {} : { signal: options.signal }).catch(
+      () => undefined,
+    );
   }
 }
 
