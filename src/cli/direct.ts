@@ -46,7 +46,7 @@ function findId(commands: ManifestCommands, name: string): string | undefined {
 }
 
 /** A configuration that knows the program but none of its plugins. */
-class DirectConfig extends Config {
+export class DirectConfig extends Config {
   constructor(root: string, pjson: PJSON) {
     super({ root, pjson });
     this.root = root;
@@ -56,7 +56,7 @@ class DirectConfig extends Config {
     this.version = pjson.version;
     this.topicSeparator = " ";
     this.arch = process.arch as typeof this.arch;
-    this.platform = process.platform as typeof this.platform;
+    this.platform = process.platform;
     this.userAgent = `${this.name}/${this.version} ${this.platform}-${this.arch} node-${process.version}`;
   }
 

@@ -1,8 +1,7 @@
 /** `sbx create`: a new sandbox, with a shell, a command, or to be left running. */
 import * as Args from "@oclif/core/args";
-import * as Flags from "@oclif/core/flags";
 import { planCreate, type CreatePlan } from "../cli/create/plan.ts";
-import { durationFlag } from "../cli/flags/common.ts";
+import { durationFlag, switchFlag } from "../cli/flags/common.ts";
 import { environmentFlags, placeFlags, readEnvironment } from "../cli/flags/guest-command.ts";
 import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
 import { GuestCommand, type PlaceFlags } from "../cli/guest-command.ts";
@@ -53,7 +52,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
     ...environmentFlags,
     ...placeFlags,
     timeout: durationFlag({ summary: "Let the sandbox live this long.", ...LIFETIME_LIMITS }),
-    detach: Flags.boolean({ char: "d", summary: "Print the id and leave the sandbox running." }),
+    detach: switchFlag({ char: "d", summary: "Print the id and leave the sandbox running." }),
   };
 
   async run(): Promise<void> {

@@ -1,7 +1,6 @@
 /** `sbx exec`: a command in a running sandbox. */
 import * as Args from "@oclif/core/args";
-import * as Flags from "@oclif/core/flags";
-import { durationFlag } from "../cli/flags/common.ts";
+import { durationFlag, switchFlag } from "../cli/flags/common.ts";
 import { environmentFlags, placeFlags, readEnvironment, stdinFlags } from "../cli/flags/guest-command.ts";
 import { GuestCommand } from "../cli/guest-command.ts";
 import { toGuestArgv } from "../cli/parsers/command-line.ts";
@@ -42,7 +41,7 @@ failed before the command ran, 126 or 127 if the command cannot be run or found.
   static override flags = {
     ...stdinFlags,
     ...environmentFlags,
-    "clear-env": Flags.boolean({ summary: "Start without the sandbox's variables." }),
+    "clear-env": switchFlag({ summary: "Start without the sandbox's variables." }),
     ...placeFlags,
     timeout: durationFlag({ summary: "Stop the command after this time (status 124)." }),
   };

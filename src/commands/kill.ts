@@ -1,8 +1,7 @@
 /** `sbx kill`: stops sandboxes. */
 import * as Args from "@oclif/core/args";
-import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
-import { labelFilterFlag, yesFlag } from "../cli/flags/common.ts";
+import { labelFilterFlag, switchFlag, yesFlag } from "../cli/flags/common.ts";
 import { forEachOf } from "../cli/for-each.ts";
 import { parseLabels } from "../cli/parsers/label.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
@@ -32,7 +31,7 @@ export default class Kill extends SbxCommand {
   };
 
   static override flags = {
-    all: Flags.boolean({ char: "a", summary: "Every sandbox that runs." }),
+    all: switchFlag({ char: "a", summary: "Every sandbox that runs." }),
     label: labelFilterFlag,
     yes: yesFlag,
   };

@@ -1,7 +1,6 @@
 /** `sbx list`: the sandboxes. */
-import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
-import { labelFilterFlag } from "../cli/flags/common.ts";
+import { labelFilterFlag, switchFlag } from "../cli/flags/common.ts";
 import { renderTable } from "../cli/output/table.ts";
 import { parseLabels } from "../cli/parsers/label.ts";
 import { SANDBOX_COLUMNS, sandboxJson, sandboxRow } from "../cli/view/sandbox-view.ts";
@@ -22,7 +21,7 @@ export default class List extends SbxCommand {
   ];
 
   static override flags = {
-    running: Flags.boolean({ char: "r", summary: "Only sandboxes that run." }),
+    running: switchFlag({ char: "r", summary: "Only sandboxes that run." }),
     label: labelFilterFlag,
   };
 

@@ -2,6 +2,7 @@
 import * as Args from "@oclif/core/args";
 import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
+import { switchFlag } from "../cli/flags/common.ts";
 import { parseCount } from "../cli/parsers/count.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
 import { isAbort } from "../cli/errors/funnel.ts";
@@ -27,7 +28,7 @@ export default class Logs extends SbxCommand {
   };
 
   static override flags = {
-    follow: Flags.boolean({ char: "f", summary: "Go on until interrupted, or until the sandbox ends." }),
+    follow: switchFlag({ char: "f", summary: "Go on until interrupted, or until the sandbox ends." }),
     tail: Flags.custom<number>({
       char: "n",
       summary: "Only the last lines.",

@@ -1,7 +1,6 @@
 /** `sbx prune`: forgets what stopped, and removes what nothing refers to. */
-import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
-import { yesFlag } from "../cli/flags/common.ts";
+import { switchFlag, yesFlag } from "../cli/flags/common.ts";
 import { confirm } from "../cli/prompts/confirm.ts";
 import { describePrune, pruneLines } from "../cli/view/prune-view.ts";
 import type { PruneReport } from "../runtime/types.ts";
@@ -18,8 +17,8 @@ export default class Prune extends SbxCommand {
   ];
 
   static override flags = {
-    "dry-run": Flags.boolean({ summary: "Only show what would be removed." }),
-    images: Flags.boolean({ summary: "Also images that no sandbox uses." }),
+    "dry-run": switchFlag({ summary: "Only show what would be removed." }),
+    images: switchFlag({ summary: "Also images that no sandbox uses." }),
     yes: yesFlag,
   };
 

@@ -1,6 +1,6 @@
 /** `sbx setup`: gets this machine ready. */
-import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
+import { switchFlag } from "../cli/flags/common.ts";
 import { renderChecks } from "../cli/view/check-view.ts";
 
 export default class Setup extends SbxCommand {
@@ -15,7 +15,7 @@ export default class Setup extends SbxCommand {
   ];
 
   static override flags = {
-    force: Flags.boolean({ char: "f", summary: "Build everything again." }),
+    force: switchFlag({ char: "f", summary: "Build everything again." }),
   };
 
   async run(): Promise<void> {

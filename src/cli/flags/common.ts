@@ -1,15 +1,26 @@
 /** Options that several commands share. Their values are the user's own and parsed by src/cli/parsers. */
+import type { AlphabetLowercase } from "@oclif/core/interfaces";
 import * as Flags from "@oclif/core/flags";
 import { parseDuration } from "../parsers/duration.ts";
 import { parseLabel } from "../parsers/label.ts";
 
+/** An option without a value: false unless given (oclif would leave it undefined). */
+export function switchFlag(options: {
+  char?: AlphabetLowercase;
+  summary: string;
+  helpGroup?: string;
+  exclusive?: string[];
+}) {
+  return Flags.boolean({ default: false, ...options });
+}
+
 /** Options of every command. */
 export const baseFlags = {
-  json: Flags.boolean({ char: "j", summary: "Print JSON; errors too, on stderr.", helpGroup: "GLOBAL" }),
-  quiet: Flags.boolean({ char: "q", summary: "Print no more than the essential.", helpGroup: "GLOBAL" }),
+  json: switchFlag({ char: "j", summary: "Print JSON; errors too, on stderr.", helpGroup: "GLOBAL" }),
+  quiet: switchFlag({ char: "q", summary: "Print no more than the essential.", helpGroup: "GLOBAL" }),
 };
 
-export const yesFlag = Flags.boolean({ char: "y", summary: "Do not ask, do it." });
+export const yesFlag = switchFlag({ char: "y", summary: "Do not ask, do it." });
 
 export const labelFilterFlag = Flags.string({
   char: "l",

@@ -6,6 +6,7 @@ import { MAX_ENV_FILE_BYTES, parseEnvFile } from "../parsers/env-file.ts";
 import { parseEnvPair, type HostEnvironment } from "../parsers/env-pair.ts";
 import { formatSize } from "../parsers/size.ts";
 import { usageError } from "../parsers/usage-error.ts";
+import { switchFlag } from "./common.ts";
 
 const ACCOUNT = /^[a-z_][a-z0-9_.-]{0,31}$|^\d{1,10}$/i;
 
@@ -47,9 +48,9 @@ export const placeFlags = {
 };
 
 export const stdinFlags = {
-  tty: Flags.boolean({ char: "t", summary: "Give the command a terminal." }),
-  interactive: Flags.boolean({ char: "i", summary: "Pass stdin on although it is a terminal." }),
-  "no-stdin": Flags.boolean({ summary: "Do not pass stdin on.", exclusive: ["interactive"] }),
+  tty: switchFlag({ char: "t", summary: "Give the command a terminal." }),
+  interactive: switchFlag({ char: "i", summary: "Pass stdin on although it is a terminal." }),
+  "no-stdin": switchFlag({ summary: "Do not pass stdin on.", exclusive: ["interactive"] }),
 };
 
 /**

@@ -1,7 +1,7 @@
 /** `sbx image build`: an image of one's own. */
 import * as Args from "@oclif/core/args";
-import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../../cli/base-command.ts";
+import { switchFlag } from "../../cli/flags/common.ts";
 import { parseImageRef } from "../../cli/parsers/names.ts";
 import { parsePackageName } from "../../cli/parsers/package-name.ts";
 import { imageJson } from "../../cli/view/image-view.ts";
@@ -23,7 +23,7 @@ export default class ImageBuild extends SbxCommand {
   };
 
   static override flags = {
-    force: Flags.boolean({ char: "f", summary: "Build it although there is one of the same recipe." }),
+    force: switchFlag({ char: "f", summary: "Build it although there is one of the same recipe." }),
   };
 
   async run(): Promise<void> {

@@ -1,0 +1,374 @@
+/**
+ * A Runtime in memory, for tests of the command line: sandboxes are records, programs are functions. It keeps the rules
+ * of src/runtime/runtime.ts that commands rely on (session lifetimes, unique prefixes, idempotent removal, aborts).
+ */
+import { PassThrough, type Duplex, type Readable, type Writable } from "node:stream";
+import { SbxError } from "../src/runtime/errors.ts";
+import type {
+  CallOptions,
+  CopyOptions,
+  CopyReport,
+  ExecSession,
+  ImageApi,
+  MachineApi,
+  Runtime,
+  Sandbox,
+} from "../src/runtime/runtime.ts";
+import type {
+  Check,
+  ExecSpec,
+  ExitStatus,
+  ImageInfo,
+  LogLine,
+  ProgressEvent,
+  PruneReport,
+  SandboxInfo,
+  SandboxSpec,
+} from "../src/runtime/types.ts";
+
+const MIB = 1024 ** 2;
+
+/** What a program of the fake guest sees. */
+export interface FakeProcess {
+  spec: ExecSpec;
+  stdin: Readable | null;
+  stdout: Writable;
+  stderr: Writable;
+  /** Signals that were sent, in order. */
+  signals: string[];
+  /** Called for each signal; SIGKILL ends the process by itself. */
+  onSignal(listener: (name: string) => void): void;
+  onResize(listener: (cols: number, rows: number) => void): void;
+}
+
+/** A program; the number is its exit status. */
+export type FakeProgram = (process: FakeProcess) => Promise<number | ExitStatus> | number | ExitStatus;
+
+/** Programs that every fake guest has. */
+const STANDARD_PROGRAMS: Record<string, FakeProgram> = {
+  true: () => 0,
+  false: () => 1,
+  echo: ({ spec, stdout }) => {
+    stdout.write(`${spec.argv.slice(1).join(" ")}\n`);
+    return 0;
+  },
+  cat: async ({ stdin, stdout }) => {
+    if (stdin === null) return 0;
+    for await (const chunk of stdin) {
+      if (!stdout.write(chunk)) await new Promise((resolve) => stdout.once("drain", resolve));
+    }
+    return 0;
+  },
+};
+
+export function sandboxInfo(overrides: Partial<SandboxInfo> = {}): SandboxInfo {
+  return {
+    id: "sbx_loc_0123456789abcdefghjk",
+    name: null,
+    status: "running",
+    createdAt: 1_700_000_000_000,
+    startedAt: 1_700_000_001_000,
+    stoppedAt: null,
+    expiresAt: 1_700_001_800_000,
+    reason: null,
+    detail: null,
+    image: { id: "a".repeat(64), name: "default" },
+    memoryBytes: 1280 * MIB,
+    cpus: 2,
+    diskBytes: 10_000_000_000,
+    labels: {},
+    region: "loc",
+    supervisorPid: 100,
+    vmPid: 101,
+    accelerator: "tcg",
+    ...overrides,
+  };
+}
+
+export function imageInfo(overrides: Partial<ImageInfo> = {}): ImageInfo {
+  return {
+    id: "a".repeat(64),
+    names: ["default"],
+    createdAt: 1_700_000_000_000,
+    sizeBytes: 900 * MIB,
+    architecture: "amd64",
+    distribution: "Debian 13",
+    kernel: "6.12.1",
+    packages: ["bash 5.2", "python3 3.13"],
+    isDefault: true,
+    ...overrides,
+  };
+}
+
+export class FakeRuntime implements Runtime {
+  sandboxes: SandboxInfo[] = [];
+  imageList: ImageInfo[] = [imageInfo()];
+  programs = new Map<string, FakeProgram>(Object.entries(STANDARD_PROGRAMS));
+  logLines: LogLine[] = [];
+  checks: Check[] = [];
+  pruneReport: PruneReport = { removed: [], failed: [] };
+  copyReport: CopyReport = { files: 1, bytes: 10, skipped: [] };
+  /** Thrown by the next call of a method. */
+  failures = new Map<string, Error>();
+  /** Progress that long calls report. */
+  progress: ProgressEvent[] = [];
+  /** Every call: name and arguments. */
+  calls: { method: string; args: unknown[] }[] = [];
+  /** Waits here before a sandbox is ready. */
+  createGate: Promise<unknown> = Promise.resolve();
+  now = 1_700_000_060_000;
+  disposed = 0;
+  #made = 0;
+
+  record(method: string, ...args: unknown[]): void {
+    this.calls.push({ method, args });
+    const failure = this.failures.get(method);
+    if (failure === undefined) return;
+    this.failures.delete(method);
+    throw failure;
+  }
+
+  async create(spec: SandboxSpec, options: CallOptions = {}): Promise<Sandbox> {
+    this.record("create", spec);
+    for (const event of this.progress) options.onProgress?.(event);
+    await abortable(this.createGate, options.signal);
+    const info = sandboxInfo({
+      id: `sbx_loc_${String(++this.#made).padStart(20, "0")}`,
+      name: spec.name ?? null,
+      createdAt: this.now,
+      startedAt: this.now,
+      expiresAt: spec.lifetime.kind === "duration" ? this.now + spec.lifetime.ms : null,
+      labels: spec.labels ?? {},
+      ...(spec.memoryBytes === undefined ? {} : { memoryBytes: spec.memoryBytes }),
+    });
+    this.sandboxes.unshift(info);
+    return new FakeSandbox(this, info, spec.lifetime.kind === "session");
+  }
+
+  async connect(ref: string, options: CallOptions = {}): Promise<Sandbox> {
+    this.record("connect", ref);
+    options.signal?.throwIfAborted();
+    const info = this.find(ref);
+    if (info.status !== "running") throw new SbxError("sandbox_stopped", `the sandbox ${ref} is not running`);
+    return new FakeSandbox(this, info, false);
+  }
+
+  async get(ref: string): Promise<SandboxInfo> {
+    this.record("get", ref);
+    return this.find(ref);
+  }
+
+  async list(options: CallOptions & { labels?: Record<string, string> } = {}): Promise<SandboxInfo[]> {
+    this.record("list", options.labels);
+    const wanted = Object.entries(options.labels ?? {});
+    return this.sandboxes.filter(({ labels }) => wanted.every(([key, value]) => labels[key] === value));
+  }
+
+  async remove(ref: string): Promise<SandboxInfo> {
+    this.record("remove", ref);
+    return this.stop(this.find(ref), "killed");
+  }
+
+  async extend(ref: string, ms: number): Promise<number> {
+    this.record("extend", ref, ms);
+    const info = this.find(ref);
+    info.expiresAt = Math.max(info.expiresAt ?? 0, this.now + ms);
+    return info.expiresAt;
+  }
+
+  async *logs(ref: string, options: CallOptions & { follow?: boolean; tail?: number } = {}): AsyncIterable<LogLine> {
+    this.record("logs", ref, { follow: options.follow, tail: options.tail });
+    yield* options.tail === undefined ? this.logLines : this.logLines.slice(-options.tail);
+    if (options.follow === true) await abortable(new Promise(() => undefined), options.signal);
+  }
+
+  async prune(options: CallOptions & { dryRun?: boolean; images?: boolean } = {}): Promise<PruneReport> {
+    this.record("prune", { dryRun: options.dryRun, images: options.images });
+    return this.pruneReport;
+  }
+
+  readonly images: ImageApi = {
+    list: async () => {
+      this.record("images.list");
+      return this.imageList;
+    },
+    get: async (ref) => {
+      this.record("images.get", ref);
+      return this.#findImage(ref);
+    },
+    build: async (spec, options = {}) => {
+      this.record("images.build", spec);
+      for (const event of this.progress) options.onProgress?.(event);
+      return imageInfo({ id: "b".repeat(64), names: [spec.name], isDefault: false });
+    },
+    remove: async (ref) => {
+      this.record("images.remove", ref);
+      const image = this.#findImage(ref);
+      this.imageList = this.imageList.filter((other) => other !== image);
+      return image;
+    },
+  };
+
+  readonly machine: MachineApi = {
+    setup: async (options = {}) => {
+      this.record("machine.setup", { force: options.force });
+      return this.checks;
+    },
+    doctor: async () => {
+      this.record("machine.doctor");
+      return this.checks;
+    },
+  };
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.disposed++;
+  }
+
+  find(ref: string): SandboxInfo {
+    const exact = this.sandboxes.filter(({ id, name }) => id === ref || name === ref);
+    const fitting =
+      exact.length > 0 ? exact : this.sandboxes.filter((info) => info.id.startsWith(ref) || info.name?.startsWith(ref));
+    const [first, second] = fitting;
+    if (first === undefined)
+      throw new SbxError("sandbox_not_found", `no sandbox is called ${JSON.stringify(ref)}`, { hint: "sbx list" });
+    if (second !== undefined)
+      throw new SbxError("sandbox_ambiguous", `${JSON.stringify(ref)} could be more than one sandbox`);
+    return first;
+  }
+
+  stop(info: SandboxInfo, reason: SandboxInfo["reason"]): SandboxInfo {
+    if (info.status !== "stopped")
+      Object.assign(info, { status: "stopped", reason, stoppedAt: this.now, expiresAt: null });
+    return info;
+  }
+
+  #findImage(ref: string): ImageInfo {
+    const image = this.imageList.find(({ id, names }) => names.includes(ref) || id.startsWith(ref));
+    if (image === undefined) throw new SbxError("image_not_found", `there is no image ${JSON.stringify(ref)}`);
+    return image;
+  }
+}
+
+class FakeSandbox implements Sandbox {
+  readonly closed = new Promise<undefined>(() => undefined);
+  readonly id: string;
+  readonly info: SandboxInfo;
+  readonly #runtime: FakeRuntime;
+  readonly #session: boolean;
+
+  constructor(runtime: FakeRuntime, info: SandboxInfo, session: boolean) {
+    this.#runtime = runtime;
+    this.info = info;
+    this.id = info.id;
+    this.#session = session;
+  }
+
+  async exec(spec: ExecSpec, options: CallOptions = {}): Promise<ExecSession> {
+    this.#runtime.record("exec", spec);
+    options.signal?.throwIfAborted();
+    const program = this.#runtime.programs.get(spec.argv[0]);
+    if (program === undefined) {
+      throw new SbxError("command_not_found", `the command ${spec.argv[0]} was not found in the sandbox`);
+    }
+    return new FakeSession(spec, program);
+  }
+
+  async setEnv(env: Record<string, string>): Promise<void> {
+    this.#runtime.record("setEnv", env);
+  }
+
+  async upload(sources: string[], destination: string, options: CopyOptions = {}): Promise<CopyReport> {
+    this.#runtime.record("upload", this.id, sources, destination, options.user);
+    for (const event of this.#runtime.progress) options.onProgress?.(event);
+    return this.#runtime.copyReport;
+  }
+
+  async download(sources: string[], destination: string, options: CopyOptions = {}): Promise<CopyReport> {
+    this.#runtime.record("download", this.id, sources, destination, options.user);
+    return this.#runtime.copyReport;
+  }
+
+  async transfer(
+    sources: string[],
+    target: Sandbox,
+    destination: string,
+    options: CopyOptions = {},
+  ): Promise<CopyReport> {
+    this.#runtime.record("transfer", this.id, sources, target.id, destination, options.user);
+    return this.#runtime.copyReport;
+  }
+
+  async openTunnel(): Promise<Duplex> {
+    return new PassThrough();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#session) this.#runtime.stop(this.info, "session_ended");
+  }
+}
+
+class FakeSession implements ExecSession {
+  readonly pid = 1234;
+  readonly stdin: Writable | null;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly exit: Promise<ExitStatus>;
+  readonly #signals: string[] = [];
+  readonly #onSignal: ((name: string) => void)[] = [];
+  readonly #onResize: ((cols: number, rows: number) => void)[] = [];
+  readonly #killed = Promise.withResolvers<ExitStatus>();
+
+  constructor(spec: ExecSpec, program: FakeProgram) {
+    const stdin = spec.stdin === true || spec.tty !== undefined ? new PassThrough() : null;
+    const stdout = new PassThrough();
+    const stderr = new PassThrough();
+    this.stdin = stdin;
+    this.stdout = stdout;
+    this.stderr = stderr;
+    const process: FakeProcess = {
+      spec,
+      stdin,
+      stdout,
+      stderr,
+      signals: this.#signals,
+      onSignal: (listener) => this.#onSignal.push(listener),
+      onResize: (listener) => this.#onResize.push(listener),
+    };
+    const ran = (async () => program(process))().then((result) =>
+      typeof result === "number" ? { code: result, signal: null, oom: null } : result,
+    );
+    this.exit = Promise.race([ran, this.#killed.promise]).finally(() => {
+      stdout.end();
+      stderr.end();
+    });
+    // A command that ends with an error of its own may never look at it.
+    this.exit.catch(() => undefined);
+  }
+
+  resize(cols: number, rows: number): void {
+    for (const listener of this.#onResize) listener(cols, rows);
+  }
+
+  signal(name: string): void {
+    this.#signals.push(name);
+    for (const listener of this.#onSignal) listener(name);
+    if (name === "SIGKILL") this.#killed.resolve({ code: 137, signal: "SIGKILL", oom: null });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#killed.resolve({ code: 137, signal: "SIGKILL", oom: null });
+  }
+}
+
+/** Waits, unless the signal aborts first. */
+async function abortable<T>(wait: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  signal?.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(new SbxError("aborted", "stopped"));
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([wait, promise]);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
