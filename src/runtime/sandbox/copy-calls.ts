@@ -19,6 +19,12 @@ export interface CopyEnd {
   id: string;
 }
 
+export interface GuestSources {
+  paths: string[];
+  /** Whether the guest takes them for patterns. */
+  globs: boolean;
+}
+
 export interface GuestDestination {
   path: string;
   /** Whether sources land in it under their own names. */
@@ -32,14 +38,15 @@ export interface GuestDestination {
  */
 export async function sendFromGuest<R>(
   end: CopyEnd,
-  paths: string[],
+  sources: GuestSources,
   options: CopyOptions,
   consume: (stream: RpcReadable) => Promise<R>,
 ): Promise<{ result: R; report: CopyStreamReport }> {
   const { client } = end;
   const { signal } = options;
   const onLate = (late: { streamId: number }): void => client.refuseStream(late.streamId);
-  const call = client.call("sbx.copySend", { paths, globs: true, ...account(options) }, { signal, onLate });
+  const { paths, globs } = sources;
+  const call = client.call("sbx.copySend", { paths, globs, ...account(options) }, { signal, onLate });
   const { streamId } = await inWords(call, end);
   const { stream } = client.openReadable(streamId);
   const waited = inWords(client.call("sbx.copyWait", { streamId }), end);

@@ -15,7 +15,7 @@ import { SkippedList } from "../copy/skipped-list.ts";
 import { unpack } from "../copy/unpack.ts";
 import { SbxError } from "../errors.ts";
 import type { CopyOptions, CopyReport } from "../runtime.ts";
-import { type CopyEnd, type GuestDestination, receiveInGuest, sendFromGuest } from "./copy-calls.ts";
+import { type CopyEnd, type GuestDestination, type GuestSources, receiveInGuest, sendFromGuest } from "./copy-calls.ts";
 
 /** Host to sandbox. */
 export async function uploadFiles(
@@ -51,10 +51,11 @@ export async function downloadFiles(
   needSources(paths);
   needDistinctNames(paths);
   throwIfAborted(options.signal, "the copy");
-  const target = resolveDestination(destination, paths.length > 1 || paths.some(hasGlob));
+  const sources = await findGuestSources(end, paths);
+  const target = resolveDestination(destination, sources.mayBeSeveral);
   const contentsOnly = paths.length === 1 && paths.some(isContentsPath);
   const progress = copyProgress(options.onProgress, "copying from the sandbox");
-  const { result } = await sendFromGuest(end, paths.map(toGuestPath), options, (stream) =>
+  const { result } = await sendFromGuest(end, sources, options, (stream) =>
     unpack(stream, target, {
       signal: options.signal,
       onBytes: progress.onBytes,
@@ -77,11 +78,12 @@ export async function transferFiles(
   needSources(paths);
   needDistinctNames(paths);
   throwIfAborted(options.signal, "the copy");
-  const goesInto = paths.length > 1 || paths.some(hasGlob);
+  const sources = await findGuestSources(source, paths);
+  const goesInto = sources.mayBeSeveral;
   if (goesInto && (await isGuestDirectory(target, destination)) === false) throw notADirectory(target, destination);
   const progress = copyProgress(options.onProgress, "copying between sandboxes");
   const relay = new Relay();
-  const { result } = await sendFromGuest(source, paths.map(toGuestPath), options, (stream) => {
+  const { result } = await sendFromGuest(source, sources, options, (stream) => {
     const chunks = relay.pass(stream, { signal: options.signal, onBytes: progress.onBytes });
     return receiveInGuest(target, chunks, { path: toGuestPath(destination), directory: goesInto }, options);
   });
@@ -149,14 +151,47 @@ function needDistinctNames(paths: string[]): void {
   }
 }
 
-/** The characters that the guest expands; a file that is called so is found all the same. */
-function hasGlob(path: string): boolean {
-  return /[*?[]/.test(path);
+/**
+ * Which of the paths are patterns for the guest to expand. As in a shell, one that is the name of something is that:
+ * its special characters are escaped.
+ */
+async function findGuestSources(end: CopyEnd, paths: string[]): Promise<GuestSources & { mayBeSeveral: boolean }> {
+  const sources: string[] = [];
+  let globs = false;
+  for (const path of paths) {
+    const guestPath = toGuestPath(path);
+    const isPattern = hasGlob(guestPath) && !(await existsInGuest(end, guestPath));
+    globs ||= isPattern;
+    sources.push(isPattern ? guestPath : escapeGlob(guestPath));
+  }
+  if (globs) return { paths: sources, globs, mayBeSeveral: true };
+  return { paths: paths.map(toGuestPath), globs, mayBeSeveral: paths.length > 1 };
 }
 
-/** `dir/.` names `dir` for the guest, and nothing (`box:`) the default directory. */
+async function existsInGuest(end: CopyEnd, path: string): Promise<boolean> {
+  try {
+    await end.client.call("lstat", { path });
+    return true;
+  } catch (error) {
+    if (error instanceof RemoteError) return false;
+    throw error;
+  }
+}
+
+/** The characters that mean something in the guest's patterns. */
+function hasGlob(path: string): boolean {
+  return /[*?[\\]/.test(path);
+}
+
+function escapeGlob(path: string): string {
+  return path.replace(/[*?[\\]/g, "\\$&");
+}
+
+/**
+ * `dir/.` is what `dir/` leads to, for the guest; that only its content is meant is this end's business. Nothing
+ * (`box:`) is the default directory.
+ */
 function toGuestPath(path: string): string {
   if (path === "") return ".";
-  const stripped = path.replace(/(?:\/+\.)+\/*$/, "");
-  return stripped === "" ? "/" : stripped;
+  return path.replace(/(?:\/+\.)+\/*$/, "/");
 }
