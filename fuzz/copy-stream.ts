@@ -191,14 +191,16 @@ function assertComplete(directory: Buffer): void {
 }
 
 function describe(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, encoding: "utf8" })
-    .sort()
-    .map((name) => {
-      const path = join(directory, name);
-      const stats = lstatSync(path);
-      const content = stats.isFile() ? readFileSync(path, "hex") : stats.isSymbolicLink() ? readlinkSync(path) : "";
-      return `${name} ${stats.mode} ${stats.nlink} ${stats.mtimeMs} ${content}`;
-    });
+  return [
+    ".",
+    ...readdirSync(directory).sort(),
+    ...readdirSync(join(directory, "deep")).map((name) => `deep/${name}`),
+  ].map((name) => {
+    const path = join(directory, name);
+    const stats = lstatSync(path);
+    const content = stats.isFile() ? readFileSync(path, "hex") : stats.isSymbolicLink() ? readlinkSync(path) : "";
+    return `${name} ${stats.mode} ${stats.nlink} ${stats.mtimeMs} ${content}`;
+  });
 }
 
 /** A small generator of numbers that are the same for the same seed (mulberry32). */

@@ -46,9 +46,13 @@ export function picture(directory: string, options: { times?: boolean } = {}): s
   return lines;
 }
 
-/** Names of whatever a copy has left behind that is no result of it. */
+/** Names of whatever a copy has left behind that is no result of it; links are not followed. */
 export function leftovers(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((name) => name.includes(".sbx-copy-"));
+  return readdirSync(directory).flatMap((name) => {
+    const path = join(directory, name);
+    if (name.startsWith(".sbx-copy-")) return [path];
+    return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? leftovers(path) : [];
+  });
 }
 
 function makeWritable(path: string): void {
