@@ -8,7 +8,7 @@
 import { quoteValue, usageError } from "./usage-error.ts";
 
 const PREFIXES = ["", "k", "m", "g", "t"] as const;
-const FORM = /^(\d{1,15})(?:\.(\d{1,6}))?(?:([kmgt])(ib?|b)?|(b))$/i;
+const FORM = /^(\d{1,16})(?:\.(\d{1,6}))?(?:([kmgt])(ib?|b)?|(b))$/i;
 
 export interface SizeLimits {
   /** Smallest size that is accepted, `bytes`. */
