@@ -37,8 +37,8 @@ export interface FakeProcess {
   /** Signals that were sent, in order. */
   signals: string[];
   /** Called for each signal; SIGKILL ends the process by itself. */
-  onSignal(listener: (name: string) => void): void;
-  onResize(listener: (cols: number, rows: number) => void): void;
+  onSignal: (listener: (name: string) => void) => void;
+  onResize: (listener: (cols: number, rows: number) => void) => void;
 }
 
 /** A program; the number is its exit status. */

@@ -31,7 +31,7 @@ export async function main(argv: string[], options: MainOptions): Promise<void> 
       env: process.env,
       stderr: process.stderr,
     });
-  installGuards(report);
+  const guards = installGuards(report);
   // Sources run as they are; oclif must not look for a compiler.
   settings.enableAutoTranspile = false;
   try {
@@ -40,6 +40,7 @@ export async function main(argv: string[], options: MainOptions): Promise<void> 
     process.exitCode = await report(error);
   }
   await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  await guards.settled();
   process.exit();
 }
 

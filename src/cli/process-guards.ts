@@ -5,17 +5,31 @@ import { undoEverything } from "./terminal/restore.ts";
 /** How often to look whether the launcher is still there, `ms`. */
 const LAUNCHER_CHECK_MS = 500;
 
+export interface Guards {
+  /** Resolves at once, or never if the process is about to end because of an error that nobody caught. */
+  settled(): Promise<void>;
+}
+
 /** Installs them. @param report turns an error into text and a status */
-export function installGuards(report: (error: unknown) => Promise<number>): void {
+export function installGuards(report: (error: unknown) => Promise<number>): Guards {
+  let ending: Promise<void> | undefined;
   const fail = (error: unknown): void => {
     undoEverything();
-    void report(asWriteFailure(error)).then((status) => process.exit(status));
+    // The first error is the one to tell; what follows from it is not.
+    ending ??= report(asWriteFailure(error)).then((status) => process.exit(status));
   };
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
   // Who reads our messages may stop reading; that is no reason to fail. (stdout: oclif does the same.)
   process.stderr.on("error", () => undefined);
   watchLauncher();
+  return {
+    settled: async () => {
+      // A failed write is only reported a turn of the event loop later.
+      await new Promise((resolve) => setImmediate(resolve));
+      await ending;
+    },
+  };
 }
 
 /** Output that cannot be written is a failure with a name: a full disk, most of the time. */
