@@ -63,10 +63,23 @@ export function kernelCommandLine(machine: MachineSpec, options: { verbose: bool
     "i8042.noaux",
     "audit=0",
     "nowatchdog",
+    // Work at every switch and start of a process that nothing in a sandbox asks for.
+    "psi=0",
+    "noautogroup",
+    "lsm=landlock,yama",
   ];
   if (machine.accelerator.name === "tcg") {
     // Emulation does not speculate, so the mitigations only cost.
     words.push("mitigations=off");
+    // QEMU's software TLB forgets everything when a mapping larger than 4 KiB changes, and the kernel's search for
+    // such mappings is work and memory of an idle guest.
+    words.push("transparent_hugepage=never");
+    // QEMU translates code again at each new address, so with random ones every process pays for all of its libraries
+    // anew (an exec of `true`: 24 ms instead of 10). The boundary is the machine; `sudo sysctl` brings them back.
+    words.push("norandmaps");
+    // The kernel hands these to the agent as environment. All CPUs of an emulated machine take turns on one thread, and
+    // its slow first steps make Go interrupt goroutines that have hardly begun.
+    words.push("GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1");
     // Under load the guest fails to measure its counter against an emulated timer, about one boot in six, and hangs.
     if (machine.accelerator.tscKhz !== null) words.push(`tsc_early_khz=${machine.accelerator.tscKhz}`);
   }

@@ -10,7 +10,7 @@ import { z } from "zod";
 import { SbxError } from "../runtime/errors.ts";
 import type { MachineSpec } from "./machine-spec.ts";
 
-const SCHEMA = 1;
+const SCHEMA = 2;
 const MAX_RECORD_BYTES = 64 * 1024;
 
 export interface TemplatePaths {

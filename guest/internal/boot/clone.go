@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"os"
@@ -14,7 +13,11 @@ import (
 	"sbx.dev/agent/internal/sys"
 )
 
-const bootIDPath = "/proc/sys/kernel/random/boot_id"
+const (
+	bootIDPath = "/proc/sys/kernel/random/boot_id"
+	// ownBootIDPath is what programs see instead of bootIDPath.
+	ownBootIDPath = "/run/sbx-boot-id"
+)
 
 // Clone is what must differ between machines that were copied from one memory image.
 type Clone struct {
@@ -24,9 +27,14 @@ type Clone struct {
 	MachineID string
 }
 
-// hideBootID covers the file whose first reader makes the kernel choose the id: before the clones part, nobody may.
-func hideBootID() error {
-	return syscall.Mount("/dev/null", bootIDPath, "", syscall.MS_BIND, "")
+// coverBootID puts an empty file over the kernel's boot id, which is chosen by its first reader and would be the same in
+// all clones if that came before they part. Each clone writes an id of its own there: uncovering the kernel's would take
+// a grace period and ten times the work.
+func coverBootID() error {
+	if err := os.WriteFile(ownBootIDPath, nil, 0o444); err != nil {
+		return err
+	}
+	return syscall.Mount(ownBootIDPath, bootIDPath, "", syscall.MS_BIND, "")
 }
 
 // Check refuses values that could not be written where they belong.
@@ -72,15 +80,20 @@ func (c *Clone) Apply() (string, error) {
 	if err := scatterPIDs(); err != nil {
 		return "", err
 	}
-	// It is not covered any more when this machine was made itself before.
-	if err := syscall.Unmount(bootIDPath, syscall.MNT_DETACH); err != nil && err != syscall.EINVAL {
-		return "", errno.At(err, bootIDPath)
+	return newBootID()
+}
+
+// newBootID chooses this machine's boot id, a random UUID (RFC 9562, version 4) as the kernel's own is.
+func newBootID() (string, error) {
+	var random [16]byte
+	if err := sys.Random(random[:]); err != nil {
+		return "", err
 	}
-	id, err := os.ReadFile(bootIDPath)
-	if err != nil {
-		return "", errno.From(err)
-	}
-	return string(bytes.TrimSpace(id)), nil
+	random[6] = random[6]&0x0f | 0x40
+	random[8] = random[8]&0x3f | 0x80
+	digits := hex.EncodeToString(random[:])
+	id := digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:]
+	return id, overwrite(ownBootIDPath, []byte(id+"\n"))
 }
 
 // addEntropy credits bytes to the kernel's pool and has the generator reseeded, which also voids what it had buffered.
@@ -114,22 +127,35 @@ func (c *Clone) writeNames() error {
 		{"/etc/hosts", withHost(hosts, c.Hostname)},
 	}
 	for _, f := range files {
-		if err := writeThrough(f.path, f.content); err != nil {
+		if err := overwrite(f.path, f.content); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// writeThrough replaces the content of a file of the image.
-func writeThrough(path string, content []byte) error {
-	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC|syscall.O_CLOEXEC, 0o644)
+// blankNames leaves in the template what a clone's own names only need to be written over: files with a block on the
+// disk and no more content than any clone has. Freeing and allocating blocks is most of the work of a rewrite.
+func blankNames() error {
+	blank := Clone{Hostname: "x", MachineID: strings.Repeat("0", 32)}
+	return blank.writeNames()
+}
+
+// overwrite replaces the content of a file of the image in place.
+func overwrite(path string, content []byte) error {
+	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_CLOEXEC, 0o644)
 	if err != nil {
 		return errno.At(err, path)
 	}
 	defer syscall.Close(fd)
-	_, err = syscall.Write(fd, content)
-	return errno.At(err, path)
+	if _, err := syscall.Write(fd, content); err != nil {
+		return errno.At(err, path)
+	}
+	var now syscall.Stat_t
+	if err := syscall.Fstat(fd, &now); err != nil || now.Size <= int64(len(content)) {
+		return errno.At(err, path)
+	}
+	return errno.At(syscall.Ftruncate(fd, int64(len(content))), path)
 }
 
 // withHost returns a hosts file in which 127.0.1.1, Debian's address for the machine itself, has the new name.

@@ -12,7 +12,7 @@ import (
 
 // warmUps are run before a template is saved, so that its clones find in memory what most sandboxes run first.
 var warmUps = [][]string{
-	{"/bin/true"},
+	{"true"},
 	{"/bin/sh", "-c", "ls /; cat /etc/hostname; env; uname -a; id"},
 	{"/bin/bash", "-c", "true | cat; mkdir -p /tmp/.sbx-warm && rm -r /tmp/.sbx-warm"},
 	{"/usr/bin/python3", "-c", "import os, sys, json, re, subprocess, socket"},
@@ -26,7 +26,7 @@ var warmUps = [][]string{
 func WarmUps() [][]string {
 	var there [][]string
 	for _, argv := range warmUps {
-		if _, err := os.Stat(argv[0]); err == nil {
+		if _, err := os.Stat(argv[0]); err == nil || argv[0] == "true" {
 			there = append(there, argv)
 		}
 	}
@@ -71,7 +71,11 @@ func DropCaches() {
 }
 
 // Settle leaves nothing to be done after the template was saved.
-func Settle() {
+func Settle() error {
+	if err := blankNames(); err != nil {
+		return err
+	}
 	debug.FreeOSMemory()
 	syscall.Sync()
+	return nil
 }

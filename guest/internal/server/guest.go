@@ -39,8 +39,7 @@ func (g *Guest) Prepare(diskBytes uint64, run func(argv []string)) error {
 	for _, argv := range boot.WarmUps() {
 		run(argv)
 	}
-	boot.Settle()
-	return nil
+	return boot.Settle()
 }
 
 // SetClock implements Machine.

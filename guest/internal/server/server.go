@@ -24,6 +24,12 @@ import (
 // Version is what the agent says of itself.
 const Version = "1"
 
+// warmPath is the search path of the commands that a template runs, the one that sandboxes use.
+const warmPath = "/home/app/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// warmDirectory is where they run, as what sandboxes run does.
+const warmDirectory = "/home/app"
+
 // defaultMask is the file mode creation mask of a new sandbox.
 const defaultMask = 0o022
 
@@ -216,8 +222,12 @@ func (s *Server) runQuietly(argv []string) {
 		return
 	}
 	done := make(chan struct{})
-	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/nonexistent", "LANG=C.UTF-8"}
-	err = s.procs.Start(&proc.Spec{Argv: argv, Env: env, Dir: "/", Identity: id}, func(pid int) {
+	env := []string{"PATH=" + warmPath, "HOME=/nonexistent", "LANG=C.UTF-8"}
+	dir := warmDirectory
+	if _, err := os.Stat(dir); err != nil {
+		dir = "/"
+	}
+	err = s.procs.Start(&proc.Spec{Argv: argv, Env: env, Dir: dir, Identity: id}, func(pid int) {
 		go func() {
 			if _, err := s.procs.Wait(pid, func(proc.Status) { close(done) }); err != nil {
 				close(done)
