@@ -34,20 +34,27 @@ export async function findProgram(name: string, pathVariable = process.env.PATH 
 }
 
 /** @throws SbxError `qemu_missing` with the package to install */
-export async function findQemu(override = process.env.SBX_QEMU): Promise<QemuBinary> {
+export async function locateQemu(override = process.env.SBX_QEMU): Promise<string> {
   const name = process.arch === "arm64" ? "qemu-system-aarch64" : "qemu-system-x86_64";
   const binary = override ?? (await findProgram(name));
-  const hint = `sudo apt-get install ${process.arch === "arm64" ? "qemu-system-arm" : "qemu-system-x86"} qemu-utils`;
-  if (binary === undefined) {
-    throw new SbxError("qemu_missing", `QEMU (${name}) was not found on PATH`, { hint });
-  }
+  if (binary !== undefined) return binary;
+  throw new SbxError("qemu_missing", `QEMU (${name}) was not found on PATH`, { hint: installHint() });
+}
+
+/** @throws SbxError `qemu_missing` with the package to install */
+export async function findQemu(override = process.env.SBX_QEMU): Promise<QemuBinary> {
+  const binary = await locateQemu(override);
   let output: string;
   try {
     output = (await run(binary, ["--version"], { timeout: 10_000 })).stdout;
   } catch (error) {
-    throw new SbxError("qemu_missing", `QEMU at ${binary} does not run`, { cause: error, hint });
+    throw new SbxError("qemu_missing", `QEMU at ${binary} does not run`, { cause: error, hint: installHint() });
   }
   return { path: binary, ...parseVersion(output, binary) };
+}
+
+function installHint(): string {
+  return `sudo apt-get install ${process.arch === "arm64" ? "qemu-system-arm" : "qemu-system-x86"} qemu-utils`;
 }
 
 /** Parses the first line of `qemu-system-* --version`. */

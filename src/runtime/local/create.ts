@@ -5,7 +5,6 @@ import path from "node:path";
 import { identifyProcess, ownIdentity } from "../../host/process-identity.ts";
 import { LAUNCH_VERSION, type LaunchMachine, type SandboxLaunch } from "../../protocol/launch.ts";
 import { findJailTools } from "../../vm/jail.ts";
-import { findQemu } from "../../vm/qemu-binary.ts";
 import { roundDiskBytes } from "../../vm/disk.ts";
 import type { OpenImage } from "../../vm/image/image-store.ts";
 import type { Settings } from "../defaults.ts";
@@ -16,6 +15,7 @@ import type { SandboxSpec } from "../types.ts";
 import { findVerdict, readVerdict } from "./accelerators.ts";
 import { admit } from "./admission.ts";
 import type { LocalImages } from "./images.ts";
+import { knownQemu } from "./known-qemu.ts";
 import { newSandboxId } from "./sandbox-id.ts";
 import { socketPathOf, type LocalState } from "./state.ts";
 import { startSupervisor, type StartedSupervisor } from "./supervisor-process.ts";
@@ -64,7 +64,7 @@ export async function prepareMachine(
   const diskBytes = roundDiskBytes(spec.diskBytes ?? settings.diskBytes);
   await admit({ memoryBytes, cpus, diskBytes }, state.paths.statePath);
   const [qemu, tools, image] = await Promise.all([
-    findQemu(),
+    knownQemu(state.paths),
     findJailTools(),
     openImage(images, spec.image ?? settings.image, options),
   ]);

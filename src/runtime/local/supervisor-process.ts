@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import path from "node:path";
 import type { Readable, Writable } from "node:stream";
+import { compileCachePath } from "../../host/compile-cache.ts";
 import { packageRoot } from "../../host/package-root.ts";
 import { COMMIT_LINE, MAX_LINE_BYTES, type Launch, type LaunchAnswer } from "../../protocol/launch.ts";
 import { abortedError } from "../abort.ts";
@@ -126,7 +127,9 @@ function supervisorScript(): string {
 
 /** Nothing of the user's environment is needed, and it may hold secrets. */
 function supervisorEnvironment(): NodeJS.ProcessEnv {
-  const env: NodeJS.ProcessEnv = { PATH: process.env.PATH ?? "/usr/bin:/bin", LANG: "C.UTF-8" };
-  if (process.env.NODE_COMPILE_CACHE !== undefined) env.NODE_COMPILE_CACHE = process.env.NODE_COMPILE_CACHE;
-  return env;
+  return {
+    PATH: process.env.PATH ?? "/usr/bin:/bin",
+    LANG: "C.UTF-8",
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? compileCachePath(),
+  };
 }
