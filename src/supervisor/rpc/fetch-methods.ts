@@ -1,12 +1,11 @@
 /** `fetch` (deno-sandbox-protocol, section 3.7). What comes back was made by whatever the guest talks to. */
 import { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
-import { fetch, type Headers, type RequestInit, type Response } from "undici";
+import type { Headers, RequestInit, Response } from "undici";
 import { errnoText } from "../../protocol/rpc-errno.ts";
 import type { RpcParams, RpcResult } from "../../protocol/rpc-methods.ts";
 import { AgentError } from "../../guest/link.ts";
 import { CallError, callTypeError } from "./call-error.ts";
-import { guestDispatcher } from "./guest-fetch.ts";
 import type { IncomingStream } from "./incoming-stream.ts";
 import type { Call, Handlers } from "./session.ts";
 
@@ -40,6 +39,8 @@ async function fetchFromGuest(
   session.outgoing.assertRoom();
   const controller = new AbortController();
   const signal = AbortSignal.any([call.signal, controller.signal]);
+  // undici and TLS are half of all that a supervisor could load, and most sandboxes never fetch.
+  const { fetch, guestDispatcher } = await import("./guest-fetch.ts");
   const dispatcher = guestDispatcher(state, process, signal);
   const init: RequestInit = {
     method: params.method,

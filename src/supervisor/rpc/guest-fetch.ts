@@ -13,6 +13,8 @@ import type { GuestState } from "./guest-state.ts";
 import { listeningPorts } from "./listening-ports.ts";
 import type { GuestProcess } from "./process-table.ts";
 
+export { fetch } from "undici";
+
 /** How long the guest may take to connect, and a server to begin its answer, `ms`. */
 const CONNECT_TIMEOUT_MS = 30_000;
 const HEADERS_TIMEOUT_MS = 300_000;
