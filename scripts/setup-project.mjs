@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { SetupError, run, step } from "./steps.mjs";
+import { SetupError, hand, run, step } from "./steps.mjs";
 
 export const projectPath = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const stampPath = path.join(projectPath, "dist", ".build-stamp");
@@ -14,6 +14,9 @@ const bundlePath = path.join(projectPath, "dist", "main.js");
 
 /** Runs project scripts on a Node that is recent enough. */
 export const NODE = [process.execPath, path.join(projectPath, "scripts", "node.mjs")];
+
+/** sbx itself. */
+export const SBX = [process.execPath, path.join(projectPath, "bin", "run.js")];
 
 /** Installs and builds what is missing or out of date. */
 export async function prepareProject() {
@@ -81,4 +84,10 @@ function stampOf(files) {
     hash.update(`${path.relative(projectPath, file)}\0${mtimeMs}\0${size}\0`);
   }
   return hash.digest("hex");
+}
+
+/** The machine part: image, accelerator, template. Says what it does; what it found only when something is wrong. */
+export async function prepareMachine() {
+  const status = await hand([...SBX, "setup"], { quiet: true });
+  if (status !== 0) throw new SetupError(`sbx setup ended with status ${status}`, "bin/run.js doctor");
 }

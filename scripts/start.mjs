@@ -2,12 +2,9 @@
  * `npm start`: from a fresh clone to a command that has run in a microVM. `npm start -- CMD…` runs that command and
  * ends with its exit status; its stdout is the command's alone. Plain JavaScript that runs on Node 20.
  */
-import path from "node:path";
-import { prepareProject, projectPath } from "./setup-project.mjs";
+import { SBX, prepareMachine, prepareProject } from "./setup-project.mjs";
 import { prepareSystem } from "./setup-system.mjs";
-import { SetupError, hand, main, say } from "./steps.mjs";
-
-const SBX = [process.execPath, path.join(projectPath, "bin", "run.js")];
+import { hand, main, say } from "./steps.mjs";
 
 /** What runs when no command is given: something that only a machine of its own can say. */
 const FIRST_COMMAND = [
@@ -28,8 +25,7 @@ await main(async () => {
   const command = process.argv.slice(2);
   await prepareSystem();
   await prepareProject();
-  const status = await hand([...SBX, "setup"], { stdoutToStderr: true });
-  if (status !== 0) throw new SetupError(`sbx setup ended with status ${status}`, "bin/run.js doctor");
+  await prepareMachine();
   if (command.length > 0) return await hand([...SBX, "run", "--", ...command]);
   say("running a first command in a microVM of its own");
   const first = await hand([...SBX, "run", "--", ...FIRST_COMMAND]);

@@ -114,19 +114,26 @@ export async function run(argv, { env = {}, cwd, onLine = () => {}, terminal = f
   throw new SetupError(`${argv.join(" ")}: ${failure}${kept.length > 0 ? `\n${kept.join("\n")}` : ""}`);
 }
 
-/** Runs a program that has the user's terminal to itself, or its stdout sent to stderr. Returns its exit status. */
-export async function hand(argv, { stdoutToStderr = false, env = {} } = {}) {
-  const stdio = stdoutToStderr ? ["ignore", 2, 2] : "inherit";
-  const child = spawn(argv[0], argv.slice(1), { stdio, env: { ...process.env, ...env } });
+/**
+ * Runs a program that talks to the user itself. Returns its exit status.
+ *
+ * @param {{quiet?: boolean}} options `quiet`: its stdout is kept, and shown on stderr only if it fails
+ */
+export async function hand(argv, { quiet = false } = {}) {
+  const child = spawn(argv[0], argv.slice(1), { stdio: quiet ? ["ignore", "pipe", 2] : "inherit" });
+  const kept = [];
+  child.stdout?.on("data", (chunk) => kept.push(chunk));
   const forward = (signal) => child.kill(signal);
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
   // A terminal sends Ctrl-C to the child as well; this process stays to pass its exit status on.
   for (const signal of signals) process.on(signal, forward);
   try {
-    return await new Promise((resolve, reject) => {
+    const status = await new Promise((resolve, reject) => {
       child.once("error", reject);
       child.once("close", (code, signal) => resolve(code ?? 128 + (SIGNAL_NUMBERS[signal] ?? 1)));
     });
+    if (status !== 0) process.stderr.write(Buffer.concat(kept));
+    return status;
   } finally {
     for (const signal of signals) process.off(signal, forward);
   }

@@ -12,9 +12,9 @@ import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { COUNTS_PREFIX } from "./test-reporter.mjs";
-import { NODE, prepareProject, projectPath } from "./setup-project.mjs";
+import { NODE, prepareMachine, prepareProject, projectPath } from "./setup-project.mjs";
 import { prepareSystem } from "./setup-system.mjs";
-import { SetupError, hand, main, say } from "./steps.mjs";
+import { SetupError, main, say } from "./steps.mjs";
 
 /** No test takes so long; one that hangs must not hold up the others for good. */
 const UNIT_DEADLINE_MS = 2 * 60 * 1000;
@@ -173,10 +173,7 @@ await main(async () => {
   await nodeTests("unit tests", units, { concurrency: 2, deadlineMs: UNIT_DEADLINE_MS });
   if (machines.length > 0) {
     say("getting this machine ready for virtual machines");
-    const status = await hand([process.execPath, path.join(projectPath, "bin", "run.js"), "setup"], {
-      stdoutToStderr: true,
-    });
-    if (status !== 0) throw new SetupError(`sbx setup ended with status ${status}`, "bin/run.js doctor");
+    await prepareMachine();
     await nodeTests("tests with virtual machines", machines, { concurrency: 1, deadlineMs: VM_DEADLINE_MS });
   }
   if (total.passed + total.failed + total.skipped === 0) throw new SetupError("no test has that in its path");
