@@ -1,8 +1,13 @@
 /** What to say when a sandbox ends under a command that was running in it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { SbxError } from "../../runtime/errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { SandboxInfo } from "../../runtime/types.ts";
 import { describeReason } from "../view/sandbox-view.ts";
+
+/** A sandbox that is being stopped needs a moment until it is known why, `ms`. */
+const PATIENCE_MS = 2000;
+const LOOK_INTERVAL_MS = 100;
 
 /**
  * A broken connection says nothing to a user; why the sandbox stopped does. Returns the better error where the runtime
@@ -10,16 +15,25 @@ import { describeReason } from "../view/sandbox-view.ts";
  */
 export async function explainLostSandbox(error: unknown, runtime: Runtime, id: string): Promise<unknown> {
   if (!(error instanceof SbxError) || error.code !== "connection_closed") return error;
-  let info: SandboxInfo;
-  try {
-    info = await runtime.get(id, { signal: AbortSignal.timeout(2000) });
-  } catch {
-    // The first error is still the best one.
-    return error;
-  }
-  if (info.status !== "stopped" && info.status !== "failed") return error;
+  const info = await untilStopped(runtime, id);
+  if (info === undefined) return error;
   return new SbxError("sandbox_stopped", `the sandbox ${info.name ?? id} stopped while the command was running`, {
     cause: new Error(describeReason(info)),
-    hint: info.reason === "out_of_memory" ? "give it more memory with --memory" : `sbx logs ${id}`,
+    hint: info.reason === "out_of_memory" ? "give it more memory with --memory" : `sbx inspect ${id}`,
   });
+}
+
+/** What is known of the sandbox once it has stopped; `undefined` if it does not, or nothing can be learnt. */
+async function untilStopped(runtime: Runtime, id: string): Promise<SandboxInfo | undefined> {
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  try {
+    for (;;) {
+      const info = await runtime.get(id, { signal });
+      if (info.status === "stopped" || info.status === "failed") return info;
+      await sleep(LOOK_INTERVAL_MS, undefined, { signal });
+    }
+  } catch {
+    // Out of time, or the runtime does not know it any more: the first error is still the best one.
+    return undefined;
+  }
 }

@@ -29,7 +29,7 @@ export async function confirm(message: string, options: ConfirmOptions): Promise
   } catch (error) {
     // inquirer's own names for Ctrl-C and for our signal.
     if (error instanceof Error && (error.name === "ExitPromptError" || error.name === "AbortPromptError")) {
-      throw new SbxError("aborted", "nothing was done", { cause: error });
+      throw new SbxError("aborted", "nothing was done");
     }
     throw error;
   }

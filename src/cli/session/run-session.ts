@@ -42,7 +42,10 @@ export async function runSession(sandbox: Sandbox, spec: ExecSpec, options: Sess
   const { context, interrupt } = options;
   await using session = await sandbox.exec(spec, { signal: interrupt.signal });
   options.onStarted();
-  using forwarder = forwardSignals(interrupt, session, context.now);
+  using forwarder = forwardSignals(interrupt, session, {
+    terminal: spec.tty !== undefined,
+    now: context.now,
+  });
   using limit = startTimeLimit(session, options.limitMs);
   using terminal =
     spec.tty === undefined

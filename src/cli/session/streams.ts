@@ -3,6 +3,7 @@
  * directions: a reader that sleeps makes the guest wait, a guest that does not read makes our stdin wait.
  */
 import type { Readable, Writable } from "node:stream";
+import { SbxError } from "../../runtime/errors.ts";
 
 /** How a stream of output ended: all of it was handed on, or nobody reads it any more. */
 export type OutputEnd = "complete" | "reader-gone";
@@ -25,9 +26,10 @@ export async function copyOutput(source: Readable, destination: Writable): Promi
     const onClose = (): void =>
       settle(() => {
         if (source.readableEnded) resolve("complete");
-        else reject(new Error("the output ended before it was complete"));
+        else reject(brokenOff());
       });
-    const onSourceError = (error: Error): void => settle(() => reject(error));
+    const onSourceError = (error: Error): void =>
+      settle(() => reject(error instanceof SbxError ? error : brokenOff(error)));
     const onReaderGone = (): void => settle(() => resolve("reader-gone"));
     const onDestinationError = (error: NodeJS.ErrnoException): void => {
       if (error.code === "EPIPE" || error.code === "ERR_STREAM_DESTROYED") onReaderGone();
@@ -39,6 +41,11 @@ export async function copyOutput(source: Readable, destination: Writable): Promi
     if (destination.destroyed) onReaderGone();
     else source.pipe(destination, { end: false });
   });
+}
+
+/** Whatever a guest's stream fails with, the link to the sandbox is what failed. */
+function brokenOff(cause?: Error): SbxError {
+  return new SbxError("connection_closed", "the output of the command broke off", { cause });
 }
 
 export interface InputCopy extends Disposable {

@@ -256,16 +256,17 @@ test("a command that was killed for want of memory is reported as such", async (
   assert.match(result.stderr, /out of memory/);
 });
 
-test("a sandbox that stops under a running command says why", async () => {
+test("a sandbox that stops under a running command says why, also when that takes a moment", async () => {
   const runtime = withPrograms({
-    long: async () => {
-      runtime.stop(runtime.find("box"), "expired");
-      throw new SbxError("connection_closed", "the connection was closed");
+    long: async ({ stdout }) => {
+      setTimeout(() => runtime.stop(runtime.find("box"), "expired"), 150);
+      stdout.destroy(new Error("the link is gone"));
+      return new Promise(() => undefined);
     },
   });
   const result = await exec(["box", "--", "long"], { runtime });
   assert.equal(result.status, 1);
-  assert.match(result.stderr, /the sandbox box stopped while the command was running\n {2}why: expired\n/);
+  assert.match(result.stderr, /^sbx: the sandbox box stopped while the command was running\n {2}why: expired\n/);
 });
 
 test("stdin that cannot be read is a failure, not an early end", async () => {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { PassThrough, Readable, Writable } from "node:stream";
-import { test } from "node:test";
-import { forwardSignals, HANGUP_GRACE_MS } from "../../../../src/cli/session/signals.ts";
+import { test, type TestContext } from "node:test";
+import { forwardSignals, MUST_END_GRACE_MS } from "../../../../src/cli/session/signals.ts";
 import { copyInput, copyOutput } from "../../../../src/cli/session/streams.ts";
 import { Interrupt } from "../../../../src/cli/interrupt.ts";
 import { takeTerminal, terminalSize } from "../../../../src/cli/terminal/terminal.ts";
@@ -31,7 +31,7 @@ test("output that breaks off is a failure, as is a disk that is full", async () 
   const source = new PassThrough();
   const copied = copyOutput(source, new PassThrough());
   source.destroy();
-  await assert.rejects(copied, /ended before it was complete/);
+  await assert.rejects(copied, { code: "connection_closed" });
   const full = new Writable({
     write: (_chunk, _encoding, done) => done(Object.assign(new Error("ENOSPC"), { code: "ENOSPC" })),
   });
@@ -86,7 +86,9 @@ test("a terminal that was hung up is the end of input; a file that cannot be rea
   await assert.rejects(other.failed, /EIO/);
 });
 
-test("a guest that outlives its terminal is killed after a grace", (context) => {
+/** What a guest is sent when sbx gets a signal and time passes. */
+function sentAfter(context: TestContext, signal: string, terminal: boolean, ms: number): string[] {
+  context.mock.timers.reset();
   context.mock.timers.enable({ apis: ["setTimeout"] });
   const source = new EventEmitter();
   const sent: string[] = [];
@@ -95,13 +97,21 @@ test("a guest that outlives its terminal is killed after a grace", (context) => 
     () => 0,
     () => undefined,
   );
-  using forwarder = forwardSignals(interrupt, { signal: (name) => sent.push(name) }, () => 0);
+  using forwarder = forwardSignals(interrupt, { signal: (name) => sent.push(name) }, { terminal, now: () => 0 });
   assert.ok(forwarder);
-  source.emit("SIGHUP");
-  context.mock.timers.tick(HANGUP_GRACE_MS - 1);
-  assert.deepEqual(sent, ["SIGHUP"]);
-  context.mock.timers.tick(1);
-  assert.deepEqual(sent, ["SIGHUP", "SIGKILL"]);
+  source.emit(signal);
+  context.mock.timers.tick(ms);
+  return sent;
+}
+
+test("a guest that outlives its terminal is killed after a grace", (context) => {
+  assert.deepEqual(sentAfter(context, "SIGHUP", false, MUST_END_GRACE_MS - 1), ["SIGHUP"]);
+  assert.deepEqual(sentAfter(context, "SIGHUP", false, MUST_END_GRACE_MS), ["SIGHUP", "SIGKILL"]);
+});
+
+test("SIGTERM ends a session with a terminal, whose shell ignores it; without one the command decides", (context) => {
+  assert.deepEqual(sentAfter(context, "SIGTERM", true, MUST_END_GRACE_MS), ["SIGTERM", "SIGKILL"]);
+  assert.deepEqual(sentAfter(context, "SIGTERM", false, 10 * MUST_END_GRACE_MS), ["SIGTERM"]);
 });
 
 test("the terminal is raw again after the program was stopped and continued, and right at the end", () => {
