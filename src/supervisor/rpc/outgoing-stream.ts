@@ -4,7 +4,6 @@
  */
 import { BINARY_CHUNK_BYTES, PLAIN_CHUNK_BYTES, STREAM_WINDOW_BYTES } from "../../protocol/rpc-limits.ts";
 import { encodeBase64 } from "../../protocol/rpc-base64.ts";
-import { encodeBinaryFrame } from "../../protocol/binary-frames.ts";
 import type { SerializedError } from "../../protocol/rpc-error.ts";
 import { encodeNotification } from "../../protocol/rpc-messages.ts";
 import { toSerializedError } from "./call-error.ts";
@@ -115,7 +114,7 @@ export class OutgoingStream {
   #sendPart(part: Uint8Array): void {
     this.#windowBytes -= part.length;
     if (this.#binary) {
-      this.#socket.send(encodeBinaryFrame(this.streamId, part));
+      this.#socket.sendStreamData(this.streamId, part);
       return;
     }
     const data = encodeBase64(part);

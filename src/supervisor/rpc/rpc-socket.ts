@@ -3,6 +3,7 @@
  * counted, and producers wait while it is much. Nothing is sent once the socket is closing.
  */
 import type { WebSocket } from "ws";
+import { FramePool } from "./frame-pool.ts";
 
 /** Unsent bytes above which streams wait, and below which they go on. */
 const HIGH_WATER_BYTES = 2 * 1024 * 1024;
@@ -10,6 +11,7 @@ const LOW_WATER_BYTES = 512 * 1024;
 
 export class RpcSocket {
   readonly #socket: WebSocket;
+  readonly #frames = new FramePool();
   #unsentBytes = 0;
   #waiting: (() => void)[] = [];
 
@@ -40,6 +42,13 @@ export class RpcSocket {
       if (this.#unsentBytes <= LOW_WATER_BYTES) this.#wake();
       onSent?.();
     });
+  }
+
+  /** Sends one frame of stream data; the payload may change at once. @param payload 1 byte to 256 KiB */
+  sendStreamData(streamId: number, payload: Uint8Array): void {
+    if (!this.open) return;
+    const { message, release } = this.#frames.encode(streamId, payload);
+    this.send(message, release);
   }
 
   /** Settles when there is room for more, or when the connection is going away. */

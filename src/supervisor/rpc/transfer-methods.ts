@@ -3,7 +3,7 @@
  * stream of the client's; they go out in one message, so what may be read is bounded by what the SDK takes in one.
  */
 import { finished, pipeline } from "node:stream/promises";
-import { Readable } from "node:stream";
+import { addAbortSignal, Readable } from "node:stream";
 import { decodeBase64, encodeBase64 } from "../../protocol/rpc-base64.ts";
 import { MAX_SDK_MESSAGE_BYTES } from "../../protocol/rpc-limits.ts";
 import type { RpcParams } from "../../protocol/rpc-methods.ts";
@@ -36,7 +36,8 @@ async function readWhole(call: Call, path: string, operation: string): Promise<B
   const absolute = session.state.resolvePath(path);
   call.afterFlush(await session.wholeFiles.enter());
   signal.throwIfAborted();
-  const readable = link.openReadable();
+  // A guest may answer the call and yet never end the stream.
+  const readable = addAbortSignal(signal, link.openReadable());
   const reading = link.call("fs.readFile", { path: absolute, user, stream: readable.streamId }, { signal });
   try {
     const [, bytes] = await describing(onPath(operation, path), Promise.all([reading, collect(readable, path)]));
