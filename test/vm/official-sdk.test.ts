@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
-import { Sandbox } from "@deno/sandbox";
+import { Sandbox, SeekMode } from "@deno/sandbox";
 import { SdkRelay } from "./support/sdk-relay.ts";
 import { openTestHome, type TestHome } from "./support/test-home.ts";
 
@@ -64,14 +64,14 @@ describe("the official SDK", { timeout: 240_000 }, () => {
   test("works with open files, temporary directories, links and modes", async () => {
     const file = await sandbox.fs.open("handle.txt", { create: true, write: true, read: true });
     await file.write(new TextEncoder().encode("abc"));
-    await file.seek(0, 0);
+    await file.seek(0, SeekMode.Start);
     const buffer = new Uint8Array(10);
     assert.equal(await file.read(buffer), 3);
     const directory = await sandbox.fs.makeTempDir({ prefix: "t-" });
     await sandbox.fs.symlink("/etc/passwd", `${directory}/link`);
     assert.equal(await sandbox.fs.readLink(`${directory}/link`), "/etc/passwd");
     await sandbox.fs.chmod("handle.txt", 0o600);
-    assert.equal(((await sandbox.fs.stat("handle.txt")).mode ?? 0) & 0o777, 0o600);
+    assert.equal((await sandbox.fs.stat("handle.txt")).mode & 0o777, 0o600);
   });
 
   test("walks trees and expands globs", async () => {
