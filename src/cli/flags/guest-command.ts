@@ -62,9 +62,11 @@ export function readEnvironment(
   flags: { env?: string[] | undefined; "env-file"?: string[] | undefined },
   hostEnvironment: HostEnvironment,
 ): Record<string, string> {
-  const fromFiles = (flags["env-file"] ?? []).map((path) => parseEnvFile(readSmallFile(path), path, hostEnvironment));
+  const fromFiles = (flags["env-file"] ?? []).flatMap((path) =>
+    Object.entries(parseEnvFile(readSmallFile(path), path, hostEnvironment)),
+  );
   const fromFlags = (flags.env ?? []).map((text) => parseEnvPair(text, hostEnvironment));
-  return Object.assign({}, ...fromFiles, Object.fromEntries(fromFlags)) as Record<string, string>;
+  return Object.fromEntries([...fromFiles, ...fromFlags]);
 }
 
 function readSmallFile(path: string): string {

@@ -5,7 +5,7 @@
 import { quoteValue, usageError } from "./usage-error.ts";
 
 /** Names that a process can have: no `=`, no white space, nothing that a terminal or a C string would trip over. */
-const NAME = /^[^=\s\u0000-\u001f\u007f-\u009f]{1,255}$/;
+const NAME = /^[^=\s\p{Cc}\p{Cf}\p{Cs}]{1,255}$/u;
 
 export type HostEnvironment = Readonly<Record<string, string | undefined>>;
 
@@ -22,7 +22,7 @@ export function parseEnvPair(text: string, hostEnvironment: HostEnvironment): [n
     throw usageError(`${quoteValue(text)} does not begin with the name of a variable`, "write it as NAME=value");
   }
   if (equals === -1) {
-    const value = hostEnvironment[name];
+    const value = Object.hasOwn(hostEnvironment, name) ? hostEnvironment[name] : undefined;
     if (value === undefined) {
       throw usageError(
         `the variable ${name} is not set here, so it has no value to pass on`,

@@ -64,7 +64,13 @@ function readConfig(path: string): string | undefined {
   }
 }
 
-function parseConfig(text: string, path: string): Partial<Record<SettingName, string>> {
+/**
+ * Reads the text of a configuration: the keys it sets, with their values as written.
+ *
+ * @param path names the file in errors
+ * @throws SbxError `config_invalid`, with path and line
+ */
+export function parseConfig(text: string, path: string): Partial<Record<SettingName, string>> {
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -12,6 +12,7 @@ test("the value is everything after the first =, untouched", () => {
 test("a name alone passes on the value that it has here, and is refused where it has none", () => {
   assert.deepEqual(parseEnvPair("HOME", { HOME: "/root" }), ["HOME", "/root"]);
   assert.deepEqual(parseEnvPair("EMPTY", { EMPTY: "" }), ["EMPTY", ""]);
+  assert.throws(() => parseEnvPair("__proto__", {}), { code: "usage" });
   assert.throws(() => parseEnvPair("NOPE", {}), { code: "usage", hint: "write it as NOPE=value" });
 });
 
