@@ -2,7 +2,8 @@
  * Builds the guest agent (guest/, Go) for both architectures into dist/agent/.
  *
  * Plain JavaScript that runs on Node 20 too, because it is part of the build of a package that may be installed from
- * source. Builds are skipped while the sources, the Go version and the binaries are what they were.
+ * source. Builds are skipped while the sources, the Go version and the binaries are what they were. With `--host` only
+ * the agent of this machine's architecture is built.
  */
 import { createHash } from "node:crypto";
 import { execFileSync } from "node:child_process";
@@ -65,29 +66,42 @@ function findGo() {
 }
 
 /** Whether the binaries on disk are those that the stamp was written for. */
-function isCurrent(hash) {
+function isCurrent(sizes, architecture) {
   try {
-    const stamp = JSON.parse(readFileSync(stampPath, "utf8"));
-    return stamp.hash === hash && ARCHITECTURES.every((name) => statSync(agentPath(name)).size === stamp.sizes[name]);
+    return statSync(agentPath(architecture)).size === sizes[architecture];
   } catch {
-    return false; // No stamp, an unreadable one or a missing binary: all mean that there is something to build.
+    return false; // There is no binary.
   }
 }
 
+/** Sizes of the binaries that were built from these sources, by architecture. */
+function builtSizes(hash) {
+  try {
+    const stamp = JSON.parse(readFileSync(stampPath, "utf8"));
+    return stamp.hash === hash ? stamp.sizes : {};
+  } catch {
+    return {}; // No stamp or an unreadable one: there is everything to build.
+  }
+}
+
+/** This machine's architecture in Go's naming: the one that guests on it have. */
+export const HOST_ARCHITECTURE = process.arch === "arm64" ? "arm64" : "amd64";
+
 /**
- * Builds what is out of date.
+ * Builds what is out of date of the architectures asked for.
  *
  * @returns whether anything was built, and the paths by architecture
  * @throws Error if Go is missing, too old or fails; its output goes to stderr
  */
-export function buildAgent({ log = () => {} } = {}) {
+export function buildAgent({ log = () => {}, architectures = ARCHITECTURES } = {}) {
   const goVersion = findGo();
   const hash = hashOf(goVersion);
-  const paths = Object.fromEntries(ARCHITECTURES.map((name) => [name, agentPath(name)]));
-  if (isCurrent(hash)) return { built: false, paths };
+  const paths = Object.fromEntries(architectures.map((name) => [name, agentPath(name)]));
+  const sizes = builtSizes(hash);
+  const outdated = architectures.filter((name) => !isCurrent(sizes, name));
+  if (outdated.length === 0) return { built: false, paths };
   mkdirSync(outputPath, { recursive: true });
-  const sizes = {};
-  for (const architecture of ARCHITECTURES) {
+  for (const architecture of outdated) {
     log(`building the guest agent for ${architecture}`);
     const target = agentPath(architecture);
     const unfinished = `${target}.${process.pid}`;
@@ -109,7 +123,8 @@ export function buildAgent({ log = () => {} } = {}) {
 }
 
 if (process.argv[1] !== undefined && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const { built, paths } = buildAgent({ log: (line) => process.stderr.write(`${line}\n`) });
+  const architectures = process.argv.includes("--host") ? [HOST_ARCHITECTURE] : ARCHITECTURES;
+  const { built, paths } = buildAgent({ log: (line) => process.stderr.write(`${line}\n`), architectures });
   if (!built) process.stderr.write("the guest agent is up to date\n");
   for (const file of Object.values(paths)) process.stdout.write(`${path.relative(process.cwd(), file)}\n`);
 }

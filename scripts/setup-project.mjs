@@ -18,15 +18,36 @@ export const NODE = [process.execPath, path.join(projectPath, "scripts", "node.m
 /** sbx itself. */
 export const SBX = [process.execPath, path.join(projectPath, "bin", "run.js")];
 
+const AGENT = [process.execPath, "scripts/build-agent.mjs", "--host"];
+
 /** Installs and builds what is missing or out of date. */
 export async function prepareProject() {
   if (!packagesAreCurrent()) await step("installing npm packages", installPackages);
-  await buildAgent();
   const stamp = stampOf(sourceFiles());
   if (!bundleIsCurrent(stamp)) {
     await step("building sbx", (onLine) => run([...NODE, "scripts/build.mjs"], { cwd: projectPath, onLine }));
     writeFileSync(stampPath, `${stamp}\n${stampOf([bundlePath])}\n`);
   }
+  if (agentWasBuilt()) await buildAgent();
+  else await buildAgentAndImage();
+}
+
+/**
+ * The first time both take long and neither needs the other. That is all this is for: `sbx setup` makes the image too.
+ */
+async function buildAgentAndImage() {
+  await step("building the guest agent and the image", async (onLine) => {
+    const results = await Promise.allSettled([
+      run(AGENT, { cwd: projectPath, onLine }),
+      run([...SBX, "image", "build", "default"], { onLine }),
+    ]);
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  });
+}
+
+function agentWasBuilt() {
+  return existsSync(path.join(projectPath, "dist", "agent", "stamp.json"));
 }
 
 async function installPackages(onLine) {
@@ -58,8 +79,7 @@ function readPackages(file) {
 
 /** The script sees for itself whether there is anything to do. */
 async function buildAgent() {
-  const script = [process.execPath, "scripts/build-agent.mjs"];
-  await step("building the guest agent", (onLine) => run(script, { cwd: projectPath, onLine }), { silentMs: 1500 });
+  await step("building the guest agent", (onLine) => run(AGENT, { cwd: projectPath, onLine }), { silentMs: 1500 });
 }
 
 function bundleIsCurrent(stamp) {
