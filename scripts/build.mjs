@@ -132,6 +132,8 @@ function entry(commands) {
   const table = commands.map(({ id, path }) => `  "${id}": () => import("./${path}"),`).join("\n");
   return [
     'import { main as run } from "./src/cli/main.ts";',
+    // For programs, such as bench/, that use the runtime in their own process.
+    'export { openRuntime } from "./src/runtime/select.ts";',
     'export { default as commandNotFound } from "./src/cli/hooks/command-not-found.ts";',
     `export const commands = {\n${table}\n};`,
     "export const main = (argv, options) => run(argv, { ...options, commands });",

@@ -1,0 +1,102 @@
+/**
+ * `npm run bench`: measures the built sbx, each figure beside its comparison from the same run.
+ *
+ *   npm run bench -- [--only ROW]… [--rounds N] [--copy-rounds N] [--alive N] [--idle-seconds N] [--json] [--out FILE]
+ *
+ * The table goes to stdout (or JSON with --json), what is being done to stderr. The exit status is 1 if a row could not
+ * be measured; a row that misses its reach is a result, not a failure.
+ */
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { machineFacts } from "./machine-facts.ts";
+import { renderTable, type Report } from "./report.ts";
+import type { Row } from "./row.ts";
+import { execRow, runRow, versionRow } from "./rows/commands.ts";
+import { createRow } from "./rows/create.ts";
+import { idleRow, memoryRow } from "./rows/footprint.ts";
+import { largeCopyRow, outputRow, smallCopyRow } from "./rows/transfer.ts";
+import { openBench, type Counts } from "./workbench.ts";
+
+const ROWS: readonly Row[] = [
+  createRow,
+  runRow,
+  execRow,
+  versionRow,
+  outputRow,
+  largeCopyRow,
+  smallCopyRow,
+  memoryRow,
+  idleRow,
+];
+
+const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };
+
+interface Options {
+  rows: readonly Row[];
+  counts: Counts;
+  json: boolean;
+  outPath: string | undefined;
+}
+
+async function main(): Promise<void> {
+  const options = readOptions();
+  const log = (message: string): void => void process.stderr.write(`${message}\n`);
+  await using bench = await openBench(options.counts, log);
+  const machine = machineFacts(bench.root, bench.paths.statePath, bench.qemu.version);
+  const report: Report = { machine, outcomes: [], failures: [] };
+  for (const row of options.rows) {
+    log(`measuring: ${row.title}`);
+    try {
+      report.outcomes.push(...(await row.measure(bench)));
+    } catch (error) {
+      report.failures.push({ id: row.id, error: error instanceof Error ? error.message : String(error) });
+      process.exitCode = 1;
+    }
+  }
+  const json = `${JSON.stringify(report, null, 2)}\n`;
+  if (options.outPath !== undefined) writeFileSync(options.outPath, json);
+  process.stdout.write(options.json ? json : renderTable(report));
+}
+
+function readOptions(): Options {
+  const { values } = parseArgs({
+    options: {
+      only: { type: "string", multiple: true },
+      rounds: { type: "string" },
+      "copy-rounds": { type: "string" },
+      alive: { type: "string" },
+      "idle-seconds": { type: "string" },
+      json: { type: "boolean", default: false },
+      out: { type: "string" },
+    },
+  });
+  const counts = {
+    rounds: readCount("rounds", values.rounds, DEFAULTS.rounds),
+    copyRounds: readCount("copy-rounds", values["copy-rounds"], DEFAULTS.copyRounds),
+    alive: readCount("alive", values.alive, DEFAULTS.alive),
+    idleSeconds: readCount("idle-seconds", values["idle-seconds"], DEFAULTS.idleSeconds),
+  };
+  return { rows: chooseRows(values.only), counts, json: values.json, outPath: values.out };
+}
+
+function chooseRows(only: string[] | undefined): readonly Row[] {
+  if (only === undefined) return ROWS;
+  const known = ROWS.map(({ id }) => id);
+  const unknown = only.filter((id) => !known.includes(id));
+  if (unknown.length > 0) usage(`there is no row ${unknown.join(", ")}; the rows are ${known.join(", ")}`);
+  return ROWS.filter(({ id }) => only.includes(id));
+}
+
+function readCount(name: string, text: string | undefined, fallback: number): number {
+  if (text === undefined) return fallback;
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 1) usage(`--${name} must be a whole number from 1, not ${text}`);
+  return count;
+}
+
+function usage(message: string): never {
+  process.stderr.write(`bench: ${message}\n`);
+  process.exit(2);
+}
+
+await main();
