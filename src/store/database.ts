@@ -1,9 +1,10 @@
 /**
  * The state database: SQLite in WAL mode through node:sqlite. It holds what must be consistent between processes;
- * bytes live in directories. A newer schema is refused, a damaged file is set aside (its content can be found again
- * from the sandboxes' own records, see sandbox-store.ts).
+ * bytes live in directories. A newer schema is refused. A damaged file is set aside and an empty one takes its place,
+ * with a note in it that what runs has to be found again ({@link RECOVERY_LOCK}), so that this outlives whoever
+ * noticed the damage.
  */
-import { mkdirSync, renameSync, existsSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, statfsSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SbxError } from "../runtime/errors.ts";
@@ -11,8 +12,20 @@ import { SbxError } from "../runtime/errors.ts";
 /** Raised with each change of the tables. */
 export const SCHEMA_VERSION = 1;
 
+/** A new database holds this lock in nobody's name: whoever takes it looks for sandboxes that the tables do not know. */
+export const RECOVERY_LOCK = "recovery";
+
+/** Between the name of the database and the time at which it was found damaged. */
+export const DAMAGED_SUFFIX = ".damaged-";
+
 /** How long a writer waits for another one, `ms`. Transactions here take milliseconds. */
 const BUSY_TIMEOUT_MS = 10_000;
+
+/** With less free space than this a failed write is put down to the full disk, `bytes`. */
+const FULL_DISK_BYTES = 1024 ** 2;
+
+/** Primary result codes of SQLite (sqlite.org/rescode.html); the low byte of an extended one. */
+const SQLITE = { error: 1, busy: 5, ioError: 10, corrupt: 11, full: 13, notADatabase: 26 } as const;
 
 const SCHEMA = `
   CREATE TABLE sandboxes (
@@ -40,34 +53,72 @@ const SCHEMA = `
     pid   INTEGER NOT NULL,
     start TEXT NOT NULL
   ) STRICT;
+  INSERT INTO locks (name, pid, start) VALUES ('${RECOVERY_LOCK}', 0, '');
 `;
 
-export interface OpenedDatabase {
-  database: DatabaseSync;
-  /** Where a damaged database was put, if there was one. */
-  setAside: string | null;
-}
-
 /**
- * Opens the database, making or repairing it as needed.
+ * Opens the database, making or replacing it as needed.
  *
  * @throws SbxError `state_newer` for a database of a later sbx, `disk_full`, `state_broken`
  */
-export function openDatabase(file: string): OpenedDatabase {
+export function openDatabase(file: string): DatabaseSync {
   mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
   try {
-    return { database: connect(file), setAside: null };
+    try {
+      return connect(file);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+    }
+    return replaceDatabase(file, () => true);
   } catch (error) {
-    if (!isDamage(error)) throw translate(error, file);
+    throw translateDatabaseError(error, file);
   }
-  const setAside = `${file}.damaged-${Date.now()}`;
-  for (const suffix of ["", "-wal", "-shm"]) {
+}
+
+/**
+ * Puts a damaged database aside and opens an empty one, unless another process did so in the meantime.
+ *
+ * @param isWhole tells whether the one that is there now can stay
+ */
+export function replaceDatabase(file: string, isWhole: (database: DatabaseSync) => boolean): DatabaseSync {
+  using _turn = takeTurn(`${file}.repair`);
+  try {
+    const database = connect(file);
+    if (isWhole(database)) return database;
+    database.close();
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+  }
+  const setAside = `${file}${DAMAGED_SUFFIX}${Date.now()}`;
+  // The log first: without it the damaged file is only damaged, but the new one must never meet the old log.
+  for (const suffix of ["-wal", "-shm", ""]) {
     if (existsSync(file + suffix)) renameSync(file + suffix, setAside + suffix);
   }
+  return connect(file);
+}
+
+/** What a failed statement means to the user. */
+export function translateDatabaseError(error: unknown, file: string): unknown {
+  if (error instanceof SbxError) return error;
+  const code = resultCode(error);
+  if (code === SQLITE.full || (code === SQLITE.ioError && freeBytes(file) < FULL_DISK_BYTES)) {
+    return new SbxError("disk_full", `there is no room to write ${file}`, { cause: error, hint: "sbx prune" });
+  }
+  const hint = code === SQLITE.busy ? "another process holds it: try again" : "sbx doctor";
+  return new SbxError("state_broken", `the state database ${file} cannot be used`, { cause: error, hint });
+}
+
+/** Runs `work` in one transaction that no other writer can come between. */
+export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec("BEGIN IMMEDIATE");
   try {
-    return { database: connect(file), setAside };
+    const result = work();
+    database.exec("COMMIT");
+    return result;
   } catch (error) {
-    throw translate(error, file);
+    // On a full disk SQLite has rolled back by itself, and would refuse to do it twice.
+    if (database.isTransaction) database.exec("ROLLBACK");
+    throw error;
   }
 }
 
@@ -96,14 +147,9 @@ function connect(file: string): DatabaseSync {
 
 /** Two processes may come here at once: the second finds the work done. */
 function migrate(database: DatabaseSync): void {
-  database.exec("BEGIN IMMEDIATE");
-  try {
+  inTransaction(database, () => {
     if (readVersion(database) === 0) database.exec(`${SCHEMA}; PRAGMA user_version = ${SCHEMA_VERSION}`);
-    database.exec("COMMIT");
-  } catch (error) {
-    database.exec("ROLLBACK");
-    throw error;
-  }
+  });
 }
 
 function readVersion(database: DatabaseSync): number {
@@ -111,25 +157,47 @@ function readVersion(database: DatabaseSync): number {
   return typeof row?.user_version === "number" ? row.user_version : 0;
 }
 
-/** Touches each table, so that damage shows when it can still be mended. */
+/** Reads all of a database of a few pages, so that damage shows when it can still be mended. */
 function checkTables(database: DatabaseSync): void {
   database.prepare("SELECT count(*) FROM sandboxes").get();
   database.prepare("SELECT count(*) FROM locks").get();
+  if (!isHealthy(database)) throw new DamageError("its pages do not fit together");
 }
 
-/** SQLITE_CORRUPT (11), SQLITE_NOTADB (26), and a file that lost its tables (SQLITE_ERROR, 1, "no such table"). */
+function isHealthy(database: DatabaseSync): boolean {
+  return database.prepare("PRAGMA quick_check(1)").get()?.quick_check === "ok";
+}
+
+class DamageError extends Error {}
+
+/** Damage, or a file that lost its tables. */
 function isDamage(error: unknown): boolean {
-  const { errcode, message } = error as { errcode?: number; message?: string };
-  return errcode === 11 || errcode === 26 || (errcode === 1 && /no such (table|column)/.test(message ?? ""));
+  const code = resultCode(error);
+  if (error instanceof DamageError || code === SQLITE.corrupt || code === SQLITE.notADatabase) return true;
+  return code === SQLITE.error && /no such (table|column)|already exists/.test((error as Error).message);
 }
 
-function translate(error: unknown, file: string): unknown {
-  if (error instanceof SbxError) return error;
-  if ((error as { errcode?: number }).errcode === 13) {
-    return new SbxError("disk_full", `there is no room to write ${file}`, { cause: error, hint: "sbx prune" });
+function resultCode(error: unknown): number {
+  return ((error as { errcode?: number }).errcode ?? 0) & 0xff;
+}
+
+function freeBytes(file: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(path.dirname(file));
+    return bavail * bsize;
+  } catch {
+    return Number.POSITIVE_INFINITY; // Unknown: not put down to the disk.
   }
-  return new SbxError("state_broken", `the state database ${file} cannot be used`, {
-    cause: error,
-    hint: "sbx doctor",
-  });
+}
+
+/** A mutex between processes that ends with its holder: the write lock of a database of its own, which stays empty. */
+function takeTurn(file: string): Disposable {
+  const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    database.exec("BEGIN EXCLUSIVE");
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  return { [Symbol.dispose]: () => database.close() };
 }

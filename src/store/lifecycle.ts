@@ -1,5 +1,4 @@
 /** The life of a sandbox as a table: which status may follow which. Anything else is a bug and is refused. */
-import { SbxError } from "../runtime/errors.ts";
 import type { SandboxStatus } from "../runtime/types.ts";
 
 const TRANSITIONS: Record<SandboxStatus, readonly SandboxStatus[]> = {
@@ -17,9 +16,4 @@ export function isLive(status: SandboxStatus): boolean {
 /** Statuses from which `to` may be reached. */
 export function sourcesOf(to: SandboxStatus): SandboxStatus[] {
   return (Object.keys(TRANSITIONS) as SandboxStatus[]).filter((from) => TRANSITIONS[from].includes(to));
-}
-
-/** @throws SbxError `internal` for a step that the table does not have */
-export function checkTransition(from: SandboxStatus, to: SandboxStatus): void {
-  if (!TRANSITIONS[from].includes(to)) throw new SbxError("internal", `a sandbox cannot go from ${from} to ${to}`);
 }

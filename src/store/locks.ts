@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DatabaseSync } from "node:sqlite";
 import { isAlive, ownIdentity } from "../host/process-identity.ts";
+import { inTransaction } from "./database.ts";
 
 /** Between two looks at a lock that another process holds, `ms`. */
 const POLL_MS = 50;
@@ -36,10 +37,14 @@ export async function acquireLock(
   };
 }
 
+/** Whether somebody holds the lock, or held it when it died. */
+export function lockExists(database: DatabaseSync, name: string): boolean {
+  return database.prepare("SELECT 1 FROM locks WHERE name = ?").get(name) !== undefined;
+}
+
 /** Takes the lock and returns null, or returns the pid that holds it. */
 function tryAcquire(database: DatabaseSync, name: string): number | null {
-  database.exec("BEGIN IMMEDIATE");
-  try {
+  return inTransaction(database, () => {
     const row = database.prepare("SELECT pid, start FROM locks WHERE name = ?").get(name);
     const holder = row === undefined ? null : { pid: Number(row.pid), startTicks: String(row.start) };
     const taken = holder !== null && isAlive(holder);
@@ -49,10 +54,6 @@ function tryAcquire(database: DatabaseSync, name: string): number | null {
         .prepare("INSERT OR REPLACE INTO locks (name, pid, start) VALUES (?, ?, ?)")
         .run(name, own.pid, own.startTicks);
     }
-    database.exec("COMMIT");
     return taken ? holder.pid : null;
-  } catch (error) {
-    database.exec("ROLLBACK");
-    throw error;
-  }
+  });
 }

@@ -5,6 +5,7 @@ import type { ProcessIdentity } from "../host/process-identity.ts";
 import { SbxError } from "../runtime/errors.ts";
 import type { SandboxStatus, StopReason } from "../runtime/types.ts";
 import { resolvedSpecSchema, type ResolvedSpecRecord } from "../protocol/sandbox-record.ts";
+import { translateDatabaseError } from "./database.ts";
 import { sourcesOf } from "./lifecycle.ts";
 
 export interface SandboxRow {
@@ -40,7 +41,7 @@ export class SandboxStore {
     this.#database = database;
   }
 
-  /** @throws SbxError `name_in_use` */
+  /** @throws SbxError `name_in_use`, `disk_full` */
   insert(row: NewSandbox): void {
     const statement = this.#database.prepare(
       `INSERT INTO sandboxes (id, name, status, created_at, spec, directory, socket, creator_pid, creator_start)
@@ -52,7 +53,7 @@ export class SandboxStore {
       statement.run(row.id, row.name, row.createdAt, spec, row.directory, row.socket, pid, startTicks);
     } catch (error) {
       // SQLITE_CONSTRAINT_UNIQUE on the partial index: the name belongs to a live sandbox.
-      if ((error as { errcode?: number }).errcode !== 2067) throw error;
+      if ((error as { errcode?: number }).errcode !== 2067) throw this.#translate(error);
       throw new SbxError("name_in_use", `the name ${JSON.stringify(row.name)} belongs to a sandbox that is running`, {
         hint: `sbx kill ${row.name ?? row.id}`,
       });
@@ -64,7 +65,11 @@ export class SandboxStore {
     return row === undefined ? undefined : parseRow(row);
   }
 
-  /** All rows, the newest first. */
+  /**
+   * All rows, the newest first.
+   *
+   * @throws SbxError `state_broken` for a row that is not what this class writes
+   */
   list(): SandboxRow[] {
     return this.#database.prepare("SELECT * FROM sandboxes ORDER BY created_at DESC, id").all().map(parseRow);
   }
@@ -89,7 +94,7 @@ export class SandboxStore {
 
   /** Forgets a sandbox that is over. */
   forget(id: string): boolean {
-    return this.#database.prepare(`DELETE FROM sandboxes WHERE id = ? AND status NOT IN ${LIVE}`).run(id).changes > 0;
+    return this.#run(`DELETE FROM sandboxes WHERE id = ? AND status NOT IN ${LIVE}`, [id]);
   }
 
   #update(id: string, change: SandboxChange, extra: Record<string, SQLInputValue>, condition: string): boolean {
@@ -97,8 +102,20 @@ export class SandboxStore {
     const names = Object.keys(columns);
     if (names.length === 0) return true;
     const assignments = names.map((name) => `${name} = ?`).join(", ");
-    const statement = this.#database.prepare(`UPDATE sandboxes SET ${assignments} WHERE id = ? AND ${condition}`);
-    return statement.run(...Object.values(columns), id).changes > 0;
+    const values = [...Object.values(columns), id];
+    return this.#run(`UPDATE sandboxes SET ${assignments} WHERE id = ? AND ${condition}`, values);
+  }
+
+  #run(statement: string, values: SQLInputValue[]): boolean {
+    try {
+      return this.#database.prepare(statement).run(...values).changes > 0;
+    } catch (error) {
+      throw this.#translate(error);
+    }
+  }
+
+  #translate(error: unknown): unknown {
+    return translateDatabaseError(error, this.#database.location() ?? "in memory");
   }
 }
 
@@ -149,7 +166,17 @@ const rowSchema = z.object({
 });
 
 function parseRow(row: Record<string, SQLOutputValue>): SandboxRow {
-  const parsed = rowSchema.parse(row);
+  try {
+    return toRow(rowSchema.parse(row));
+  } catch (cause) {
+    throw new SbxError("state_broken", `the record of sandbox ${String(row.id)} is damaged`, {
+      cause,
+      hint: "sbx doctor",
+    });
+  }
+}
+
+function toRow(parsed: z.infer<typeof rowSchema>): SandboxRow {
   const { supervisor_pid: pid, supervisor_start: startTicks } = parsed;
   return {
     id: parsed.id,

@@ -233,7 +233,7 @@ class SandboxRun implements SandboxService {
    */
   #record(work: (store: SandboxStore) => unknown): void {
     try {
-      const { database } = openDatabase(this.#launch.databasePath);
+      const database = openDatabase(this.#launch.databasePath);
       try {
         work(new SandboxStore(database));
       } finally {

@@ -4,9 +4,11 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { hostname, release } from "node:os";
 import path from "node:path";
+import type { DatabaseSync } from "node:sqlite";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { agentPath } from "../../host/package-root.ts";
+import { acquireLock } from "../../store/locks.ts";
 import { probeAccelerator } from "../../vm/accelerator-probe.ts";
 import { createOverlay } from "../../vm/disk.ts";
 import type { OpenImage } from "../../vm/image/image-store.ts";
@@ -17,6 +19,7 @@ import type { QemuBinary } from "../../vm/qemu-binary.ts";
 import type { Accelerator as Wanted } from "../defaults.ts";
 import { SbxError } from "../errors.ts";
 import type { CallOptions } from "../runtime.ts";
+import { PROBE_PREFIX } from "./leftovers.ts";
 import type { StatePaths } from "./paths.ts";
 
 const run = promisify(execFile);
@@ -49,6 +52,7 @@ export async function readVerdict(paths: StatePaths, qemu: QemuBinary, wanted: W
 
 export interface FindOptions extends CallOptions {
   paths: StatePaths;
+  database: DatabaseSync;
   qemu: QemuBinary;
   tools: JailTools;
   image: OpenImage;
@@ -59,7 +63,15 @@ export interface FindOptions extends CallOptions {
 export async function findVerdict(options: FindOptions): Promise<Verdict> {
   const { paths, qemu, tools, image, signal, onProgress } = options;
   const wanted = checkWanted(options.wanted);
-  const scratch = await mkdtemp(path.join(paths.statePath, "probe-"));
+  // One at a time: probes that share the processors run into their deadlines.
+  await using _lock = await acquireLock(options.database, "accelerator", {
+    ...(signal === undefined ? {} : { signal }),
+    onWait: (pid) =>
+      onProgress?.({ stage: "accelerator", message: `waiting for process ${pid}, which tries this host` }),
+  });
+  const found = await readVerdict(paths, qemu, wanted);
+  if (found !== undefined) return found;
+  const scratch = await mkdtemp(path.join(paths.statePath, `${PROBE_PREFIX}${process.pid}-`));
   try {
     const layerPath = path.join(scratch, "disk.qcow2");
     const base = { path: image.rootPath, format: "raw" } as const;

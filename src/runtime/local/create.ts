@@ -69,9 +69,10 @@ export async function prepareMachine(
     openImage(images, spec.image ?? settings.image, options),
   ]);
   const wanted = settings.accelerator;
-  const { paths } = state;
+  const { paths, database } = state;
   const verdict =
-    (await readVerdict(paths, qemu, wanted)) ?? (await findVerdict({ ...options, paths, qemu, tools, image, wanted }));
+    (await readVerdict(paths, qemu, wanted)) ??
+    (await findVerdict({ ...options, paths, database, qemu, tools, image, wanted }));
   const machine = { accelerator: verdict.accelerator, memoryBytes, cpus };
   return { image, machine: { qemu, tools, machine, diskBytes, imageRootPath: image.rootPath } };
 }

@@ -7,6 +7,7 @@ import { readVerdict } from "./accelerators.ts";
 import { failedBy, ok, warning } from "./checks/check-result.ts";
 import { hostChecks } from "./checks/host-checks.ts";
 import { prepareMachine, type CreateContext } from "./create.ts";
+import { damagedDatabases } from "./state.ts";
 import { discardTemplate, ensureTemplate, listTemplates } from "./templates.ts";
 
 const ACCELERATOR = { id: "accelerator", title: "Accelerator" };
@@ -66,9 +67,10 @@ export class LocalMachine implements MachineApi {
   }
 
   #state(): Check {
-    const { setAside, store, paths } = this.#context.state;
-    if (setAside !== null) {
-      return warning(STATE, `the database was damaged and made anew; the old one is at ${setAside}`, `rm ${setAside}*`);
+    const { store, paths } = this.#context.state;
+    const [damaged] = damagedDatabases(paths);
+    if (damaged !== undefined) {
+      return warning(STATE, `the database was damaged and made anew; the old one is at ${damaged}`, "sbx prune");
     }
     return ok(STATE, `${store.listLive().length} live sandboxes in ${paths.statePath}`);
   }

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync } from "node:fs";
-import { homedir, tmpdir, userInfo } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import path from "node:path";
 import { SbxError } from "../errors.ts";
 
@@ -28,15 +28,11 @@ export interface StatePaths {
 
 /** @throws SbxError `config_invalid` for relative or foreign directories */
 export function statePaths(env: NodeJS.ProcessEnv = process.env): StatePaths {
-  const home = env.SBX_HOME;
+  const home = homeOf(env);
   const dataPath =
-    home === undefined
-      ? path.join(xdg(env, "XDG_DATA_HOME", ".local/share"), "sbx")
-      : path.join(absolute(home), "data");
+    home === undefined ? path.join(xdg(env, "XDG_DATA_HOME", ".local/share"), "sbx") : path.join(home, "data");
   const statePath =
-    home === undefined
-      ? path.join(xdg(env, "XDG_STATE_HOME", ".local/state"), "sbx")
-      : path.join(absolute(home), "state");
+    home === undefined ? path.join(xdg(env, "XDG_STATE_HOME", ".local/state"), "sbx") : path.join(home, "state");
   return {
     dataPath,
     templatesPath: path.join(dataPath, "templates"),
@@ -56,42 +52,49 @@ export function prepareDirectories(paths: StatePaths): void {
   mkdirSync(paths.socketsPath, { recursive: true, mode: 0o700 });
   const stats = lstatSync(paths.socketsPath);
   // In /tmp anybody may have made it first.
-  if (!stats.isDirectory() || stats.uid !== userInfo().uid) {
+  if (!stats.isDirectory() || stats.uid !== process.getuid?.()) {
     throw new SbxError("config_invalid", `${paths.socketsPath} belongs to somebody else`, {
-      hint: `set XDG_RUNTIME_DIR to a directory of your own`,
+      hint: "set XDG_RUNTIME_DIR to a directory of your own",
     });
   }
   if ((stats.mode & 0o077) !== 0) chmodSync(paths.socketsPath, 0o700);
 }
 
 function socketsPath(env: NodeJS.ProcessEnv, statePath: string): string {
+  const home = homeOf(env);
   const runtime = env.XDG_RUNTIME_DIR;
-  const candidates = [
-    env.SBX_HOME === undefined ? undefined : path.join(absolute(env.SBX_HOME), "run"),
-    env.SBX_HOME === undefined && runtime !== undefined && path.isAbsolute(runtime)
-      ? path.join(runtime, "sbx")
-      : undefined,
-  ];
-  const short = candidates.find(
-    (p) => p !== undefined && Buffer.byteLength(p) + SOCKET_NAME_BYTES <= MAX_SOCKET_PATH_BYTES,
-  );
-  if (short !== undefined) return short;
+  if (home !== undefined) {
+    if (isShort(path.join(home, "run"))) return path.join(home, "run");
+  } else if (runtime !== undefined && path.isAbsolute(runtime) && isShort(path.join(runtime, "sbx"))) {
+    return path.join(runtime, "sbx");
+  }
   // One directory for each state: two of them must not meet in one.
   const hash = createHash("sha256").update(statePath).digest("hex").slice(0, 8);
-  const name = `sbx-${userInfo().uid}-${hash}`;
+  const name = `sbx-${process.getuid?.() ?? 0}-${hash}`;
   const preferred = path.join(tmpdir(), name);
-  return Buffer.byteLength(preferred) + SOCKET_NAME_BYTES <= MAX_SOCKET_PATH_BYTES
-    ? preferred
-    : path.join("/tmp", name);
+  return isShort(preferred) ? preferred : path.join("/tmp", name);
+}
+
+function isShort(directory: string): boolean {
+  return Buffer.byteLength(directory) + SOCKET_NAME_BYTES <= MAX_SOCKET_PATH_BYTES;
 }
 
 function xdg(env: NodeJS.ProcessEnv, variable: string, fallback: string): string {
   const value = env[variable];
   // The specification: relative paths are to be ignored.
-  return value !== undefined && path.isAbsolute(value) ? value : path.join(env.HOME ?? homedir(), fallback);
+  if (value !== undefined && path.isAbsolute(value)) return value;
+  const home = env.HOME === undefined ? homedir() : env.HOME;
+  return path.join(absolute(home, "HOME"), fallback);
 }
 
-function absolute(directory: string): string {
+/** `SBX_HOME`; empty counts as unset. */
+function homeOf({ SBX_HOME: home }: NodeJS.ProcessEnv): string | undefined {
+  return home === undefined || home === "" ? undefined : absolute(home, "SBX_HOME");
+}
+
+function absolute(directory: string, variable: string): string {
   if (path.isAbsolute(directory)) return directory;
-  throw new SbxError("config_invalid", `SBX_HOME must be an absolute path, not ${JSON.stringify(directory)}`);
+  throw new SbxError("config_invalid", `${variable} must be an absolute path, not ${JSON.stringify(directory)}`, {
+    hint: `export ${variable}=/a/directory/of/yours`,
+  });
 }

@@ -6,8 +6,8 @@ import type { CallOptions } from "../runtime.ts";
 import type { PruneReport } from "../types.ts";
 import type { LocalImages } from "./images.ts";
 import { SANDBOX_ID } from "./sandbox-id.ts";
-import type { LocalState } from "./state.ts";
-import { discardTemplate, pruneCandidates } from "./templates.ts";
+import { damagedDatabases, type LocalState } from "./state.ts";
+import { discardTemplate, idleTemplates } from "./templates.ts";
 
 export interface PruneContext {
   state: LocalState;
@@ -53,12 +53,10 @@ export async function prune(
     await attempt("directory", name, 0, () => rmSync(path.join(paths.socketsPath, name), { force: true }));
   }
   const used = new Set(store.listLive().map(({ spec }) => spec.templateKey));
-  const candidates = await pruneCandidates(paths, used);
-  for (const { key, bytes } of candidates.keys)
+  for (const { key, bytes } of await idleTemplates(paths, used)) {
     await attempt("template", key, bytes, () => discardTemplate(paths, key));
-  for (const leftover of candidates.leftovers) {
-    await attempt("directory", path.basename(leftover), 0, () => rmSync(leftover, { recursive: true, force: true }));
   }
+  for (const file of damagedDatabases(paths)) await attempt("directory", path.basename(file), 0, () => rmSync(file));
   const pruned = await images.prune({ ...options, dryRun, unused: options.images === true });
   report.removed.push(...pruned.images.map(({ id, bytes }) => ({ kind: "image" as const, id, bytes })));
   report.removed.push(...pruned.directories.map((id) => ({ kind: "directory" as const, id, bytes: 0 })));

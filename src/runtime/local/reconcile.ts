@@ -3,12 +3,13 @@
  * database names its directory and socket), so looking at rows without a living process is enough. Runs at the start
  * of each command and costs one query when all is well.
  */
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { isAlive } from "../../host/process-identity.ts";
 import { isLive } from "../../store/lifecycle.ts";
 import type { SandboxRow, SandboxStore } from "../../store/sandbox-store.ts";
-import type { StatePaths } from "./paths.ts";
+import type { StopReason } from "../types.ts";
+import { readFailure } from "./failure-record.ts";
 
 /** How long a stopped sandbox stays listed, `ms`, and how many of them. */
 const TOMBSTONE_MS = 24 * 60 * 60 * 1000;
@@ -20,14 +21,19 @@ export function reconcile(store: SandboxStore, now: number): string[] {
   for (const row of store.listLive()) {
     if (hasLivingProcess(row)) continue;
     reclaim(row);
-    const detail = row.supervisor === null ? "the command that made it was ended" : "its supervisor was ended";
-    const to = row.supervisor === null ? "failed" : "stopped";
-    const reason = row.reason ?? (row.supervisor === null ? "start_failed" : "crashed");
-    if (store.transition(row.id, to, { stoppedAt: now, reason, detail: row.detail ?? detail, vmPid: null }))
-      ended.push(row.id);
+    const { to, reason, detail } = explainEnd(row);
+    if (store.transition(row.id, to, { stoppedAt: now, reason, detail, vmPid: null })) ended.push(row.id);
   }
   forgetOld(store, now);
   return ended;
+}
+
+/** What is known of the end of a sandbox that nobody looked after. */
+function explainEnd(row: SandboxRow): { to: "failed" | "stopped"; reason: StopReason; detail: string } {
+  const who = row.supervisor === null ? "the command that made it was ended" : "its supervisor was ended";
+  const starting = row.status === "creating";
+  const detail = row.detail ?? (starting ? readFailure(row.directory)?.message : undefined) ?? who;
+  return { to: starting ? "failed" : "stopped", reason: row.reason ?? (starting ? "start_failed" : "crashed"), detail };
 }
 
 /** The supervisor is recorded in the moment it is started; before that, its creator stands for the sandbox. */
@@ -67,12 +73,4 @@ function forgetOld(store: SandboxStore, now: number): void {
     rmSync(row.directory, { recursive: true, force: true });
     store.forget(row.id);
   });
-}
-
-/** Directories of sandboxes that the database does not know (it was lost or damaged). */
-export function strayDirectories(store: SandboxStore, paths: StatePaths): string[] {
-  return readdirSync(paths.sandboxesPath)
-    .filter((name) => store.get(name) === undefined)
-    .map((name) => path.join(paths.sandboxesPath, name))
-    .filter((directory) => statSync(directory).isDirectory());
 }

@@ -18,7 +18,10 @@ export function newSandboxId(): string {
 
 /**
  * Finds the sandbox that is meant: a full id, then a name, then a unique prefix of either (an id also without
- * `sbx_loc_`). Live sandboxes go before stopped ones; of stopped ones with one name the newest is meant.
+ * `sbx_loc_`). In each step live sandboxes go before stopped ones; of stopped ones with one name the newest is meant.
+ * A whole name never means another sandbox: after `web` is over, `sbx kill web` must not end `web2`.
+ *
+ * @param rows the newest first
  *
  * @throws SbxError `sandbox_not_found`, `sandbox_ambiguous`
  */
@@ -27,9 +30,9 @@ export function findSandbox(rows: readonly SandboxRow[], ref: string): SandboxRo
   if (exact !== undefined) return exact;
   const live = rows.filter(({ status }) => isLive(status));
   const stopped = rows.filter(({ status }) => !isLive(status));
+  const named = [...live, ...stopped].find(({ name }) => name === ref);
+  if (named !== undefined) return named;
   for (const group of [live, stopped]) {
-    const named = group.find(({ name }) => name === ref);
-    if (named !== undefined) return named;
     const matches = ref === "" ? [] : group.filter((row) => startsWith(row, ref));
     const [only] = matches;
     if (matches.length === 1 && only !== undefined) return only;

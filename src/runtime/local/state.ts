@@ -3,9 +3,12 @@ import { readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { identifyProcess, ownIdentity } from "../../host/process-identity.ts";
-import { openDatabase } from "../../store/database.ts";
+import { DAMAGED_SUFFIX, openDatabase, RECOVERY_LOCK, replaceDatabase } from "../../store/database.ts";
+import { acquireLock, lockExists } from "../../store/locks.ts";
 import { SandboxStore } from "../../store/sandbox-store.ts";
+import { SbxError } from "../errors.ts";
 import type { SandboxInfo } from "../types.ts";
+import { removeLeftovers } from "./leftovers.ts";
 import { prepareDirectories, statePaths, type StatePaths } from "./paths.ts";
 import { reconcile } from "./reconcile.ts";
 import { SANDBOX_ID } from "./sandbox-id.ts";
@@ -17,29 +20,61 @@ export interface LocalState extends Disposable {
   readonly paths: StatePaths;
   readonly database: DatabaseSync;
   readonly store: SandboxStore;
-  /** Where a damaged database was put, if this start found one. */
-  readonly setAside: string | null;
 }
 
 /** Opens the state and cleans up after whoever was killed. */
 export async function openState(env: NodeJS.ProcessEnv = process.env): Promise<LocalState> {
   const paths = statePaths(env);
   prepareDirectories(paths);
-  const { database, setAside } = openDatabase(paths.databasePath);
+  const database = openSoundDatabase(paths.databasePath);
   const store = new SandboxStore(database);
-  if (setAside !== null) await recover(store, paths);
-  reconcile(store, Date.now());
+  try {
+    if (lockExists(database, RECOVERY_LOCK)) {
+      // Others wait here: to them the sandboxes would not exist yet.
+      await using _lock = await acquireLock(database, RECOVERY_LOCK);
+      await recover(store, paths);
+    }
+    removeLeftovers(paths);
+    reconcile(store, Date.now());
+  } catch (error) {
+    database.close();
+    throw error;
+  }
   let open = true;
   return {
     paths,
     database,
     store,
-    setAside,
     [Symbol.dispose]() {
       if (open) database.close();
       open = false;
     },
   };
+}
+
+/** Databases that were set aside because they were damaged. */
+export function damagedDatabases({ databasePath }: StatePaths): string[] {
+  const prefix = `${path.basename(databasePath)}${DAMAGED_SUFFIX}`;
+  const names = readdirSync(path.dirname(databasePath)).filter((name) => name.startsWith(prefix));
+  return names.map((name) => path.join(path.dirname(databasePath), name));
+}
+
+/** SQLite notices damage to its own structures only; rows that make no sense are damage as well. */
+function openSoundDatabase(file: string): DatabaseSync {
+  const database = openDatabase(file);
+  if (isReadable(database)) return database;
+  database.close();
+  return replaceDatabase(file, isReadable);
+}
+
+function isReadable(database: DatabaseSync): boolean {
+  try {
+    new SandboxStore(database).list();
+    return true;
+  } catch (error) {
+    if (error instanceof SbxError && error.code === "state_broken") return false;
+    throw error;
+  }
 }
 
 /** Finds the running sandboxes again by their sockets; directories that nobody serves are removed. */

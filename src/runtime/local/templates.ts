@@ -1,6 +1,7 @@
 /** Templates of this user: finds the one that fits, makes it if there is none, and removes what is no longer used. */
+import { randomBytes } from "node:crypto";
 import { mkdtempSync } from "node:fs";
-import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import path from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { agentPath } from "../../host/package-root.ts";
@@ -12,10 +13,10 @@ import { hostArchitecture } from "../../vm/image/recipe.ts";
 import { openTemplate, templateKey, templatePaths, type TemplatePaths } from "../../vm/template.ts";
 import { SbxError } from "../errors.ts";
 import type { CallOptions } from "../runtime.ts";
+import { TEMPLATE_BUILD_PREFIX, TEMPLATE_REMOVAL_PREFIX } from "./leftovers.ts";
 import type { StatePaths } from "./paths.ts";
 import { startSupervisor } from "./supervisor-process.ts";
 
-const BUILD_PREFIX = ".build-";
 /** Templates that are kept although no live sandbox uses them; the least recently used go first. */
 const MAX_IDLE_TEMPLATES = 6;
 
@@ -57,7 +58,10 @@ export async function ensureTemplate(request: TemplateRequest): Promise<ReadyTem
 /** Takes a template out of use, so that the next sandbox makes it anew. Running ones keep their files open. */
 export async function discardTemplate(paths: StatePaths, key: string): Promise<void> {
   const directory = path.join(paths.templatesPath, key);
-  const doomed = path.join(paths.templatesPath, `${BUILD_PREFIX}old-${process.pid}-${Date.now()}`);
+  const doomed = path.join(
+    paths.templatesPath,
+    `${TEMPLATE_REMOVAL_PREFIX}${process.pid}-${randomBytes(4).toString("hex")}`,
+  );
   try {
     await rename(directory, doomed);
   } catch (error) {
@@ -79,28 +83,34 @@ export async function listTemplates(paths: StatePaths): Promise<{ key: string; u
   return rows.sort((a, b) => b.usedAt - a.usedAt);
 }
 
-/** Keys that may go: unused ones beyond a handful, and (as paths) what interrupted builds left. */
-export async function pruneCandidates(
+/** Templates that may go: unused ones beyond a handful. */
+export async function idleTemplates(
   paths: StatePaths,
   usedKeys: ReadonlySet<string>,
-): Promise<{ keys: { key: string; bytes: number }[]; leftovers: string[] }> {
-  const idle = (await listTemplates(paths)).filter(({ key }) => !usedKeys.has(key));
-  const leftovers = (await readdir(paths.templatesPath)).filter(isLeftover);
-  return {
-    keys: idle.slice(MAX_IDLE_TEMPLATES),
-    leftovers: leftovers.map((name) => path.join(paths.templatesPath, name)),
-  };
+): Promise<{ key: string; bytes: number }[]> {
+  return (await listTemplates(paths)).filter(({ key }) => !usedKeys.has(key)).slice(MAX_IDLE_TEMPLATES);
 }
 
 async function keyOf({ image, machine }: TemplateRequest): Promise<string> {
-  const agent = await stat(agentPath(hostArchitecture()));
   return templateKey({
     imageId: image.id,
-    agentStamp: `${agent.size}-${Math.round(agent.mtimeMs)}`,
+    agentStamp: await stampAgent(agentPath(hostArchitecture())),
     qemuVersion: machine.qemu.version,
     machine: machine.machine,
     diskBytes: machine.diskBytes,
   });
+}
+
+/**
+ * Packages give all their files one time, and two builds may have one size: the hash that the build left beside the
+ * agent tells them apart. (Hashing the agent itself would cost a tenth of a start.)
+ */
+async function stampAgent(file: string): Promise<string> {
+  const [{ size, mtimeMs }, buildStamp] = await Promise.all([
+    stat(file),
+    readFile(path.join(path.dirname(file), "stamp.json"), "utf8").catch(() => ""),
+  ]);
+  return JSON.stringify([size, Math.round(mtimeMs), buildStamp]);
 }
 
 async function isUsable(directory: string): Promise<boolean> {
@@ -117,9 +127,8 @@ async function isUsable(directory: string): Promise<boolean> {
 
 async function build(request: TemplateRequest, key: string, directory: string): Promise<void> {
   const { paths, image, machine, signal, onProgress } = request;
-  await removeLeftovers(paths);
   await mkdir(paths.templatesPath, { recursive: true, mode: 0o700 });
-  const workPath = mkdtempSync(path.join(paths.templatesPath, `${BUILD_PREFIX}${process.pid}-`));
+  const workPath = mkdtempSync(path.join(paths.templatesPath, `${TEMPLATE_BUILD_PREFIX}${process.pid}-`));
   try {
     onProgress?.({ stage: "template", message: "preparing the image for fast starts" });
     const boot = { kernelPath: image.kernelPath, initrdPath: await ensureInitrd(image, agentPath(hostArchitecture())) };
@@ -136,27 +145,6 @@ async function build(request: TemplateRequest, key: string, directory: string): 
   } catch (error) {
     await rm(workPath, { recursive: true, force: true });
     throw error;
-  }
-}
-
-async function removeLeftovers(paths: StatePaths): Promise<void> {
-  for (const name of (await readdir(paths.templatesPath)).filter(isLeftover)) {
-    await rm(path.join(paths.templatesPath, name), { recursive: true, force: true });
-  }
-}
-
-/** Under the lock of one template others may be in the making: only those of dead processes may go. */
-function isLeftover(name: string): boolean {
-  const pid = /^\.build-(?:old-)?(\d+)-/.exec(name)?.[1];
-  return pid !== undefined && !isRunning(Number(pid));
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false; // ESRCH: nobody. (EPERM cannot be: the directory is this user's.)
   }
 }
 
