@@ -26,7 +26,7 @@ const READY = "sbx-agent: ready";
 const CLOCK_LOST = "Marking TSC unstable";
 
 /** x86-64-v2 without AVX, which costs more in emulation than it saves; ARAT lets an idle guest stop its timer tick. */
-const TCG_CPU = "qemu64,+arat,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+rdrand,+rdseed";
+const TCG_CPU = "qemu64,+arat,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+rdrand";
 /** `max` under KVM can fail on a model-specific register; the host's model without this bit does not. */
 const KVM_CPU = "host,-arch-capabilities";
 
@@ -58,7 +58,7 @@ export async function probeAccelerator(options: ProbeOptions): Promise<ProbeVerd
     const obstacle = await kvmObstacle();
     if (obstacle === null) {
       options.onProgress?.("trying KVM");
-      const outcome = await tryBoot(options, candidate("kvm"), KVM_DEADLINE_MS);
+      const outcome = await tryKvm(options);
       if (outcome.ready) return { accelerator: candidate("kvm"), reason: "KVM works: a guest booted with it" };
       refused.push(`KVM is there, but ${outcome.why}`);
     } else {
@@ -73,6 +73,16 @@ export async function probeAccelerator(options: ProbeOptions): Promise<ProbeVerd
   options.onProgress?.("trying emulation (TCG)");
   const accelerator = await probeTcg(options);
   return { accelerator, reason: [...refused, "emulation (TCG) works"].join("; ") };
+}
+
+/** Whatever keeps KVM from working is a reason to emulate, not a failure. */
+async function tryKvm(options: ProbeOptions): Promise<Outcome> {
+  try {
+    return await tryBoot(options, candidate("kvm"), KVM_DEADLINE_MS);
+  } catch (error) {
+    if (options.signal?.aborted === true || !(error instanceof SbxError)) throw error;
+    return { ready: false, why: error.message, again: false };
+  }
 }
 
 async function probeTcg(options: ProbeOptions): Promise<Accelerator> {
