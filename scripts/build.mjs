@@ -15,7 +15,6 @@ import { fileURLToPath } from "node:url";
 import { build as esbuild } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const DIST = join(ROOT, "dist");
 const SUPERVISOR = "src/supervisor/main.ts";
 
 /** What of dist/ belongs to this script. */
@@ -47,6 +46,7 @@ const OPTIONS = {
   plugins: [builtinModules(), lazyRequires(), englishOnly()],
   logLevel: "warning",
   write: false,
+  outdir: join(ROOT, "dist"),
 };
 
 /**
@@ -103,28 +103,28 @@ function englishOnly() {
   };
 }
 
-/** Builds everything. */
-export async function build() {
+/** Builds everything. @param {string} dist where to; tests take a directory of their own */
+export async function build(dist = join(ROOT, "dist")) {
   const commands = commandFiles();
   const files = new Map([
     [
-      join(DIST, "main.js"),
+      join(dist, "main.js"),
       await bundle({ stdin: { contents: entry(commands), resolveDir: ROOT, sourcefile: "entry.js" } }),
     ],
-    [join(DIST, "hooks", "command-not-found.js"), 'export { commandNotFound as default } from "../main.js";\n'],
+    [join(dist, "hooks", "command-not-found.js"), 'export { commandNotFound as default } from "../main.js";\n'],
   ]);
-  for (const { id, outPath } of commands) {
+  for (const { id, name } of commands) {
     const up = "../".repeat(id.split(":").length);
     files.set(
-      outPath,
+      join(dist, "commands", `${name}.js`),
       `import { commands } from "${up}main.js";\nexport const { default: command } = await commands["${id}"]();\nexport default command;\n`,
     );
   }
   if (existsSync(join(ROOT, SUPERVISOR))) {
-    files.set(join(DIST, "supervisor.js"), await bundle({ entryPoints: [SUPERVISOR] }));
+    files.set(join(dist, "supervisor.js"), await bundle({ entryPoints: [SUPERVISOR] }));
   }
   for (const [path, contents] of files) writeWhole(path, contents);
-  removeStale(new Set(files.keys()));
+  removeStale(dist, new Set(files.keys()));
 }
 
 /** The program with its commands, each of which is initialised when it is called for. */
@@ -151,11 +151,7 @@ function commandFiles() {
     .filter((file) => file.isFile() && file.name.endsWith(".ts"))
     .map((file) => {
       const name = relative(directory, join(file.parentPath, file.name)).replace(/\.ts$/, "");
-      return {
-        id: name.split("/").join(":"),
-        path: `src/commands/${name}.ts`,
-        outPath: join(DIST, "commands", `${name}.js`),
-      };
+      return { id: name.split("/").join(":"), name, path: `src/commands/${name}.ts` };
     })
     .sort((a, b) => (a.id < b.id ? -1 : 1));
 }
@@ -169,9 +165,9 @@ function writeWhole(path, contents) {
   renameSync(temporary, path);
 }
 
-function removeStale(fresh) {
+function removeStale(dist, fresh) {
   for (const name of OWNED) {
-    const start = join(DIST, name);
+    const start = join(dist, name);
     if (!existsSync(start)) continue;
     const files = name.endsWith(".js")
       ? [start]
