@@ -183,6 +183,20 @@ test("a source that is missing in the sandbox is named, and nothing is made on t
   assert.deepEqual(readdirSync(scratch.path), []);
 });
 
+test("a transfer tells of the end that failed: a missing source, a destination that is none", async (t) => {
+  const first = await openRealSandbox(t);
+  const second = await openRealSandbox(t);
+  const missing = await failure(first.sandbox.transfer(["missing"], second.sandbox, "copy"));
+  assert.equal(missing.message, `no such file or directory in the sandbox: '${join(first.home, "missing")}'`);
+  assert.equal(existsSync(join(second.home, "copy")), false);
+  writeFileSync(join(first.home, "f"), Buffer.alloc(3_000_000, 1));
+  const nowhere = await failure(first.sandbox.transfer(["f"], second.sandbox, "no/such/place"));
+  assert.equal(nowhere.code, "guest_error");
+  assert.match(nowhere.message, /no such file or directory in the sandbox: '.*\/no\/such/);
+  await first.sandbox.transfer(["f"], second.sandbox, "f");
+  assert.equal(statSync(join(second.home, "f")).size, 3_000_000);
+});
+
 test("two sources of one name are refused before anything is copied", async (t) => {
   const { sandbox } = await openRealSandbox(t);
   using scratch = new Scratch();

@@ -49,6 +49,7 @@ class FakeProcess {
   get methods(): Methods {
     return {
       "sbx.info": () => INFO,
+      envSet: () => null,
       spawn: async (params) => {
         this.spawned.resolve(params);
         await this.hold;
@@ -100,6 +101,11 @@ async function stage(extensions = true): Promise<Stage> {
       await server[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Everything that was sent before, either way, has been handled. */
+async function settled({ sandbox }: Stage): Promise<void> {
+  await sandbox.setEnv({ SETTLED: "1" });
 }
 
 async function failure(promise: Promise<unknown>): Promise<SbxError> {
@@ -173,9 +179,9 @@ test("the exit settles only after the last byte of output was received, also whe
   all.process.waited.resolve({ success: true, code: 0, signal: null, oom: null });
   let isSettled = false;
   void session.exit.then(() => (isSettled = true));
-  await all.sandbox.setEnv({});
-  await all.peer.send(OUT, Buffer.from("late"));
   await all.peer.until(() => all.peer.calls.some(({ method }) => method === "processWait"));
+  await all.peer.send(OUT, Buffer.from("late"));
+  await settled(all);
   assert.equal(isSettled, false);
   all.peer.end(OUT);
   all.peer.end(ERR);
@@ -233,7 +239,7 @@ test("a signal goes to the whole process group, and no longer once the process h
   session.signal("SIGINT");
   await session.exit;
   session.signal("SIGTERM");
-  await all.sandbox.setEnv({});
+  await settled(all);
   assert.deepEqual(all.process.kills, [{ pid: 42, signal: "SIGINT", sbx: { group: true } }]);
 });
 
@@ -280,8 +286,11 @@ test("an exec with a signal that has already fired starts nothing", async () => 
   const error = await failure(all.sandbox.exec({ argv: ["x"] }, { signal: AbortSignal.abort() }));
   assert.equal(error.code, "aborted");
   assert.equal(error.exitCode, 130);
-  await all.sandbox.setEnv({});
-  assert.equal(all.peer.calls.length, 0);
+  await settled(all);
+  assert.deepEqual(
+    all.peer.calls.map(({ method }) => method),
+    ["envSet"],
+  );
 });
 
 test("a timeout's signal is told as a timeout", async () => {
@@ -308,7 +317,7 @@ test("when the connection goes, the exit fails with connection_closed and the ou
   await using all = await stage();
   const session = await all.sandbox.exec({ argv: ["x"] });
   all.process.output(all.peer);
-  await all.sandbox.setEnv({});
+  await settled(all);
   all.peer.socket.close(1001, "the sandbox expired");
   assert.equal((await failure(session.exit)).code, "connection_closed");
   await assert.rejects(session.stdout.toArray(), /the sandbox expired/);
