@@ -32,7 +32,7 @@ export async function processesOf(markers: readonly string[]): Promise<FoundProc
     if (pid === process.pid) continue;
     const traces = await tracesOf(pid, ownMounts);
     if (traces === null || !markers.some((marker) => traces.text.includes(marker))) continue;
-    found.push({ pid, role: roleOf(traces.command), command: traces.command.slice(0, 200) });
+    found.push({ pid, role: roleOf(traces.command), command: traces.command.slice(0, 60) });
   }
   return found;
 }

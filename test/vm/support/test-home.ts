@@ -73,11 +73,17 @@ export class TestHome implements AsyncDisposable {
   }
 
   async list(): Promise<SandboxInfo[]> {
-    return JSON.parse(await this.must(["list", "--json"])) as SandboxInfo[];
+    return (JSON.parse(await this.must(["list", "--json"])) as JsonInfo[]).map(readInfo);
   }
 
   async info(id: string): Promise<SandboxInfo> {
-    return JSON.parse(await this.must(["inspect", id, "--json"])) as SandboxInfo;
+    return readInfo(JSON.parse(await this.must(["inspect", id, "--json"])) as JsonInfo);
+  }
+
+  /** Between two tests: what a failed one left must not fail the next one. */
+  async clear(): Promise<void> {
+    await killAll(this);
+    await this.sbx(["list"]);
   }
 
   /** Ends whatever is left by force: a failed test must not burden the next one. */
@@ -87,6 +93,16 @@ export class TestHome implements AsyncDisposable {
     await rm(this.path, { recursive: true, force: true });
     await rm(this.#scratchPath, { recursive: true, force: true });
   }
+}
+
+const TIMES = ["createdAt", "startedAt", "stoppedAt", "expiresAt"] as const;
+
+/** As the program prints it: times are ISO 8601. */
+type JsonInfo = Omit<SandboxInfo, (typeof TIMES)[number]> & Record<(typeof TIMES)[number], string | null>;
+
+function readInfo(json: JsonInfo): SandboxInfo {
+  const times = TIMES.map((name) => [name, json[name] === null ? null : Date.parse(json[name])] as const);
+  return { ...json, ...Object.fromEntries(times) } as SandboxInfo;
 }
 
 let preparation: Promise<void> | undefined;
