@@ -23,12 +23,21 @@ export interface JailSpec {
   tools: JailTools;
   qemuPath: string;
   files: JailFile[];
-  /** Device nodes, such as `/dev/kvm`. */
-  devices: string[];
+  /** Device nodes, under the names they have inside. */
+  devices: { hostPath: string; jailPath: string }[];
   /** Account for QEMU when sbx runs as root: a number of its own for each sandbox. */
   runAs: { uid: number; groups: number[] } | null;
   limits: { addressSpaceBytes: number; fileSizeBytes: number };
 }
+
+/**
+ * glibc reserves 64 MiB of addresses for each thread's heap, and QEMU may have seventy threads: on a host with many
+ * cores that alone would exceed the limit on addresses.
+ */
+const SMALL_HEAP = ["--setenv", "MALLOC_ARENA_MAX", "4"];
+
+/** Processes and threads of QEMU's own account; it has one for each CPU and up to 64 for its disks. */
+const MAX_TASKS = 1024;
 
 /** Looks for the tools once. */
 export async function findJailTools(): Promise<JailTools> {
@@ -47,13 +56,15 @@ export function jailedCommand(spec: JailSpec, qemuArguments: string[]): [string,
   return words as [string, ...string[]];
 }
 
-function limitWords({ tools, limits }: JailSpec): string[] {
+function limitWords({ tools, limits, runAs }: JailSpec): string[] {
   if (tools.prlimit === null) return [];
   return [
     tools.prlimit,
     // No core: it would hold the guest's memory.
     "--core=0",
     "--nofile=1024",
+    // Counted by account: an ordinary user's own processes would count as well.
+    ...(runAs === null ? [] : [`--nproc=${MAX_TASKS}`]),
     `--as=${limits.addressSpaceBytes}`,
     `--fsize=${limits.fileSizeBytes}`,
     "--",
@@ -76,7 +87,7 @@ function namespaceWords(spec: JailSpec): string[] {
   ];
   // As root the mount namespace needs no user namespace, and the account is changed by setpriv further in.
   if (spec.runAs === null) words.push("--unshare-user", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL");
-  words.push("--die-with-parent", "--new-session", "--clearenv", "--hostname", "sbx", "--chdir", "/");
+  words.push("--die-with-parent", "--new-session", "--clearenv", ...SMALL_HEAP, "--hostname", "sbx", "--chdir", "/");
   for (const directory of ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives"]) {
     words.push("--ro-bind-try", directory, directory);
   }
@@ -84,7 +95,7 @@ function namespaceWords(spec: JailSpec): string[] {
   if (!qemuDirectory.startsWith("/usr/") && qemuDirectory !== "/bin")
     words.push("--ro-bind", spec.qemuPath, spec.qemuPath);
   words.push("--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/vm");
-  for (const device of spec.devices) words.push("--dev-bind-try", device, device);
+  for (const { hostPath, jailPath } of spec.devices) words.push("--dev-bind-try", hostPath, jailPath);
   for (const file of spec.files) words.push(file.writable ? "--bind" : "--ro-bind", file.hostPath, file.jailPath);
   words.push("--");
   return words;

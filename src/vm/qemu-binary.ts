@@ -36,7 +36,9 @@ export async function findProgram(name: string, pathVariable = process.env.PATH 
 /** @throws SbxError `qemu_missing` with the package to install */
 export async function locateQemu(override = process.env.SBX_QEMU): Promise<string> {
   const name = process.arch === "arm64" ? "qemu-system-aarch64" : "qemu-system-x86_64";
-  const binary = override ?? (await findProgram(name));
+  // Absolute: the supervisor, which starts it, has another working directory.
+  if (override !== undefined && override !== "") return path.resolve(override);
+  const binary = await findProgram(name);
   if (binary !== undefined) return binary;
   throw new SbxError("qemu_missing", `QEMU (${name}) was not found on PATH`, { hint: installHint() });
 }

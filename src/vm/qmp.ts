@@ -14,9 +14,13 @@ export interface QmpEvent {
   data: Record<string, unknown>;
 }
 
+/** A command takes milliseconds; on a machine that starts forty guests at once, seconds. `ms` */
+const COMMAND_DEADLINE_MS = 60_000;
+
 interface Pending {
   resolve: (value: unknown) => void;
   reject: (error: Error) => void;
+  timer: NodeJS.Timeout;
 }
 
 type JsonObject = Record<string, unknown>;
@@ -55,14 +59,19 @@ export class Qmp {
         return;
       }
       const id = this.#nextId++;
-      this.#pending.set(id, { resolve, reject });
+      const timer = setTimeout(() => {
+        this.#fail(
+          new SbxError("vm_start_timeout", `QEMU did not answer ${command} within ${COMMAND_DEADLINE_MS / 1000} s`),
+        );
+      }, COMMAND_DEADLINE_MS).unref();
+      this.#pending.set(id, { resolve, reject, timer });
       this.#socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`);
     });
   }
 
   #receive(chunk: string): void {
     this.#buffer += chunk;
-    for (;;) {
+    while (this.#failure === undefined) {
       const end = this.#buffer.indexOf("\n");
       if (end < 0) break;
       const line = this.#buffer.slice(0, end);
@@ -86,8 +95,9 @@ export class Qmp {
     const pending = typeof message.id === "number" ? this.#pending.get(message.id) : undefined;
     if (pending === undefined) return;
     this.#pending.delete(message.id as number);
+    clearTimeout(pending.timer);
     if (isObject(message.error)) {
-      pending.reject(new SbxError("vm_start_failed", `QEMU refused a command: ${String(message.error.desc)}`));
+      pending.reject(new SbxError("vm_start_failed", `QEMU refused a command: ${describe(message.error)}`));
     } else {
       pending.resolve(message.return);
     }
@@ -96,8 +106,12 @@ export class Qmp {
   #fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
-    for (const pending of this.#pending.values()) pending.reject(error);
+    for (const { reject, timer } of this.#pending.values()) {
+      clearTimeout(timer);
+      reject(error);
+    }
     this.#pending.clear();
+    this.#buffer = "";
     this.#socket.destroy();
   }
 }
@@ -113,6 +127,11 @@ function parseObject(line: string): JsonObject | undefined {
   } catch {
     return undefined; // Not JSON: the caller ends the session.
   }
+}
+
+/** QEMU's words, as many as fit a message. */
+function describe({ desc }: JsonObject): string {
+  return typeof desc === "string" ? desc.slice(0, 500) : "it does not say why";
 }
 
 function asError(value: unknown): Error {

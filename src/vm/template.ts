@@ -9,6 +9,7 @@ import path from "node:path";
 import { z } from "zod";
 import { SbxError } from "../runtime/errors.ts";
 import type { MachineSpec } from "./machine-spec.ts";
+import { kernelCommandLine, qemuArgs } from "./qemu-args.ts";
 
 const SCHEMA = 2;
 const MAX_RECORD_BYTES = 64 * 1024;
@@ -51,13 +52,28 @@ export type TemplateRecord = z.infer<typeof recordSchema>;
 
 /** Device state fits exactly the machine it was saved from, so the key covers everything that shapes one. */
 export function templateKey(inputs: TemplateInputs): string {
-  const { accelerator, memoryBytes, cpus } = inputs.machine;
   // The measured clock is left out: each measurement differs a little, and the saved guest has its own.
-  const machine = [accelerator.name, accelerator.cpuModel, memoryBytes, cpus];
+  const machine = { ...inputs.machine, accelerator: { ...inputs.machine.accelerator, tscKhz: null } };
+  const shape = [...shapeOf(machine), kernelCommandLine(machine, { verbose: false })];
   return createHash("sha256")
-    .update(JSON.stringify([SCHEMA, inputs.imageId, inputs.agentStamp, inputs.qemuVersion, machine, inputs.diskBytes]))
+    .update(JSON.stringify([SCHEMA, inputs.imageId, inputs.agentStamp, inputs.qemuVersion, shape, inputs.diskBytes]))
     .digest("hex")
     .slice(0, 32);
+}
+
+/** Another version of sbx may build another machine; two of them side by side must not fight over one template. */
+function shapeOf(machine: MachineSpec): string[] {
+  return qemuArgs({
+    machine,
+    mode: { kind: "restore" },
+    memoryPath: "memory",
+    readOnlyTemplate: false,
+    disk: [
+      { path: "image", format: "raw" },
+      { path: "disk", format: "qcow2" },
+      { path: "layer", format: "qcow2" },
+    ],
+  });
 }
 
 export function templatePaths(directory: string): TemplatePaths {
@@ -102,14 +118,16 @@ export async function openTemplate(directory: string): Promise<TemplateRecord | 
     throw error;
   }
   const record = parseRecord(text, paths.recordPath);
+  if (record.key !== path.basename(directory)) throw broken(paths.recordPath, "it belongs to another template");
   let now: TemplateRecord["files"];
   try {
     now = await stampFiles(paths);
   } catch (cause) {
     throw broken(directory, "a file is missing", cause);
   }
-  for (const [name, stamp] of Object.entries(record.files)) {
-    if (JSON.stringify(stamp) !== JSON.stringify(now[name])) throw broken(path.join(directory, name), "it was changed");
+  for (const [name, stamp] of Object.entries(now)) {
+    if (JSON.stringify(stamp) !== JSON.stringify(record.files[name]))
+      throw broken(path.join(directory, name), "it was changed");
   }
   const state = await readFile(paths.statePath);
   if (createHash("sha256").update(state).digest("hex") !== record.stateSha256) {

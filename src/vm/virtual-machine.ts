@@ -4,8 +4,10 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { chown, open } from "node:fs/promises";
+import path from "node:path";
 import type { Duplex, Readable } from "node:stream";
 import { SbxError } from "../runtime/errors.ts";
+import { grantDevice, type DeviceAccess } from "./device-access.ts";
 import { hasPrivatePaths, jailedCommand, type JailFile, type JailTools } from "./jail.ts";
 import type { BootFiles, DiskLayer, MachineSpec } from "./machine-spec.ts";
 import { qemuArgs, QEMU_FD, type StartMode } from "./qemu-args.ts";
@@ -14,6 +16,8 @@ import { Qmp } from "./qmp.ts";
 
 /** Room for QEMU itself beside the guest's memory: code, translated code, buffers. `bytes` of address space. */
 const ADDRESS_SPACE_OVERHEAD_BYTES = 4 * 1024 ** 3;
+
+const KVM_PATH = "/dev/kvm";
 
 /** How long after QEMU's end its complaints are waited for, `ms`. */
 const LAST_WORDS_MS = 200;
@@ -104,11 +108,7 @@ interface PathPlan {
 
 async function planPaths(options: StartOptions): Promise<PathPlan> {
   const privatePaths = hasPrivatePaths(options.tools);
-  if (options.uid !== null && !privatePaths) {
-    throw new SbxError("vm_start_failed", "sbx runs as root and bubblewrap is missing, so QEMU would run as root", {
-      hint: "sudo apt-get install bubblewrap",
-    });
-  }
+  if (options.uid !== null) refuseRoot(options.tools);
   const files: JailFile[] = [];
   const place = (hostPath: string, jailPath: string, writable: boolean): string => {
     files.push({ hostPath, jailPath, writable });
@@ -126,14 +126,15 @@ async function planPaths(options: StartOptions): Promise<PathPlan> {
   if (options.uid !== null && top !== undefined) await chown(top.path, options.uid, options.uid);
   const exchangePath = options.exchangePath === null ? null : place(options.exchangePath, "/vm/exchange", true);
   const mode = startMode(options.mode, place);
-  const devices = options.machine.accelerator.name === "kvm" ? ["/dev/kvm"] : [];
+  const kvm =
+    options.machine.accelerator.name === "kvm" ? await openKvm(options.uid, path.dirname(top?.path ?? "/")) : null;
   const command = jailedCommand(
     {
       tools: options.tools,
       qemuPath: options.qemu.path,
       files,
-      devices,
-      runAs: options.uid === null ? null : { uid: options.uid, groups: await deviceGroups(devices) },
+      devices: kvm === null ? [] : [{ hostPath: kvm.hostPath, jailPath: KVM_PATH }],
+      runAs: options.uid === null ? null : { uid: options.uid, groups: kvm?.groups ?? [] },
       limits: {
         addressSpaceBytes: options.machine.memoryBytes + ADDRESS_SPACE_OVERHEAD_BYTES,
         // A qcow2 file holds its disk and some metadata.
@@ -157,13 +158,22 @@ function startMode(
   return { ...mode, boot };
 }
 
-async function deviceGroups(devices: string[]): Promise<number[]> {
-  const groups = new Set<number>();
-  for (const device of devices) {
-    await using handle = await open(device, "r");
-    groups.add((await handle.stat()).gid);
+/** Without bubblewrap and setpriv nothing would take QEMU's rights from it. */
+function refuseRoot(tools: JailTools): void {
+  for (const [name, found, tool] of [
+    ["bubblewrap", tools.bubblewrap, "bubblewrap"],
+    ["setpriv", tools.setpriv, "util-linux"],
+  ] as const) {
+    if (found !== null) continue;
+    throw new SbxError("vm_start_failed", `sbx runs as root and ${name} is missing, so QEMU would run as root`, {
+      hint: `sudo apt-get install ${tool}`,
+    });
   }
-  return [...groups];
+}
+
+/** An ordinary user's QEMU has that user's groups. */
+async function openKvm(uid: number | null, directory: string): Promise<DeviceAccess> {
+  return uid === null ? { hostPath: KVM_PATH, groups: [] } : grantDevice(KVM_PATH, uid, directory);
 }
 
 function killGroup(leader: number): void {
