@@ -28,6 +28,12 @@ import type { Call, Handler, Session } from "./session.ts";
 const MAX_CALLS = 16_384;
 /** Params under which a request names a stream of the client's. */
 const STREAM_PARAMS = ["contentStreamId", "stdinStreamId", "bodyStreamId", "streamId"] as const;
+/**
+ * Time between a reply and the start of the streams that it names, `ms`. The published SDK can cancel a stream only if
+ * it got hold of it before the start, and messages that arrive together are handled before its code goes on: without
+ * a pause, breaking off a walk would end the client's process with the stream's end.
+ */
+const START_DELAY_MS = 10;
 /** Issues of invalid params that are told. */
 const MAX_ISSUES = 16;
 
@@ -82,7 +88,7 @@ export class Dispatcher {
       if (this.#calls > MAX_CALLS) throw callErrno("EAGAIN", `${MAX_CALLS} calls under way`);
       const result = await handler(call, params);
       this.#socket.send(encodeResult(request.id, result), flushed);
-      runAll(afterReply);
+      this.#runLater(afterReply);
     } catch (error) {
       this.#refuseStreams(params, error);
       const serialized = abort.signal.aborted ? abortError() : toSerializedError(error);
@@ -91,6 +97,12 @@ export class Dispatcher {
       this.#calls--;
       void Promise.resolve(held).then(abort.close, abort.close);
     }
+  }
+
+  /** With the extensions a stream may start at once; see {@link START_DELAY_MS} for other clients. */
+  #runLater(actions: (() => void)[]): void {
+    if (this.#session.extensions) runAll(actions);
+    else if (actions.length > 0) setTimeout(() => runAll(actions), START_DELAY_MS).unref();
   }
 
   #openAbort(params: unknown): { signal: AbortSignal; close: () => void } {

@@ -35,7 +35,7 @@ export interface Call {
   readonly session: Session;
   /** Fires when the connection is gone, or on the `abort` of this call's `abortId`. */
   readonly signal: AbortSignal;
-  /** Runs when the reply has been handed to the socket; not for a call that failed. */
+  /** Runs soon after the reply has been handed to the socket; not for a call that failed. */
   afterReply(action: () => void): void;
   /** Runs when the reply has left this process, or the call has failed: memory it took is free again. */
   afterFlush(action: () => void): void;
