@@ -1,6 +1,7 @@
 /** `sbx list`: the sandboxes. */
 import { SbxCommand } from "../cli/base-command.ts";
 import { labelFilterFlag, switchFlag } from "../cli/flags/common.ts";
+import { prose } from "../cli/output/prose.ts";
 import { renderTable } from "../cli/output/table.ts";
 import { parseLabels } from "../cli/parsers/label.ts";
 import { SANDBOX_COLUMNS, sandboxJson, sandboxRow } from "../cli/view/sandbox-view.ts";
@@ -9,10 +10,13 @@ export default class List extends SbxCommand {
   static override aliases = ["ls"];
   static override summary = "List the sandboxes.";
 
-  static override description = "A sandbox that stopped stays listed for a day, with the reason.";
+  static override description = prose(`
+A sandbox that stopped stays listed for a day, with the reason. Those that ended in order with the command that made
+them (\`run\`, a shell) are left out unless --all is given.`);
 
   static override examples = [
-    { description: "All of them", command: "<%= config.bin %> list" },
+    { description: "What runs, and what stopped and why", command: "<%= config.bin %> list" },
+    { description: "Those of finished commands too", command: "<%= config.bin %> list --all" },
     { description: "The ids of those that run", command: "<%= config.bin %> list --running --quiet" },
     {
       description: "Those of one project, for a program",
@@ -21,6 +25,7 @@ export default class List extends SbxCommand {
   ];
 
   static override flags = {
+    all: switchFlag({ char: "a", summary: "Also sandboxes that ended with their command or shell." }),
     running: switchFlag({ char: "r", summary: "Only sandboxes that run." }),
     label: labelFilterFlag,
   };
@@ -30,7 +35,10 @@ export default class List extends SbxCommand {
     await using runtime = await this.openRuntime();
     const labels = parseLabels(flags.label ?? []);
     const all = await runtime.list({ labels, signal: this.interrupt.signal });
-    const shown = flags.running ? all.filter(({ status }) => status === "running") : all;
+    const shown = all.filter(
+      ({ status, reason }) =>
+        (!flags.running || status === "running") && (flags.all || status !== "stopped" || reason !== "session_ended"),
+    );
     if (flags.json) {
       this.printJson(shown.map(sandboxJson));
     } else if (flags.quiet) {
