@@ -3,6 +3,7 @@
  */
 import path from "node:path";
 import { recipePath } from "../../host/package-root.ts";
+import { throwIfAborted } from "../abort.ts";
 import { SbxError } from "../errors.ts";
 import type { CallOptions, ImageApi } from "../runtime.ts";
 import type { ImageBuildSpec, ImageInfo } from "../types.ts";
@@ -33,14 +34,14 @@ export class LocalImages implements ImageApi {
   async list(options: CallOptions = {}): Promise<ImageInfo[]> {
     const infos: ImageInfo[] = [];
     for (const id of await this.store.ids()) {
-      options.signal?.throwIfAborted();
+      throwIfAborted(options.signal, "listing the images");
       infos.push(await this.#describe(id).catch((error: unknown) => this.#describeDamaged(id, error)));
     }
     return infos.sort((a, b) => b.createdAt - a.createdAt);
   }
 
   async get(ref: string, options: CallOptions = {}): Promise<ImageInfo> {
-    options.signal?.throwIfAborted();
+    throwIfAborted(options.signal, "looking for the image");
     const id = await this.store.resolve(ref);
     try {
       return await this.#describe(id);
@@ -141,7 +142,12 @@ export class LocalImages implements ImageApi {
   ): Promise<OpenImage> {
     const mirror = process.env.SBX_DEBIAN_MIRROR;
     const { signal, onProgress } = options;
-    return await buildImage({ store: this.store, recipe, extraPackages, force, mirror, signal, onProgress });
+    try {
+      return await buildImage({ store: this.store, recipe, extraPackages, force, mirror, signal, onProgress });
+    } catch (error) {
+      throwIfAborted(signal, "building the image");
+      throw error;
+    }
   }
 
   async #recipe(): Promise<Recipe> {
