@@ -13,6 +13,7 @@ import (
 
 	"sbx.dev/agent/internal/errno"
 	"sbx.dev/agent/internal/link"
+	"sbx.dev/agent/internal/sys"
 )
 
 // Target is where to connect to: a host and a port, or the path of a Unix socket.
@@ -142,12 +143,7 @@ func read(raw syscall.RawConn, out *link.Producer, room int) (*link.Chunk, int, 
 			failure = link.ErrStopped
 			return true
 		}
-		for {
-			n, failure = syscall.Read(int(fd), chunk.Payload(room))
-			if failure != syscall.EINTR {
-				break
-			}
-		}
+		n, failure = sys.ReadNow(int(fd), chunk.Payload(room))
 		if failure == nil && n > 0 {
 			return true
 		}

@@ -119,10 +119,17 @@ func (c *Consumer) Next() ([]byte, error) {
 
 // Advance consumes n bytes of what Next returned and grants the host as many again.
 func (c *Consumer) Advance(n int) {
+	if grant := c.consume(n); grant > 0 {
+		c.session.out.credit(c.id, grant)
+	}
+}
+
+// consume frees n bytes and returns what the host is to be granted.
+func (c *Consumer) consume(n int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
-		return
+	if c.over || n == 0 {
+		return 0
 	}
 	c.head = (c.head + n) % len(c.ring)
 	c.size -= n
@@ -133,10 +140,12 @@ func (c *Consumer) Advance(n int) {
 	if c.total > wire.InitialWindowBytes {
 		c.target = bulkWindowBytes
 	}
-	if grant := c.target - c.window - c.size; grant >= c.target/4 && !c.ended && !c.over {
-		c.window += grant
-		c.session.out.credit(c.id, grant)
+	grant := c.target - c.window - c.size
+	if grant < c.target/4 || c.ended {
+		return 0
 	}
+	c.window += grant
+	return grant
 }
 
 // Read implements io.Reader.

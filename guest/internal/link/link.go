@@ -30,11 +30,14 @@ type Handler func(c *Call, method string, params *jsonlite.Reader) error
 
 // Link serves one transport.
 type Link struct {
-	transport io.ReadWriter
+	transport Transport
 	hello     []byte
 	handle    Handler
 	// onClose is told of every session that ends.
 	onClose func(*Session)
+
+	// port is held by whoever writes to the transport.
+	port sync.Mutex
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -45,7 +48,7 @@ type Link struct {
 
 // New makes a Link. hello is the payload of this side's HELLO. Read of the transport returns io.EOF when the host went
 // away; it is called again after that if Run is.
-func New(transport io.ReadWriter, hello []byte, handle Handler, onClose func(*Session)) *Link {
+func New(transport Transport, hello []byte, handle Handler, onClose func(*Session)) *Link {
 	l := &Link{transport: transport, hello: hello, handle: handle, onClose: onClose}
 	l.changed.L = &l.mu
 	go l.write()
@@ -125,19 +128,16 @@ func (l *Link) awaitSession() *Session {
 	return l.current
 }
 
-// write is the one goroutine that writes to the transport.
+// write is the goroutine that writes what nobody wrote in passing.
 func (l *Link) write() {
-	var b batch
 	for {
 		s := l.awaitSession()
 		if s == nil {
 			return
 		}
-		for s.out.next(&b) {
-			if err := b.writeTo(l.transport); err != nil {
-				// The reading goroutine learns of it as well and replaces the session.
-				s.close()
-			}
+		if s.out.serve() != nil {
+			// The reading goroutine learns of it as well and replaces the session.
+			s.close()
 		}
 		l.mu.Lock()
 		for l.current == s && !l.done {
@@ -153,7 +153,7 @@ type sink Link
 func (k *sink) Frame(h wire.Header, payload []byte) error {
 	l := (*Link)(k)
 	if h.Type == wire.Hello {
-		s := newSession()
+		s := newSession(l.transport, &l.port)
 		s.out.control(wire.Hello, 0, l.hello)
 		l.replaceSession(s)
 		return nil

@@ -85,8 +85,7 @@ func (p *Producer) Send(c *Chunk, n int) {
 	if p.queued == 1 {
 		o.ready = append(o.ready, p)
 	}
-	o.wake.Signal()
-	o.mu.Unlock()
+	o.pushAndUnlock()
 }
 
 // Write sends all of b, waiting for the host as needed.
@@ -136,10 +135,14 @@ func (p *Producer) conclude(last []byte) {
 		o.mu.Unlock()
 		return
 	}
-	o.ctrl = append(o.ctrl, last...)
-	o.wake.Signal()
+	if !o.closed {
+		o.ctrl = append(o.ctrl, last...)
+	}
 	o.mu.Unlock()
+	// What comes of it goes out in the same write.
 	p.finish()
+	o.mu.Lock()
+	o.pushAndUnlock()
 }
 
 // Over reports whether the host wants no more.

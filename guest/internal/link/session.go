@@ -22,13 +22,13 @@ type Session struct {
 	producers map[uint32]*Producer
 }
 
-func newSession() *Session {
+func newSession(transport Transport, port *sync.Mutex) *Session {
 	s := &Session{
 		calls:     map[uint32]*Call{},
 		consumers: map[uint32]*Consumer{},
 		producers: map[uint32]*Producer{},
 	}
-	s.out.init()
+	s.out.init(transport, port)
 	return s
 }
 

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"sbx.dev/agent/internal/errno"
+	"sbx.dev/agent/internal/sys"
 )
 
 // Port is a descriptor that carries the link. Read returns io.EOF when the host has gone away.
@@ -63,16 +64,15 @@ func New(fd int, name string) (*Port, error) {
 func (p *Port) Close() error { return p.file.Close() }
 
 // Read waits for input and takes what there is. The kernel gives a page at a time out of a virtio-serial port, so it
-// goes on until the port is empty.
+// goes on for as long as the pages are full.
 func (p *Port) Read(b []byte) (int, error) {
+	const pageBytes = 4096
 	total := 0
 	var failure error
 	err := p.raw.Read(func(fd uintptr) bool {
 		for total < len(b) {
-			n, err := syscall.Read(int(fd), b[total:])
+			n, err := sys.ReadNow(int(fd), b[total:])
 			switch {
-			case err == syscall.EINTR:
-				continue
 			case err == syscall.EAGAIN:
 				return total > 0
 			case err != nil:
@@ -91,6 +91,9 @@ func (p *Port) Read(b []byte) (int, error) {
 			}
 			total += n
 			p.hungUp = false
+			if n < pageBytes {
+				return true
+			}
 		}
 		return true
 	})
@@ -104,18 +107,21 @@ func (p *Port) Read(b []byte) (int, error) {
 }
 
 // Write writes all of b, waiting as long as the host does not read.
-func (p *Port) Write(b []byte) (int, error) {
+func (p *Port) Write(b []byte) (int, error) { return p.write(b, true) }
+
+// TryWrite writes what can be written without waiting.
+func (p *Port) TryWrite(b []byte) (int, error) { return p.write(b, false) }
+
+func (p *Port) write(b []byte, wait bool) (int, error) {
 	total := 0
 	var failure error
 	err := p.raw.Write(func(fd uintptr) bool {
 		for total < len(b) {
-			n, err := syscall.Write(int(fd), b[total:])
-			switch {
-			case err == syscall.EINTR:
-				continue
-			case err == syscall.EAGAIN:
-				return false
-			case err != nil:
+			n, err := sys.WriteNow(int(fd), b[total:])
+			if err == syscall.EAGAIN {
+				return !wait
+			}
+			if err != nil {
 				failure = err
 				return true
 			}

@@ -111,7 +111,7 @@ func (o *output) read(raw syscall.RawConn, room int) (*link.Chunk, int, error) {
 			failure = link.ErrStopped
 			return true
 		}
-		n, failure = readAgain(int(fd), c.Payload(room))
+		n, failure = sys.ReadNow(int(fd), c.Payload(room))
 		if failure == nil && n > 0 {
 			return true
 		}
@@ -181,7 +181,7 @@ func (o *output) drain(raw syscall.RawConn) {
 		err := raw.Read(func(fd uintptr) bool {
 			var e error
 			var scratch [4096]byte
-			n, e = readAgain(int(fd), scratch[:])
+			n, e = sys.ReadNow(int(fd), scratch[:])
 			return e != syscall.EAGAIN
 		})
 		if err != nil || n <= 0 {
@@ -257,14 +257,5 @@ func (i *input) leaderGone() {
 	i.consumer.Stop()
 	if f != nil {
 		_ = f.SetWriteDeadline(past)
-	}
-}
-
-func readAgain(fd int, b []byte) (int, error) {
-	for {
-		n, err := syscall.Read(fd, b)
-		if err != syscall.EINTR {
-			return n, err
-		}
 	}
 }
