@@ -4,7 +4,7 @@
  * for files of its own.
  */
 import { existsSync } from "node:fs";
-import { chmod, copyFile, link, mkdir, mkdtemp, readdir, readlink, rm, symlink } from "node:fs/promises";
+import { copyFile, link, mkdir, mkdtemp, readdir, readlink, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { statePaths, type StatePaths } from "../../../src/runtime/local/paths.ts";
@@ -73,7 +73,7 @@ export class TestHome implements AsyncDisposable {
   }
 
   async list(): Promise<SandboxInfo[]> {
-    return (JSON.parse(await this.must(["list", "--json"])) as JsonInfo[]).map(readInfo);
+    return (JSON.parse(await this.must(["list", "--all", "--json"])) as JsonInfo[]).map(readInfo);
   }
 
   async info(id: string): Promise<SandboxInfo> {
@@ -143,15 +143,6 @@ export async function giveImages(home: TestHome, kind: "shared" | "own"): Promis
       await link(source, target).catch(async () => copyFile(source, target));
     }
   }
-}
-
-/** Replaces a hard link by a file of its own, so that it can be damaged. */
-export async function unshare(file: string): Promise<void> {
-  await copyFile(file, `${file}.own`);
-  await rm(file);
-  await copyFile(`${file}.own`, file);
-  await rm(`${file}.own`);
-  await chmod(file, 0o600);
 }
 
 /** Nothing of the user's configuration or of the test runner reaches the program. */

@@ -1,0 +1,94 @@
+/** A host whose disk is full: refused before the start, paused and resumed while running, never half done. Mounts. */
+import assert from "node:assert/strict";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { after, afterEach, test } from "node:test";
+import { eventually, processesOf, untilClean } from "./support/leftovers.ts";
+import { collect, runHost } from "./support/program.ts";
+import { openTestHome, type TestHome } from "./support/test-home.ts";
+
+const SMALL = ["--memory", "512MiB", "--cpus", "1"];
+const homes: TestHome[] = [];
+
+afterEach(async () => {
+  for (const home of homes.splice(0)) {
+    await home.clear();
+    await onHost("umount", "-l", home.paths.statePath).catch(() => undefined); // where the test mounted nothing there
+    await onHost("umount", "-l", home.paths.templatesPath).catch(() => undefined);
+    await home[Symbol.asyncDispose]();
+  }
+});
+after(() => assert.equal(homes.length, 0));
+
+/** Mounting is root's; an ordinary user needs sudo without a password for this file. */
+async function onHost(...argv: [string, ...string[]]): Promise<void> {
+  const command: [string, ...string[]] = process.getuid?.() === 0 ? argv : ["sudo", "-n", ...argv];
+  const { status, stderr } = await runHost(command);
+  if (status !== 0) throw new Error(`${command.join(" ")}: ${stderr}`);
+}
+
+async function mountSmall(directory: string, size: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const owner = `uid=${process.getuid?.() ?? 0},gid=${process.getgid?.() ?? 0}`;
+  await onHost("mount", "-t", "tmpfs", "-o", `size=${size},mode=700,${owner}`, "sbx-test", directory);
+}
+
+async function homeOn(what: "statePath" | "templatesPath", size: string): Promise<TestHome> {
+  const home = await openTestHome(what === "templatesPath" ? { templates: "none" } : { verdict: "none" });
+  homes.push(home);
+  await mountSmall(home.paths[what], size);
+  return home;
+}
+
+test("a sandbox that has no room to start is refused, with what is there and what is needed", async () => {
+  const home = await homeOn("statePath", "100m");
+  const outcome = await home.sbx(["create", "--detach", "--json"]);
+  assert.equal(outcome.status, 125);
+  assert.match(outcome.stderr, /disk_full/);
+  assert.match(outcome.stderr, /has \d+ MiB of free space; a sandbox needs 256 MiB/);
+  await untilClean(home);
+});
+
+test("a template that does not fit leaves nothing, and says that the disk is full", async () => {
+  const home = await homeOn("templatesPath", "60m");
+  const outcome = await home.sbx(["create", "--detach", ...SMALL]);
+  assert.equal(outcome.status, 125);
+  assert.match(outcome.stderr, /disk is full|no room|no space left/i);
+  assert.doesNotMatch(outcome.stderr, /\n\s+at /);
+  await untilClean(home);
+  await onHost("mount", "-o", "remount,size=2g", home.paths.templatesPath);
+  assert.equal(await home.must(["run", ...SMALL, "--", "echo", "works"]), "works");
+});
+
+test("a guest that fills the host's disk stands still, says so, and goes on when there is room", async () => {
+  const home = await homeOn("statePath", "500m");
+  const id = await home.create("--name", "greedy");
+  const writer = home.start(["exec", "--no-stdin", id, "--", "sh", "-c", "head -c 700000000 /dev/zero | tr '\\0' x > big; sync; sha256sum < big"]);
+  const ended = collect(writer, "a writer on a full disk", { deadlineMs: 240_000 });
+  await eventually(async () => {
+    assert.match(await home.must(["logs", id]), /the guest is paused/);
+  }, 120_000);
+  assert.equal((await home.info(id)).status, "running");
+  const { length } = await processesOf([id]);
+  assert.ok(length > 0, "it is not taken down");
+  await onHost("mount", "-o", "remount,size=3g", home.paths.statePath);
+  const outcome = await ended;
+  assert.equal(outcome.status, 0, outcome.stderr);
+  const expected = await runHost(["sh", "-c", "head -c 700000000 /dev/zero | tr '\\0' x | sha256sum"]);
+  assert.equal(outcome.stdout, expected.stdout, "not one byte was lost");
+  await home.must(["kill", id]);
+  await untilClean(home);
+});
+
+test("commands that only look, and kill, work on a full disk", async () => {
+  const home = await homeOn("statePath", "400m");
+  const id = await home.create();
+  await runHost(["sh", "-c", `cat /dev/zero > "${home.paths.statePath}/filler"`]);
+  const listed = await home.sbx(["list"]);
+  assert.equal(listed.status, 0, listed.stderr);
+  assert.equal((await home.sbx(["exec", id, "--", "echo", "alive"])).stdout, "alive\n");
+  assert.equal((await home.sbx(["kill", id])).status, 0);
+  await rm(`${home.paths.statePath}/filler`);
+  await untilClean(home, { look: async () => home.must(["list"]) });
+  await writeFile(`${home.paths.statePath}/room`, "there is room again");
+  await rm(`${home.paths.statePath}/room`);
+});
