@@ -48,6 +48,19 @@ test("list shows each sandbox with its age, status, uptime and end, stopped ones
   );
 });
 
+test("list leaves out sandboxes that ended with their command; --all shows them, and nothing hides a failure", async () => {
+  const runtime = new FakeRuntime();
+  runtime.sandboxes = [
+    sandboxInfo({ id: "sbx_loc_00000000000000000001", status: "stopped", reason: "session_ended" }),
+    sandboxInfo({ id: "sbx_loc_00000000000000000002", status: "stopped", reason: "crashed" }),
+    sandboxInfo({ id: "sbx_loc_00000000000000000003", status: "stopped", reason: "expired" }),
+  ];
+  const shown = await runCommand(List, "list", ["-q"], { runtime });
+  assert.equal(shown.stdout, "sbx_loc_00000000000000000002\nsbx_loc_00000000000000000003\n");
+  const all = await runCommand(List, "list", ["-q", "--all"], { runtime });
+  assert.equal(all.stdout.split("\n").length, 4);
+});
+
 test("list fits the terminal: cells shrink, and a narrow terminal gets blocks", async () => {
   const wide = await runCommand(List, "list", [], {
     runtime: threeSandboxes(),
