@@ -1,36 +1,47 @@
 /** A log file that cannot grow beyond its cap: when it is full it becomes `<file>.1` and a new one begins. */
-import { appendFileSync, closeSync, openSync, renameSync, writeSync } from "node:fs";
+import { appendFileSync, closeSync, fstatSync, openSync, renameSync, writeSync } from "node:fs";
 
 /** Size of one of the two files, `bytes`. */
 export const LOG_CAP_BYTES = 1024 * 1024;
 
-export class CappedLog {
+export class CappedLog implements Disposable {
   readonly #file: string;
-  #descriptor: number;
-  #bytes = 0;
+  /** `null` when there is no file to write to: after the end, or when a new one could not be begun. */
+  #descriptor: number | null;
+  #bytes: number;
 
   constructor(file: string) {
     this.#file = file;
     this.#descriptor = openSync(file, "a", 0o600);
+    this.#bytes = fstatSync(this.#descriptor).size;
   }
 
   /** Never throws: a full disk must not end what is being logged. */
   write(data: Buffer | string): void {
-    const bytes = typeof data === "string" ? Buffer.from(data) : data;
+    if (this.#descriptor === null) return;
+    const bytes = (typeof data === "string" ? Buffer.from(data) : data).subarray(0, LOG_CAP_BYTES);
     try {
-      if (this.#bytes + bytes.length > LOG_CAP_BYTES) this.#rotate();
-      writeSync(this.#descriptor, bytes.subarray(0, LOG_CAP_BYTES));
-      this.#bytes += bytes.length;
+      if (this.#bytes + bytes.length > LOG_CAP_BYTES) this.#rotate(this.#descriptor);
+      this.#bytes += writeSync(this.#descriptor, bytes);
     } catch {
-      this.#bytes += bytes.length; // No room on the disk: these lines are lost.
+      // No room on the disk: these lines are lost.
     }
   }
 
-  #rotate(): void {
-    closeSync(this.#descriptor);
+  [Symbol.dispose](): void {
+    if (this.#descriptor !== null) closeSync(this.#descriptor);
+    this.#descriptor = null;
+  }
+
+  /**
+   * The new file is open before the old one is closed: a closed descriptor's number soon belongs to something else, and
+   * what is written here was chosen by the guest.
+   */
+  #rotate(old: number): void {
     renameSync(this.#file, `${this.#file}.1`);
     this.#descriptor = openSync(this.#file, "a", 0o600);
     this.#bytes = 0;
+    closeSync(old);
   }
 }
 

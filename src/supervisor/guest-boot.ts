@@ -1,5 +1,6 @@
 /** From a started QEMU to a guest that answers: waits for the agent, with what went wrong if it never does. */
 import { randomBytes } from "node:crypto";
+import { constants } from "node:os";
 import { openAgentLink } from "../guest/agent-link.ts";
 import type { AgentLink } from "../guest/link.ts";
 import { SbxError } from "../runtime/errors.ts";
@@ -39,10 +40,19 @@ export class LastWords {
 }
 
 /**
- * @throws SbxError `vm_start_failed` when QEMU ends first, `vm_start_timeout` when the deadline passes
+ * @throws SbxError `vm_start_failed` when QEMU ends first, `vm_start_timeout` when the deadline passes, the reason of
+ *   `signal`
  */
-export async function connectAgent(vm: VirtualMachine, words: LastWords, deadlineMs: number): Promise<AgentLink> {
+export async function connectAgent(
+  vm: VirtualMachine,
+  words: LastWords,
+  deadlineMs: number,
+  signal?: AbortSignal,
+): Promise<AgentLink> {
   const giveUp = new AbortController();
+  const onAbort = (): void => giveUp.abort(signal?.reason);
+  signal?.addEventListener("abort", onAbort);
+  if (signal?.aborted === true) onAbort();
   const timer = setTimeout(() => {
     giveUp.abort(
       new SbxError("vm_start_timeout", `the guest did not come up within ${deadlineMs / 1000} s: ${words.summary()}`, {
@@ -51,7 +61,7 @@ export async function connectAgent(vm: VirtualMachine, words: LastWords, deadlin
     );
   }, deadlineMs);
   void vm.exited.then(({ code, signal }) => {
-    const how = signal === null ? `with status ${code ?? 0}` : `by ${signal}`;
+    const how = describeExit(code, signal);
     giveUp.abort(new SbxError("vm_start_failed", `QEMU ended ${how}: ${words.summary()}`, { hint: "sbx doctor" }));
   });
   try {
@@ -62,7 +72,16 @@ export async function connectAgent(vm: VirtualMachine, words: LastWords, deadlin
     throw giveUp.signal.aborted ? giveUp.signal.reason : error;
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
   }
+}
+
+/** How QEMU ended. The jail passes a signal on as a status above 128. */
+export function describeExit(code: number | null, signal: NodeJS.Signals | null): string {
+  const number = signal === null ? (code ?? 0) - 128 : constants.signals[signal];
+  if (number === constants.signals.SIGKILL) return "by SIGKILL (perhaps the host ran out of memory)";
+  if (signal !== null) return `by ${signal}`;
+  return number > 0 ? `by signal ${number}` : `with status ${code ?? 0}`;
 }
 
 /** What makes one clone of a template different from all others. */
@@ -75,7 +94,10 @@ export async function giveIdentity(link: AgentLink, hostname: string): Promise<v
   });
 }
 
-/** The host's clock, `ns` since the epoch, in decimal. */
+/**
+ * The host's clock, `ns` since the epoch, in decimal. (performance.timeOrigin would be finer, and wrong from the moment
+ * on in which the host's clock is set or the host sleeps.)
+ */
 export function nowNs(): string {
-  return String(BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n);
+  return String(BigInt(Date.now()) * 1_000_000n);
 }

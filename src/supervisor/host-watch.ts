@@ -23,6 +23,9 @@ export class HostWatch implements Disposable {
   readonly #clockTimer: NodeJS.Timeout;
   #diskTimer: NodeJS.Timeout | undefined;
   #suspended = false;
+  #resuming = false;
+  #isOver = false;
+  #lastComplaint = "";
 
   constructor(options: HostWatchOptions) {
     this.#options = options;
@@ -38,6 +41,7 @@ export class HostWatch implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isOver = true;
     clearInterval(this.#clockTimer);
     clearInterval(this.#diskTimer);
   }
@@ -51,26 +55,42 @@ export class HostWatch implements Disposable {
 
   #ioError(data: Record<string, unknown>): void {
     if (this.#suspended) return;
-    this.#suspended = true;
     this.#options.log(
-      `the guest is paused: its disk reports ${typeof data.reason === "string" ? data.reason : "an I/O error"} (host disk full?)`,
+      `the guest is paused: its disk reports ${typeof data.reason === "string" ? data.reason.slice(0, 200) : "an I/O error"} (host disk full?)`,
     );
-    this.#diskTimer = setInterval(() => {
-      void this.#tryResume();
-    }, DISK_INTERVAL_MS);
+    this.#waitForRoom();
   }
 
   async #tryResume(): Promise<void> {
+    if (this.#resuming) return;
+    this.#resuming = true;
     try {
       const { bavail, bsize } = await statfs(this.#options.directory);
       if (bavail * bsize < DISK_ROOM_BYTES) return;
-      clearInterval(this.#diskTimer);
+      // Before `cont`: the guest's next error may come before its answer.
       this.#suspended = false;
+      clearInterval(this.#diskTimer);
       await this.#options.vm.qmp.execute("cont");
       this.#options.log("the guest goes on: the host's disk has room again");
+      this.#lastComplaint = "";
       this.#setClock();
     } catch (error) {
-      this.#options.log(`the guest could not be resumed: ${String(error)}`);
+      this.#complain(`the guest could not be resumed: ${String(error)}`);
+      this.#waitForRoom();
+    } finally {
+      this.#resuming = false;
     }
+  }
+
+  #waitForRoom(): void {
+    this.#suspended = true;
+    clearInterval(this.#diskTimer);
+    if (!this.#isOver) this.#diskTimer = setInterval(() => void this.#tryResume(), DISK_INTERVAL_MS);
+  }
+
+  /** Once for each complaint: it may come up every two seconds, for days. */
+  #complain(message: string): void {
+    if (message !== this.#lastComplaint) this.#options.log(message);
+    this.#lastComplaint = message;
   }
 }

@@ -11,6 +11,15 @@ import {
 } from "../protocol/launch.ts";
 import { SbxError } from "../runtime/errors.ts";
 
+function parseObject(line: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined; // Not JSON: refused by the caller.
+  }
+}
+
 export class LaunchChannel {
   readonly #input: Readable;
   readonly #answers: WriteStream;
@@ -34,11 +43,18 @@ export class LaunchChannel {
   async readLaunch(): Promise<Launch> {
     const line = await this.#nextLine();
     if (line === undefined) throw new SbxError("internal", "the supervisor was started without a launch");
-    const launch = JSON.parse(line) as Launch;
-    if ((launch.version as number) !== LAUNCH_VERSION) {
-      throw new SbxError("internal", `the launch has version ${String(launch.version)}, not ${LAUNCH_VERSION}`);
+    const launch = parseObject(line);
+    if (launch === undefined)
+      throw new SbxError("internal", "the supervisor was started with something that is no launch");
+    if (launch.version !== LAUNCH_VERSION) {
+      throw new SbxError("internal", `the launch has version ${String(launch.version)}, not ${LAUNCH_VERSION}`, {
+        hint: "sbx was updated in this moment: run the command again",
+      });
     }
-    return launch;
+    if (launch.kind !== "sandbox" && launch.kind !== "template") {
+      throw new SbxError("internal", `there is no launch of the kind ${JSON.stringify(launch.kind)}`);
+    }
+    return launch as unknown as Launch;
   }
 
   /** True when the launcher has taken over the sandbox, false when it is gone. */

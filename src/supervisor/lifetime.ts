@@ -10,6 +10,7 @@ export class Lifetime {
   readonly #onExpired: () => void;
   #deadline: number;
   #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
 
   /** @param ms from now; `null` for a sandbox that lives with its session */
   constructor(ms: number | null, onExpired: () => void) {
@@ -23,25 +24,31 @@ export class Lifetime {
     return Number.isFinite(this.#deadline) ? Math.round(Date.now() + this.#deadline - performance.now()) : null;
   }
 
-  /** Lives for at least `ms` from now. Never shortens a life. */
+  /** Lives for at least `ms` from now. Never shortens a life, and brings none back. */
   extend(ms: number): void {
-    if (!Number.isFinite(this.#deadline)) return;
     this.#deadline = Math.max(this.#deadline, performance.now() + ms);
     this.#arm();
   }
 
   cancel(): void {
+    this.#isOver = true;
     clearTimeout(this.#timer);
   }
 
   #arm(): void {
     clearTimeout(this.#timer);
-    if (!Number.isFinite(this.#deadline)) return;
-    const remaining = this.#deadline - performance.now();
-    if (remaining <= 0) {
-      this.#onExpired();
+    if (this.#isOver || !Number.isFinite(this.#deadline)) return;
+    const remaining = Math.max(0, this.#deadline - performance.now());
+    this.#timer = setTimeout(() => this.#look(), Math.min(remaining, MAX_TIMER_MS));
+  }
+
+  /** A timer may fire early, or stand for a part of a long wait. */
+  #look(): void {
+    if (performance.now() < this.#deadline) {
+      this.#arm();
       return;
     }
-    this.#timer = setTimeout(() => this.#arm(), Math.min(remaining, MAX_TIMER_MS));
+    this.#isOver = true;
+    this.#onExpired();
   }
 }

@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { toErrorRecord } from "../runtime/errors.ts";
 import type { Launch } from "../protocol/launch.ts";
+import { explainFailure } from "./failure.ts";
 import { LaunchChannel } from "./launch-channel.ts";
 
 async function main(): Promise<void> {
@@ -25,7 +26,7 @@ async function main(): Promise<void> {
     const { runSandbox } = await import("./sandbox.ts");
     await runSandbox(launch, channel);
   } catch (error) {
-    const record = toErrorRecord(error);
+    const record = toErrorRecord(explainFailure(error, launch?.directory));
     if (launch?.kind === "sandbox") recordFailure(launch.directory, record);
     channel.answer({ type: "failed", error: record });
     await channel.close();

@@ -5,13 +5,13 @@ import type { WebSocket } from "ws";
 import type { AgentLink } from "../guest/link.ts";
 import { ownIdentity } from "../host/process-identity.ts";
 import type { SandboxLaunch } from "../protocol/launch.ts";
-import { toErrorRecord } from "../runtime/errors.ts";
+import { SbxError, toErrorRecord } from "../runtime/errors.ts";
 import type { SandboxInfo, SandboxStatus, StopReason } from "../runtime/types.ts";
 import { openDatabase } from "../store/database.ts";
 import { SandboxStore } from "../store/sandbox-store.ts";
 import type { VirtualMachine } from "../vm/virtual-machine.ts";
 import { CappedLog, logLine } from "./capped-log.ts";
-import { connectAgent, giveIdentity, LastWords } from "./guest-boot.ts";
+import { connectAgent, describeExit, giveIdentity, LastWords } from "./guest-boot.ts";
 import { HostWatch } from "./host-watch.ts";
 import { Lifetime } from "./lifetime.ts";
 import { createGuestState, type GuestState } from "./rpc/guest-state.ts";
@@ -30,6 +30,8 @@ export interface ServiceOptions {
   launch: SandboxLaunch;
   vm: VirtualMachine;
   deadlineMs: number;
+  /** Gives the start up. */
+  signal: AbortSignal;
 }
 
 export interface SandboxService {
@@ -42,7 +44,7 @@ export interface SandboxService {
 export async function serveSandbox(options: ServiceOptions): Promise<SandboxService> {
   const run = new SandboxRun(options);
   try {
-    await run.start(options.deadlineMs);
+    await run.start(options);
     return run;
   } catch (error) {
     await run.stop("start_failed", toErrorRecord(error).message);
@@ -77,11 +79,11 @@ class SandboxRun implements SandboxService {
     ({ promise: this.stopped, resolve: this.#resolveStopped } = Promise.withResolvers<void>());
   }
 
-  async start(deadlineMs: number): Promise<void> {
+  async start({ deadlineMs, signal }: ServiceOptions): Promise<void> {
     const { launch } = this;
-    this.#record((store) => store.amend(launch.id, { supervisor: ownIdentity(), vmPid: this.#vm.pid }));
+    this.#claim((store) => store.amend(launch.id, { supervisor: ownIdentity(), vmPid: this.#vm.pid }));
     void this.#vm.exited.then(({ code, signal }) => this.#machineEnded(code, signal));
-    const link = await connectAgent(this.#vm, this.#words, deadlineMs);
+    const link = await connectAgent(this.#vm, this.#words, deadlineMs, signal);
     this.#link = link;
     await giveIdentity(link, launch.hostname);
     link.onEvent((event) => {
@@ -94,10 +96,11 @@ class SandboxRun implements SandboxService {
       id: launch.id,
       socketPath: launch.socketPath,
       info: () => this.info(),
-      stop: () => this.stop("killed"),
+      stop: (reason) => this.stop(reason),
       extendTo: (stopAtMs) => this.#extendTo(stopAtMs),
       connected: (socket, how) => this.#connected(socket, how),
     });
+    signal.throwIfAborted();
     this.#begin();
   }
 
@@ -151,16 +154,13 @@ class SandboxRun implements SandboxService {
   #begin(): void {
     const { lifetime, id } = this.#launch;
     const ms = lifetime.kind === "duration" ? lifetime.ms : null;
-    this.#status = "running";
     this.#startedAt = Date.now();
     this.#lifetime = new Lifetime(ms, () => void this.stop("expired"));
+    const facts = { startedAt: this.#startedAt, expiresAt: this.#lifetime.expiresAt };
+    this.#claim((store) => store.transition(id, "running", facts));
+    this.#status = "running";
     if (lifetime.kind === "session") {
       this.#primaryTimer = setTimeout(() => void this.stop("session_ended"), PRIMARY_DEADLINE_MS);
-    }
-    const facts = { startedAt: this.#startedAt, expiresAt: this.#lifetime.expiresAt };
-    this.#record((store) => store.transition(id, "running", facts));
-    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-      process.on(signal, () => void this.stop("killed", `the supervisor got ${signal}`));
     }
   }
 
@@ -196,7 +196,7 @@ class SandboxRun implements SandboxService {
     if (this.#outOfMemory && panicked)
       void this.stop("out_of_memory", "the guest ran out of memory and its kernel gave up");
     else if (code === 0 && !panicked) void this.stop("guest_shutdown");
-    else void this.stop("crashed", signal === null ? this.#words.summary() : `QEMU was ended by ${signal}`);
+    else void this.stop("crashed", `QEMU ended ${describeExit(code, signal)}: ${this.#words.summary()}`);
   }
 
   #linkEnded(error: Error | undefined): void {
@@ -210,7 +210,8 @@ class SandboxRun implements SandboxService {
     this.#end = { reason, detail, at: Date.now() };
     this.#status = "stopping";
     this.#log(`stopping: ${reason}${detail === null ? "" : ` (${detail})`}`);
-    this.#record((store) => store.transition(id, "stopping", { reason, detail }));
+    // A start that failed has no orderly end to go through.
+    if (reason !== "start_failed") this.#record((store) => store.transition(id, "stopping", { reason, detail }));
     this.#lifetime?.cancel();
     clearTimeout(this.#primaryTimer);
     this.#watch?.[Symbol.dispose]();
@@ -228,19 +229,30 @@ class SandboxRun implements SandboxService {
   }
 
   /**
+   * Records a step that only a live sandbox may take. Refused, it means that somebody took this process for dead, or
+   * that the sandbox was removed meanwhile: its files are going, and it must go as well.
+   */
+  #claim(work: (store: SandboxStore) => boolean): void {
+    if (this.#record(work) === false) {
+      throw new SbxError("aborted", "the start was given up: the sandbox was removed meanwhile");
+    }
+  }
+
+  /**
    * Opened for each write: it is seldom needed, and may have been set aside and replaced meanwhile. It may also be on a
    * full disk; the life of the sandbox does not depend on it.
    */
-  #record(work: (store: SandboxStore) => unknown): void {
+  #record(work: (store: SandboxStore) => boolean): boolean | undefined {
     try {
       const database = openDatabase(this.#launch.databasePath);
       try {
-        work(new SandboxStore(database));
+        return work(new SandboxStore(database));
       } finally {
         database.close();
       }
     } catch (error) {
       this.#log(`the state database could not be written: ${String(error)}`);
+      return undefined;
     }
   }
 

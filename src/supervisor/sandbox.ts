@@ -1,13 +1,15 @@
 /**
- * One sandbox from start to end: composes the VM, the agent link, the RPC and the lifetime. Every way to end it goes
- * through {@link SandboxRun.stop}, once.
+ * One sandbox from start to end: copies its layer, starts its machine, and hands both to the service. Whatever ends it,
+ * a signal or the death of the command that makes it, does so from the first moment on.
  */
-import { copyFile, mkdir } from "node:fs/promises";
+import { copyFile, mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { SandboxLaunch } from "../protocol/launch.ts";
+import { SbxError } from "../runtime/errors.ts";
 import type { StopReason } from "../runtime/types.ts";
 import { startMachine, unprivilegedUid, type VirtualMachine } from "../vm/virtual-machine.ts";
 import type { LaunchChannel } from "./launch-channel.ts";
+import type { SandboxService } from "./sandbox-service.ts";
 
 /** A restored guest answers in a tenth of a second; a machine with forty of them starting at once takes longer. */
 const RESTORE_DEADLINE_MS = 60_000;
@@ -18,25 +20,37 @@ const RESTORE_DEADLINE_MS = 60_000;
  * @throws SbxError when it could not be started; nothing is left then
  */
 export async function runSandbox(launch: SandboxLaunch, channel: LaunchChannel): Promise<void> {
+  const starting = new AbortController();
+  let service: SandboxService | undefined;
+  const end = (reason: StopReason, detail: string): void => {
+    if (service !== undefined) void service.stop(reason, detail);
+    else starting.abort(new SbxError("aborted", `the start was given up: ${detail}`));
+  };
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    process.on(signal, () => end("killed", `the supervisor got ${signal}`));
+  }
+  void channel.waitForCommit().then(async (committed) => {
+    if (committed) await channel.close();
+    else end("session_ended", "the command that made it ended too early");
+  });
   const layerPath = path.join(launch.directory, "disk.qcow2");
   await mkdir(launch.directory, { recursive: true, mode: 0o700 });
-  await copyFile(launch.template.emptyLayerPath, layerPath);
-  const vm = await restoreMachine(launch, layerPath);
-  // Everything else loads while QEMU starts.
-  const { serveSandbox } = await import("./sandbox-service.ts");
-  const service = await serveSandbox({ launch, vm, deadlineMs: RESTORE_DEADLINE_MS });
-  void abandonment(channel).then((reason) => {
-    if (reason !== null) void service.stop(reason, "the command that made it ended too early");
-  });
+  let vm: VirtualMachine | undefined;
+  try {
+    await copyFile(launch.template.emptyLayerPath, layerPath);
+    starting.signal.throwIfAborted();
+    vm = await restoreMachine(launch, layerPath);
+    // Everything else loads while QEMU starts.
+    const { serveSandbox } = await import("./sandbox-service.ts");
+    service = await serveSandbox({ launch, vm, deadlineMs: RESTORE_DEADLINE_MS, signal: starting.signal });
+  } catch (error) {
+    await vm?.stop();
+    await rm(layerPath, { force: true });
+    throw error;
+  }
+  if (starting.signal.aborted) await service.stop("session_ended", (starting.signal.reason as Error).message);
   channel.answer({ type: "ready" });
   await service.stopped;
-}
-
-/** Why the sandbox must go again although it just started; null once the launcher has taken over. */
-async function abandonment(channel: LaunchChannel): Promise<StopReason | null> {
-  const committed = await channel.waitForCommit();
-  await channel.close();
-  return committed ? null : "session_ended";
 }
 
 async function restoreMachine(launch: SandboxLaunch, layerPath: string): Promise<VirtualMachine> {

@@ -11,13 +11,15 @@ import { MAX_SERVER_MESSAGE_BYTES } from "../protocol/rpc-limits.ts";
 import type { SandboxInfo } from "../runtime/types.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
+/** The latest time that a Date can hold (ECMA-262, 21.4.1.1), `ms`. */
+const MAX_TIME_MS = 8.64e15;
 
 export interface DoorOptions {
   id: string;
   socketPath: string;
   info: () => SandboxInfo;
   /** Ends the sandbox; settles when it is gone. */
-  stop: (reason: string) => Promise<void>;
+  stop: (reason: "killed" | "session_ended") => Promise<void>;
   /** Extends its life to this time, epoch `ms`; returns the end that holds. */
   extendTo: (stopAtMs: number) => number;
   connected: (socket: WebSocket, options: { extensions: boolean; primaryToken: string | null }) => void;
@@ -46,7 +48,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => undefined); // the peer may vanish in the middle of the handshake
-    if (new URL(request.url ?? "/", "http://sandbox").pathname !== `/api/v3/sandbox/${options.id}/connect`) {
+    if (parseTarget(request.url)?.pathname !== `/api/v3/sandbox/${options.id}/connect`) {
       refuse(socket, 404, "SANDBOX_NOT_FOUND", "this socket serves another sandbox");
       return;
     }
@@ -82,37 +84,48 @@ function wantsExtensions(request: IncomingMessage): boolean {
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, options: DoorOptions): Promise<void> {
-  const url = new URL(request.url ?? "/", "http://sandbox");
+  const url = parseTarget(request.url);
   const own = `/api/v3/sandbox/${options.id}`;
-  if (request.method === "GET" && url.pathname === "/sbx/v1/info") {
+  if (url === undefined) {
+    send(response, 400, { code: "BAD_REQUEST", message: "the request's target is no path" });
+  } else if (request.method === "GET" && url.pathname === "/sbx/v1/info") {
     send(response, 200, options.info());
   } else if (request.method === "DELETE" && url.pathname === own) {
-    await options.stop(url.searchParams.get("reason") ?? "killed");
+    await options.stop(url.searchParams.get("reason") === "session_ended" ? "session_ended" : "killed");
     send(response, 200, options.info());
   } else if (request.method === "PATCH" && url.pathname === own) {
-    const stopAtMs = parseStopAt(await readBody(request));
-    if (stopAtMs === undefined) send(response, 400, { code: "INVALID_CONFIG", message: "stop_at_ms must be a number" });
+    const body = await readBody(request);
+    const stopAtMs = body === undefined ? undefined : parseStopAt(body);
+    if (body === undefined)
+      send(response, 413, { code: "BODY_TOO_LARGE", message: `a body has up to ${MAX_BODY_BYTES} bytes` });
+    else if (stopAtMs === undefined)
+      send(response, 400, { code: "INVALID_CONFIG", message: "stop_at_ms must be a time in ms" });
     else send(response, 200, { stop_at_ms: options.extendTo(stopAtMs) });
   } else {
     send(response, 404, { code: "NOT_FOUND", message: `there is nothing at ${url.pathname}` });
   }
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+/** What a client asks for; undefined where it is no path at all, such as `//`. */
+function parseTarget(target = "/"): URL | undefined {
+  return URL.parse(target, "http://sandbox") ?? undefined;
+}
+
+/** Undefined for a body that is too long. The rest of it is not kept; leaving the loop early would hang up unanswered. */
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > MAX_BODY_BYTES) return "";
-    chunks.push(chunk);
+    if (size <= MAX_BODY_BYTES) chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString("utf8");
+  return size <= MAX_BODY_BYTES ? Buffer.concat(chunks).toString("utf8") : undefined;
 }
 
 function parseStopAt(body: string): number | undefined {
   try {
     const value = (JSON.parse(body) as { stop_at_ms?: unknown }).stop_at_ms;
-    return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+    return typeof value === "number" && Math.abs(value) <= MAX_TIME_MS ? value : undefined;
   } catch {
     return undefined; // Not JSON: answered as a bad request.
   }

@@ -63,6 +63,7 @@ export async function makeTemplate(launch: TemplateLaunch, channel: LaunchChanne
   }
   process.chdir("/");
   await rm(exchangePath, { recursive: true, force: true });
+  await rm(path.join(launch.directory, "kvm"), { force: true });
   await finish(paths, launch);
   channel.answer({ type: "ready" });
 }
@@ -84,13 +85,16 @@ async function saveState(vm: VirtualMachine, exchangePath: string, paths: Templa
   const server = createServer((socket) => {
     pipeline(socket, createWriteStream(paths.statePath, { mode: 0o600 })).then(resolve, reject);
   });
-  await new Promise<void>((done, failed) => server.once("error", failed).listen(name, done));
+  // It may fail while QEMU is still asked how far it is; whoever waits then hears it first.
+  const failed = saved.then(() => new Promise<never>(() => undefined));
+  failed.catch(() => undefined);
+  await new Promise<void>((done, refused) => server.once("error", refused).listen(name, done));
   await chmod(name, 0o666);
   try {
     const inJail = vm.exchangePath !== null && vm.exchangePath !== exchangePath;
     const uri = `unix:${inJail ? path.posix.join(vm.exchangePath, name) : name}`;
     await vm.qmp.execute("migrate", { uri });
-    await waitUntilSaved(vm);
+    await Promise.race([waitUntilSaved(vm), failed]);
     await vm.qmp.execute("quit");
     await vm.exited;
     await saved;

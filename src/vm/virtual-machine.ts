@@ -189,7 +189,8 @@ async function attach(child: ChildProcess, exchangePath: string | null): Promise
     child.once("exit", (code, signal) => {
       // Its last words may still be in the pipe.
       const settle = (): void => resolve({ code, signal });
-      setTimeout(settle, LAST_WORDS_MS).unref();
+      // Not unreferenced: it may be all that is left for this process to wait for.
+      setTimeout(settle, LAST_WORDS_MS);
       child.stderr?.once("close", settle);
     });
   });

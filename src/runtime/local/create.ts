@@ -121,7 +121,7 @@ async function start(
     await supervisor.commit();
     return sandbox;
   } catch (error) {
-    supervisor?.abandon();
+    await supervisor?.abandon();
     const detail = error instanceof Error ? error.message : String(error);
     // Refused if the supervisor has written its own, better reason.
     store.transition(id, "failed", { stoppedAt: Date.now(), reason: "start_failed", detail });

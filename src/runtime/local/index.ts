@@ -114,20 +114,36 @@ class LocalRuntime implements Runtime {
   /** Asks the supervisor first; takes the sandbox down without it if it does not answer. */
   async #stop(row: SandboxRow): Promise<void> {
     const { store } = this.#state;
-    const { supervisor } = row;
+    // A start that is under way ends at its next step.
+    if (row.status === "creating") store.transition(row.id, "stopping", { reason: "killed" });
+    await untilGone(() => !hasSupervisor(store.get(row.id)), STOP_TIMEOUT_MS / 5);
+    const supervisor = store.get(row.id)?.supervisor ?? null;
     if (supervisor !== null) {
       await requestStop(row.socket, row.id, STOP_TIMEOUT_MS).catch(() => undefined);
       await untilGone(() => isAlive(supervisor), STOP_TIMEOUT_MS / 5);
       if (isAlive(supervisor)) {
-        process.kill(supervisor.pid, "SIGKILL");
+        killProcess(supervisor.pid);
         await untilGone(() => isAlive(supervisor), STOP_TIMEOUT_MS);
       }
       if (isLive(store.get(row.id)?.status ?? "stopped")) {
-        reclaim(row);
+        reclaim(store.get(row.id) ?? row);
         store.transition(row.id, "stopped", { stoppedAt: Date.now(), reason: "killed", vmPid: null });
       }
     }
     reconcile(store, Date.now());
+  }
+}
+
+/** Also true when there is nothing to wait for. */
+function hasSupervisor(row: SandboxRow | undefined): boolean {
+  return row === undefined || !isLive(row.status) || row.supervisor !== null || !isAlive(row.creator);
+}
+
+function killProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // ESRCH: it ended in this moment.
   }
 }
 

@@ -1,5 +1,6 @@
 /** Starts a supervisor and follows its answers; the other end is src/supervisor/launch-channel.ts. */
 import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import path from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -12,12 +13,15 @@ import { SbxError, fromErrorRecord } from "../errors.ts";
 /** A supervisor is small: these keep its heap so (measured in docs/performance.md). */
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=1", "--max-old-space-size=1024"];
 
+/** A supervisor that is hung up on takes its machine down at once; one that cannot is ended, `ms`. */
+const ABANDON_DEADLINE_MS = 5_000;
+
 export interface StartedSupervisor {
   readonly pid: number;
   /** Tells it to live on without this process. */
   commit(): Promise<void>;
-  /** Takes it down again, by hanging up. */
-  abandon(): void;
+  /** Takes it down again, by hanging up; settles when it is gone. */
+  abandon(): Promise<void>;
 }
 
 export interface StartSupervisorOptions {
@@ -46,20 +50,26 @@ export async function startSupervisor(launch: Launch, options: StartSupervisorOp
   } finally {
     closeSync(log);
   }
+  let failure: Error | undefined;
+  child.on("error", (error) => (failure = error)); // no process: the answers never come
   const input = child.stdin;
   const answers = child.stdio[3] as Readable | null | undefined;
   if (input === null || !answers || child.pid === undefined) {
-    throw new SbxError("supervisor_lost", "the supervisor could not be started", { hint: "sbx doctor" });
+    await new Promise((resolve) => setImmediate(resolve)); // the reason comes as an event
+    throw new SbxError("supervisor_lost", "the supervisor could not be started", {
+      cause: failure,
+      hint: "sbx doctor",
+    });
   }
-  options.onStarted?.(child.pid);
   input.on("error", () => undefined); // it died: the answers say so
-  input.write(`${JSON.stringify(launch)}\n`);
   const started = handle(child, child.pid, input, answers);
   try {
-    await untilReady(child, answers, options);
+    options.onStarted?.(child.pid);
+    input.write(`${JSON.stringify(launch)}\n`);
+    await untilReady(answers, options);
     return started;
   } catch (error) {
-    started.abandon();
+    await started.abandon();
     throw error;
   }
 }
@@ -75,21 +85,22 @@ function handle(child: ChildProcess, pid: number, input: Writable, answers: Read
       await new Promise<void>((resolve) => input.end(`${COMMIT_LINE}\n`, () => resolve()));
       letGo();
     },
-    abandon() {
+    async abandon() {
       input.destroy();
+      answers.resume();
+      const timer = setTimeout(() => child.kill("SIGKILL"), ABANDON_DEADLINE_MS);
+      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+      clearTimeout(timer);
       letGo();
     },
   };
 }
 
-async function untilReady(child: ChildProcess, answers: Readable, options: StartSupervisorOptions): Promise<void> {
+async function untilReady(answers: Readable, options: StartSupervisorOptions): Promise<void> {
   const { signal, onProgress } = options;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const onAbort = (): void => reject(abortedError(signal, "starting the sandbox"));
   signal?.addEventListener("abort", onAbort);
-  child.once("error", (cause) =>
-    reject(new SbxError("supervisor_lost", "the supervisor could not be started", { cause })),
-  );
   let buffer = "";
   answers.setEncoding("utf8");
   answers.on("data", (chunk: string) => {
@@ -98,8 +109,9 @@ async function untilReady(child: ChildProcess, answers: Readable, options: Start
     buffer = lines.pop() ?? "";
     if (buffer.length > MAX_LINE_BYTES) reject(new SbxError("supervisor_lost", "the supervisor speaks nonsense"));
     for (const line of lines) {
-      const answer = JSON.parse(line) as LaunchAnswer;
-      if (answer.type === "ready") resolve();
+      const answer = parseAnswer(line);
+      if (answer === undefined) reject(new SbxError("supervisor_lost", "the supervisor speaks nonsense"));
+      else if (answer.type === "ready") resolve();
       else if (answer.type === "failed") reject(fromErrorRecord(answer.error));
       else onProgress?.(answer.message);
     }
@@ -116,6 +128,14 @@ async function untilReady(child: ChildProcess, answers: Readable, options: Start
     await promise;
   } finally {
     signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+function parseAnswer(line: string): LaunchAnswer | undefined {
+  try {
+    return JSON.parse(line) as LaunchAnswer;
+  } catch {
+    return undefined; // Not JSON: it is not a supervisor of this version.
   }
 }
 

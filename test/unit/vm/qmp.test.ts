@@ -62,7 +62,9 @@ test("a refusal carries QEMU's own words, cut to a message's length", async () =
     assert.ok(error.message.length < 600);
     return true;
   });
-  assert.deepEqual(await Promise.all([qmp.execute("x"), monitor.say({ return: 1, id: 3 })]), [1, undefined]);
+  const next = qmp.execute("x");
+  monitor.say({ return: 1, id: 3 });
+  assert.equal(await next, 1);
 });
 
 test("lines may arrive in any pieces", async () => {
