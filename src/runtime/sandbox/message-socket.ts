@@ -7,8 +7,6 @@ export interface MessageSocketEvents {
   text(text: string): void;
   /** One message in the pieces in which it arrived; nothing is copied together. */
   binary(parts: readonly Buffer[], totalBytes: number): void;
-  /** There is room again after a send that returned false. */
-  drain(): void;
   /** Comes once. 1005: closed without a code, 1006: the connection broke. */
   close(code: number, reason: string, error?: Error): void;
 }
@@ -18,10 +16,10 @@ export interface MessageSocket {
   readonly headers: Readonly<Record<string, string>>;
   /** Starts delivering; messages that came before wait. */
   start(events: MessageSocketEvents): void;
-  /** Returns false when the caller should wait for `drain`; the message is on its way all the same. */
-  sendText(text: string): boolean;
-  /** The parts make one message; they must not change until it was written. */
-  sendBinary(parts: readonly Uint8Array[]): boolean;
+  /** @param written called when the system has taken the message; never, if the connection goes before that */
+  sendText(text: string, written?: () => void): void;
+  /** The parts make one message. They are not copied: they must not change until `written` is called. */
+  sendBinary(parts: readonly Uint8Array[], written?: () => void): void;
   /** Stops reading from the network. */
   pause(): void;
   resume(): void;
@@ -31,7 +29,5 @@ export interface MessageSocket {
   destroy(error?: Error): void;
 }
 
-/** What is unsent before `sendText` and `sendBinary` ask the caller to wait. */
-export const SEND_HIGH_WATER_BYTES = 1024 * 1024;
 /** How long a peer may take to answer a close, `ms`. */
 export const CLOSE_TIMEOUT_MS = 2_000;

@@ -1,6 +1,6 @@
 /**
  * A stream of bytes to the server. With credits it never has more than 1 MiB under way that the server did not ask
- * for; without them it waits for the socket to drain.
+ * for. In both cases a write is done when the system has taken all of it, so that one chunk a stream waits here.
  */
 import { encodeError } from "../../protocol/rpc-error.ts";
 import { BINARY_CHUNK_BYTES, PLAIN_CHUNK_BYTES, STREAM_WINDOW_BYTES } from "../../protocol/rpc-limits.ts";
@@ -9,10 +9,9 @@ import type { StreamNotification } from "../../protocol/rpc-messages.ts";
 /** What an outbound stream needs of its connection. */
 export interface OutboundPort {
   readonly hasCredits: boolean;
-  /** Sends one chunk; returns false when the socket should drain first. The chunk must not change afterwards. */
-  sendData(streamId: number, chunk: Uint8Array): boolean;
+  /** @param written called when the system has taken the chunk: until then it must not change */
+  sendData(streamId: number, chunk: Uint8Array, written?: () => void): void;
   notify(notification: StreamNotification): void;
-  onceDrained(callback: () => void): void;
   forget(stream: OutboundStream): void;
 }
 
@@ -28,7 +27,6 @@ export class OutboundStream {
   readonly #chunkBytes: number;
   #windowBytes: number;
   #pending: PendingWrite | undefined;
-  #isDraining = false;
   #isOver = false;
   /**
    * Called when the server wants no more, or the connection is gone. The write under way ends with what it returns:
@@ -44,10 +42,14 @@ export class OutboundStream {
     this.#windowBytes = port.hasCredits ? STREAM_WINDOW_BYTES : Infinity;
   }
 
-  /** @param done called when all of the chunk was sent and more may be written; one write at a time */
+  /** @param done called when all of the chunk is on its way and may be changed again; one write at a time */
   write(chunk: Uint8Array, done: (error?: Error) => void): void {
     if (this.#isOver) {
       done(this.#stopped);
+      return;
+    }
+    if (chunk.length === 0) {
+      done();
       return;
     }
     this.#pending = { chunk, offset: 0, done };
@@ -84,28 +86,23 @@ export class OutboundStream {
 
   #advance(): void {
     const pending = this.#pending;
-    if (pending === undefined || this.#isDraining) return;
-    while (pending.offset < pending.chunk.length) {
-      const bytes = Math.min(pending.chunk.length - pending.offset, this.#windowBytes, this.#chunkBytes);
+    if (pending === undefined) return;
+    const { chunk } = pending;
+    while (pending.offset < chunk.length) {
+      const bytes = Math.min(chunk.length - pending.offset, this.#windowBytes, this.#chunkBytes);
       if (bytes <= 0) return;
-      const part = pending.chunk.subarray(pending.offset, pending.offset + bytes);
+      const part = chunk.subarray(pending.offset, pending.offset + bytes);
       pending.offset += bytes;
       this.#windowBytes -= bytes;
-      if (!this.#port.sendData(this.id, part)) {
-        this.#waitForDrain();
-        return;
-      }
+      if (pending.offset < chunk.length) this.#port.sendData(this.id, part);
+      else this.#port.sendData(this.id, part, () => this.#written(pending));
     }
-    this.#pending = undefined;
-    pending.done();
   }
 
-  #waitForDrain(): void {
-    this.#isDraining = true;
-    this.#port.onceDrained(() => {
-      this.#isDraining = false;
-      this.#advance();
-    });
+  #written(pending: PendingWrite): void {
+    if (this.#pending !== pending) return;
+    this.#pending = undefined;
+    pending.done();
   }
 
   #finish(): void {

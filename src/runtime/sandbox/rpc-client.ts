@@ -34,7 +34,7 @@ import { SbxError } from "../errors.ts";
 import type { MessageSocket } from "./message-socket.ts";
 import { RpcDuplex, RpcReadable, RpcWritable } from "./rpc-stream.ts";
 import { StreamTable } from "./stream-table.ts";
-import { encodeStreamData } from "./stream-encoding.ts";
+import { sendStreamData } from "./stream-encoding.ts";
 
 export interface RpcTarget {
   /** Path of the supervisor's Unix socket, and of the endpoint on it. */
@@ -108,7 +108,6 @@ export class RpcClient implements AsyncDisposable {
   readonly #silenceMs: number | undefined;
   #nextCallId = 0;
   #lastHeardMs = performance.now();
-  #drainCallbacks: (() => void)[] = [];
   #isClosing = false;
   #closeError: SbxError | undefined;
   readonly #settleClosed: (reason: SbxError | undefined) => void;
@@ -123,9 +122,8 @@ export class RpcClient implements AsyncDisposable {
     this.#settleClosed = resolve;
     this.#streams = new StreamTable({
       hasCredits: this.hasExtensions,
-      sendData: (id, chunk) => encodeStreamData(socket, this.hasExtensions, id, chunk),
+      sendData: (id, chunk, written) => sendStreamData(socket, this.hasExtensions, id, chunk, written),
       notify: (notification) => this.notify(notification),
-      onceDrained: (callback) => this.#drainCallbacks.push(callback),
       pauseReading: () => socket.pause(),
       resumeReading: () => socket.resume(),
     });
@@ -133,7 +131,6 @@ export class RpcClient implements AsyncDisposable {
     socket.start({
       text: (text) => this.#guard(() => this.#onText(text)),
       binary: (parts, totalBytes) => this.#guard(() => this.#onBinary(parts, totalBytes)),
-      drain: () => this.#onDrain(),
       close: (code, reason, error) => this.#onClose(code, reason, error),
     });
   }
@@ -266,18 +263,11 @@ export class RpcClient implements AsyncDisposable {
     this.#socket.sendText(HEARTBEAT.ping);
   }
 
-  #onDrain(): void {
-    const callbacks = this.#drainCallbacks;
-    this.#drainCallbacks = [];
-    for (const callback of callbacks) callback();
-  }
-
   #onClose(code: number, reason: string, error?: Error): void {
     clearInterval(this.#heartbeat);
     const closeError = this.#closeError ?? closedError(describeClose(code, reason), error);
     const wasAskedFor = this.#isClosing && this.#closeError === undefined;
     this.#closeError = closeError;
-    this.#drainCallbacks = [];
     const calls = [...this.#calls.values()];
     this.#calls.clear();
     for (const call of calls) call.reject(closeError);

@@ -24,16 +24,16 @@ export interface RpcSandboxOptions {
 }
 
 /**
- * Connects to a sandbox and asks what it is.
+ * Connects to a sandbox and, unless the caller knows, asks what it is.
  *
  * @throws SbxError `supervisor_lost`, `connection_closed`, `aborted`, or what the server's refusal says
  */
 export async function openRpcSandbox(
-  options: ConnectOptions & Omit<RpcSandboxOptions, "client" | "info">,
+  options: ConnectOptions & Omit<RpcSandboxOptions, "client" | "info"> & { info?: SandboxInfo },
 ): Promise<RpcSandbox> {
   const client = await connectRpc(options);
   try {
-    const info = await client.call("sbx.info", {}, { signal: options.signal });
+    const info = options.info ?? (await client.call("sbx.info", {}, { signal: options.signal }));
     return new RpcSandbox({ ...options, client, info });
   } catch (error) {
     await client.close();

@@ -4,14 +4,18 @@ import { encodeBase64 } from "../../protocol/rpc-base64.ts";
 import { encodeNotification } from "../../protocol/rpc-messages.ts";
 import type { MessageSocket } from "./message-socket.ts";
 
-/** Returns false when the socket should drain first. The chunk is not copied. */
-export function encodeStreamData(
+/** @param written called when the system has taken the chunk, which is not copied before that */
+export function sendStreamData(
   socket: MessageSocket,
   isBinary: boolean,
   streamId: number,
   chunk: Uint8Array,
-): boolean {
-  if (isBinary) return socket.sendBinary([binaryHeader(streamId), chunk]);
+  written?: () => void,
+): void {
+  if (isBinary) {
+    socket.sendBinary([binaryHeader(streamId), chunk], written);
+    return;
+  }
   const data = encodeBase64(chunk);
-  return socket.sendText(encodeNotification({ method: "$sandbox.stream.enqueue", streamId, data }));
+  socket.sendText(encodeNotification({ method: "$sandbox.stream.enqueue", streamId, data }), written);
 }

@@ -12,9 +12,8 @@ import { brokenPipe, OutboundStream } from "./outbound-stream.ts";
 /** What the table needs of its connection. */
 export interface StreamPort {
   readonly hasCredits: boolean;
-  sendData(streamId: number, chunk: Uint8Array): boolean;
+  sendData(streamId: number, chunk: Uint8Array, written?: () => void): void;
   notify(notification: StreamNotification): void;
-  onceDrained(callback: () => void): void;
   pauseReading(): void;
   resumeReading(): void;
 }
@@ -45,9 +44,8 @@ export class StreamTable {
     const port = this.#port;
     const stream = new OutboundStream(this.#nextOutboundId++, {
       hasCredits: port.hasCredits,
-      sendData: (id, chunk) => port.sendData(id, chunk),
+      sendData: (id, chunk, written) => port.sendData(id, chunk, written),
       notify: (notification) => port.notify(notification),
-      onceDrained: (callback) => port.onceDrained(callback),
       forget: (over) => this.#outbound.delete(over.id),
     });
     if (this.#closed !== undefined) {

@@ -5,12 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import type { Socket } from "node:net";
 import { MAX_CLIENT_MESSAGE_BYTES } from "../../protocol/rpc-limits.ts";
-import {
-  CLOSE_TIMEOUT_MS,
-  type MessageSocket,
-  type MessageSocketEvents,
-  SEND_HIGH_WATER_BYTES,
-} from "./message-socket.ts";
+import { CLOSE_TIMEOUT_MS, type MessageSocket, type MessageSocketEvents } from "./message-socket.ts";
 import { openUpgradedSocket, type UpgradedSocket } from "./unix-handshake.ts";
 import { encodeFrameHeader, FrameReader, OPCODES, WebSocketError } from "./websocket-frames.ts";
 
@@ -18,6 +13,8 @@ import { encodeFrameHeader, FrameReader, OPCODES, WebSocketError } from "./webso
 const NO_STATUS = 1005;
 const ABNORMAL = 1006;
 const MAX_REASON_BYTES = 123;
+/** With so much unsent, a ping goes unanswered. */
+const MAX_UNSENT_PONG_BYTES = 1024 * 1024;
 
 /**
  * Connects to a supervisor.
@@ -62,7 +59,6 @@ class UnixWebSocket implements MessageSocket {
   start(events: MessageSocketEvents): void {
     this.#events = events;
     const socket = this.#socket;
-    socket.on("drain", () => events.drain());
     socket.on("error", (error) => (this.#error ??= error));
     socket.on("close", () => this.#onSocketClose());
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
@@ -75,13 +71,12 @@ class UnixWebSocket implements MessageSocket {
     else socket.resume();
   }
 
-  sendText(text: string): boolean {
-    const payload = Buffer.from(text, "utf8");
-    return this.#send(OPCODES.text, [payload]);
+  sendText(text: string, written?: () => void): void {
+    this.#send(OPCODES.text, [Buffer.from(text, "utf8")], written);
   }
 
-  sendBinary(parts: readonly Uint8Array[]): boolean {
-    return this.#send(OPCODES.binary, parts);
+  sendBinary(parts: readonly Uint8Array[], written?: () => void): void {
+    this.#send(OPCODES.binary, parts, written);
   }
 
   pause(): void {
@@ -105,17 +100,19 @@ class UnixWebSocket implements MessageSocket {
     this.#socket.destroy();
   }
 
-  #send(opcode: number, parts: readonly Uint8Array[]): boolean {
+  #send(opcode: number, parts: readonly Uint8Array[], written?: () => void): void {
     const socket = this.#socket;
-    if (this.#closeSent || this.#isOver || socket.destroyed) return true;
+    if (this.#closeSent || this.#isOver || socket.destroyed) return;
     let payloadBytes = 0;
     for (const part of parts) payloadBytes += part.length;
     socket.cork();
     socket.write(encodeFrameHeader(opcode, payloadBytes));
-    for (const part of parts) socket.write(part);
+    for (const [index, part] of parts.entries()) {
+      // Written in order: when the last part is, all are.
+      if (index === parts.length - 1 && written !== undefined) socket.write(part, () => written());
+      else socket.write(part);
+    }
     socket.uncork();
-    // `drain` comes only after a write that passed the socket's own mark, which lies far below this one.
-    return socket.writableLength < SEND_HIGH_WATER_BYTES;
   }
 
   #sendClose(code: number, reason: string): void {
@@ -158,7 +155,7 @@ class UnixWebSocket implements MessageSocket {
     if (opcode === OPCODES.pong) return;
     if (opcode === OPCODES.ping) {
       // Unread answers must not pile up for somebody who only pings.
-      if (this.#socket.writableLength < SEND_HIGH_WATER_BYTES) this.#send(OPCODES.pong, [payload]);
+      if (this.#socket.writableLength < MAX_UNSENT_PONG_BYTES) this.#send(OPCODES.pong, [payload]);
       return;
     }
     this.#closeCode = payload.length >= 2 ? payload.readUInt16BE(0) : NO_STATUS;

@@ -8,12 +8,7 @@ import { MAX_CLIENT_MESSAGE_BYTES } from "../../protocol/rpc-limits.ts";
 import { abortedError, throwIfAborted } from "../abort.ts";
 import { SbxError } from "../errors.ts";
 import { MAX_HANDSHAKE_BYTES, refusalError } from "./handshake.ts";
-import {
-  CLOSE_TIMEOUT_MS,
-  type MessageSocket,
-  type MessageSocketEvents,
-  SEND_HIGH_WATER_BYTES,
-} from "./message-socket.ts";
+import { CLOSE_TIMEOUT_MS, type MessageSocket, type MessageSocketEvents } from "./message-socket.ts";
 
 /** How long the opening handshake may take, `ms`; a create answers when the sandbox is up. */
 const HANDSHAKE_TIMEOUT_MS = 120_000;
@@ -98,8 +93,6 @@ function plainHeaders(response: IncomingMessage): Record<string, string> {
 class UrlWebSocket implements MessageSocket {
   readonly headers: Readonly<Record<string, string>>;
   readonly #socket: WebSocket;
-  #events: MessageSocketEvents | undefined;
-  #isWaiting = false;
   #error: Error | undefined;
 
   constructor(socket: WebSocket, answer: IncomingMessage) {
@@ -108,7 +101,6 @@ class UrlWebSocket implements MessageSocket {
   }
 
   start(events: MessageSocketEvents): void {
-    this.#events = events;
     const socket = this.#socket;
     socket.on("message", (data, isBinary) => {
       const parts = Array.isArray(data) ? data : [Buffer.isBuffer(data) ? data : Buffer.from(data)];
@@ -122,12 +114,12 @@ class UrlWebSocket implements MessageSocket {
     else socket.resume();
   }
 
-  sendText(text: string): boolean {
-    return this.#send(text, false);
+  sendText(text: string, written?: () => void): void {
+    this.#send(text, false, written);
   }
 
-  sendBinary(parts: readonly Uint8Array[]): boolean {
-    return this.#send(Buffer.concat(parts), true);
+  sendBinary(parts: readonly Uint8Array[], written?: () => void): void {
+    this.#send(Buffer.concat(parts), true, written);
   }
 
   pause(): void {
@@ -149,17 +141,11 @@ class UrlWebSocket implements MessageSocket {
     this.#socket.terminate();
   }
 
-  #send(data: string | Buffer, binary: boolean): boolean {
+  #send(data: string | Buffer, binary: boolean, written?: () => void): void {
     const socket = this.#socket;
-    if (socket.readyState !== socket.OPEN) return true;
-    // ws has no `drain`: the message that finds the buffer low again says so.
-    socket.send(data, { binary }, () => {
-      if (!this.#isWaiting || socket.bufferedAmount >= SEND_HIGH_WATER_BYTES) return;
-      this.#isWaiting = false;
-      this.#events?.drain();
+    if (socket.readyState !== socket.OPEN) return;
+    socket.send(data, { binary }, (error) => {
+      if (!(error instanceof Error)) written?.();
     });
-    if (socket.bufferedAmount < SEND_HIGH_WATER_BYTES) return true;
-    this.#isWaiting = true;
-    return false;
   }
 }

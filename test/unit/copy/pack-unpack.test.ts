@@ -16,6 +16,7 @@ import {
   writeSync,
 } from "node:fs";
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
 import { execFileSync } from "node:child_process";
 import type { CopyEvent } from "../../../src/runtime/copy/copy-records.ts";
@@ -306,9 +307,10 @@ test("many small files travel in few chunks", async () => {
   assert.equal(chunks, 1);
 });
 
-test("the scan finds the bytes that the copy will report", async () => {
+test("the scan finds the bytes that the copy will report, a file with two names once", async () => {
   using scratch = new Scratch();
-  const { sources } = resolveSources([makeTree(scratch)]);
+  linkSync(join(makeTree(scratch), "sub/big"), scratch.join("tree/again"));
+  const { sources } = resolveSources([scratch.join("tree")]);
   const totals = noTotals();
   for await (const chunk of pack(sources, totals)) assert.ok(chunk.length > 0);
   assert.equal(await scanBytes(sources), totals.bytes);

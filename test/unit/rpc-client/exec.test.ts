@@ -137,6 +137,10 @@ test("opening a sandbox connects and asks what it is", async () => {
   await sandbox[Symbol.asyncDispose]();
   assert.equal(await sandbox.closed, undefined);
   assert.equal(disposals, 1);
+  assert.equal(server.connection.calls.length, 1);
+  await using known = await openRpcSandbox({ socketPath: server.socketPath, info: { ...INFO, name: "known" } });
+  assert.equal(known.info.name, "known");
+  assert.equal(server.connection.calls.length, 0);
 });
 
 test("argv stays an array: empty words, spaces, quotes and repetitions arrive as they are", async () => {

@@ -226,6 +226,23 @@ test("the client never sends more than it was granted", async () => {
   await close(all);
 });
 
+test("a chunk may be changed as soon as its write is done", async () => {
+  const all = await connected();
+  const stream = all.client.openWritable();
+  const chunk = Buffer.alloc(400_000);
+  for (let round = 1; round <= 30; round++) {
+    chunk.fill(round);
+    await new Promise((resolve) => stream.write(chunk, resolve));
+    chunk.fill(0);
+  }
+  stream.end();
+  await all.peer.until(() => all.peer.saw("$sandbox.stream.end", stream.streamId));
+  const received = Buffer.concat(all.peer.received.get(stream.streamId) ?? []);
+  const wanted = Buffer.concat(Array.from({ length: 30 }, (_, index) => Buffer.alloc(400_000, index + 1)));
+  assert.ok(received.equals(wanted));
+  await close(all);
+});
+
 test("credit for a stream that does not exist, or no longer, is ignored", async () => {
   const all = await connected();
   all.peer.notify({ method: "$sbx.stream.credit", streamId: 77, bytes: 5 });
@@ -303,14 +320,14 @@ test("without credits a fast server is held back by not reading, so what waits s
   let sent = 0;
   let stalled: Promise<void> | undefined;
   while (sent < total && stalled === undefined) {
-    let isSent = false;
+    const state = { isSent: false };
     const sending = all.peer.send(9, chunk).then(() => {
-      isSent = true;
+      state.isSent = true;
     });
     sent += 1;
     // So much happens in these turns that a message which has not left by then will not leave by itself.
-    for (let round = 0; round < 2000 && !isSent; round++) await turn();
-    if (!isSent) stalled = sending;
+    for (let round = 0; round < 2000 && !state.isSent; round++) await turn();
+    if (!state.isSent) stalled = sending;
   }
   assert.ok(sent * chunk.length < 100 * 1024 * 1024, `${sent} of ${total} chunks`);
   const reading = (async () => {
