@@ -1,22 +1,19 @@
 /** Streams over the RPC: windows in both directions, ends, cancels, and memory that stays bounded. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { STREAM_WINDOW_BYTES } from "../../../src/protocol/rpc-limits.ts";
 import { connectRpc, type RpcClient } from "../../../src/runtime/sandbox/rpc-client.ts";
 import type { RpcReadable } from "../../../src/runtime/sandbox/rpc-stream.ts";
-import { type FakeConnection, type FakeServer, startFakeServer } from "./fake-server.ts";
+import { type FakeConnection, startFakeServer } from "./fake-server.ts";
 
-async function connected(extensions = true): Promise<{ server: FakeServer; client: RpcClient; peer: FakeConnection }> {
+/** A client and the server's end of its connection; both go with the test. */
+async function connected(t: TestContext, extensions = true): Promise<{ client: RpcClient; peer: FakeConnection }> {
   const server = await startFakeServer({ extensions, methods: { envGet: () => "v" } });
+  t.after(() => server[Symbol.asyncDispose]());
   const client = await connectRpc({ socketPath: server.socketPath });
-  return { server, client, peer: server.connection };
-}
-
-async function close({ server, client }: { server: FakeServer; client: RpcClient }): Promise<void> {
-  await client.close();
-  await server[Symbol.asyncDispose]();
+  return { client, peer: server.connection };
 }
 
 /** Everything that was sent before has been handled when a call comes back. */
@@ -33,8 +30,8 @@ const credits = (peer: FakeConnection, streamId: number): number =>
 for (const extensions of [true, false]) {
   const kind = extensions ? "binary frames" : "base64";
 
-  test(`${kind}: bytes arrive in order and whole, then the end`, async () => {
-    const all = await connected(extensions);
+  test(`${kind}: bytes arrive in order and whole, then the end`, async (t) => {
+    const all = await connected(t, extensions);
     const { stream } = all.client.openReadable(9);
     const chunks = Array.from({ length: 200 }, (_, index) => Buffer.alloc(1 + ((index * 7919) % 60_000), index));
     const received = createHash("sha256");
@@ -46,11 +43,10 @@ for (const extensions of [true, false]) {
     all.peer.end(9);
     await reading;
     assert.equal(received.digest("hex"), createHash("sha256").update(Buffer.concat(chunks)).digest("hex"));
-    await close(all);
   });
 
-  test(`${kind}: what is written arrives in order and whole, then the end`, async () => {
-    const all = await connected(extensions);
+  test(`${kind}: what is written arrives in order and whole, then the end`, async (t) => {
+    const all = await connected(t, extensions);
     const stream = all.client.openWritable();
     const sent: Buffer[] = [];
     for (let index = 0; index < 100; index++) {
@@ -64,11 +60,10 @@ for (const extensions of [true, false]) {
     assert.ok(Buffer.concat(received).equals(Buffer.concat(sent)));
     assert.ok(received.every(({ length }) => length > 0 && length <= (extensions ? 256 : 64) * 1024));
     assert.equal(all.peer.notifications[0]?.method, "$sandbox.stream.start");
-    await close(all);
   });
 
-  test(`${kind}: destroying a readable cancels it once, with a reason, and nothing follows`, async () => {
-    const all = await connected(extensions);
+  test(`${kind}: destroying a readable cancels it once, with a reason, and nothing follows`, async (t) => {
+    const all = await connected(t, extensions);
     const { stream, received } = all.client.openReadable(9);
     all.peer.start(9);
     await all.peer.send(9, Buffer.from("x"));
@@ -87,11 +82,10 @@ for (const extensions of [true, false]) {
         reason: { constructorName: "Error", message: "no longer wanted" },
       },
     ]);
-    await close(all);
   });
 
-  test(`${kind}: a stream that is cancelled before the server announces it stays cancelled`, async () => {
-    const all = await connected(extensions);
+  test(`${kind}: a stream that is cancelled before the server announces it stays cancelled`, async (t) => {
+    const all = await connected(t, extensions);
     // More than may ever be announced without being asked for, so that a forgotten cancel would show.
     for (let id = 0; id < 300; id++) all.client.openReadable(id).stream.destroy();
     await all.peer.until(() => all.peer.saw("$sandbox.stream.cancel", 299));
@@ -102,11 +96,10 @@ for (const extensions of [true, false]) {
     }
     await settled(all.client);
     assert.equal(await Promise.race([all.client.closed, Promise.resolve("open")]), "open");
-    await close(all);
   });
 
-  test(`${kind}: a stream's error comes after what was sent before it`, async () => {
-    const all = await connected(extensions);
+  test(`${kind}: a stream's error comes after what was sent before it`, async (t) => {
+    const all = await connected(t, extensions);
     const { stream } = all.client.openReadable(9);
     all.peer.start(9);
     await all.peer.send(9, Buffer.from("before"));
@@ -117,11 +110,10 @@ for (const extensions of [true, false]) {
       for await (const chunk of stream as AsyncIterable<Buffer>) seen.push(chunk.toString());
     }, /it broke/);
     assert.deepEqual(seen, ["before"]);
-    await close(all);
   });
 
-  test(`${kind}: when the server reads no more, the writer gets EPIPE and nothing is sent after it`, async () => {
-    const all = await connected(extensions);
+  test(`${kind}: when the server reads no more, the writer gets EPIPE and nothing is sent after it`, async (t) => {
+    const all = await connected(t, extensions);
     const stream = all.client.openWritable();
     const failed = new Promise<NodeJS.ErrnoException>((resolve) => stream.once("error", resolve));
     stream.write("x");
@@ -131,11 +123,10 @@ for (const extensions of [true, false]) {
     await settled(all.client);
     assert.equal(all.peer.saw("$sandbox.stream.end", stream.streamId), false);
     assert.equal(all.peer.saw("$sandbox.stream.error", stream.streamId), false);
-    await close(all);
   });
 
-  test(`${kind}: a writer that gives up tells the server, with its reason`, async () => {
-    const all = await connected(extensions);
+  test(`${kind}: a writer that gives up tells the server, with its reason`, async (t) => {
+    const all = await connected(t, extensions);
     const stream = all.client.openWritable();
     stream.on("error", () => undefined);
     stream.destroy(new Error("no disk"));
@@ -143,11 +134,10 @@ for (const extensions of [true, false]) {
     const told = all.peer.notifications.at(-1);
     assert.ok(told?.method === "$sandbox.stream.error");
     assert.equal(told.error?.message, "no disk");
-    await close(all);
   });
 
-  test(`${kind}: when the connection goes, readers and writers fail`, async () => {
-    const all = await connected(extensions);
+  test(`${kind}: when the connection goes, readers and writers fail`, async (t) => {
+    const all = await connected(t, extensions);
     const { stream } = all.client.openReadable(9);
     const writer = all.client.openWritable();
     const writerFailed = new Promise<Error>((resolve) => writer.once("error", resolve));
@@ -156,12 +146,11 @@ for (const extensions of [true, false]) {
     all.peer.socket.terminate();
     await assert.rejects(stream.toArray(), /broke/);
     assert.match((await writerFailed).message, /broke/);
-    await all.server[Symbol.asyncDispose]();
   });
 }
 
-test("the server may send one window, and more only as the consumer reads", async () => {
-  const all = await connected();
+test("the server may send one window, and more only as the consumer reads", async (t) => {
+  const all = await connected(t);
   const { stream } = all.client.openReadable(9);
   all.peer.start(9);
   const chunk = Buffer.alloc(STREAM_WINDOW_BYTES / 4, 1);
@@ -176,21 +165,19 @@ test("the server may send one window, and more only as the consumer reads", asyn
   assert.ok(read >= STREAM_WINDOW_BYTES);
   await all.peer.until(() => credits(all.peer, 9) > 0 || all.peer.saw("$sandbox.stream.cancel", 9));
   assert.ok(credits(all.peer, 9) <= STREAM_WINDOW_BYTES);
-  await close(all);
 });
 
-test("a server that sends beyond the window is cut off", async () => {
-  const all = await connected();
+test("a server that sends beyond the window is cut off", async (t) => {
+  const all = await connected(t);
   all.client.openReadable(9).stream.on("error", () => undefined);
   all.peer.start(9);
   for (let index = 0; index < 5; index++) void all.peer.send(9, Buffer.alloc(STREAM_WINDOW_BYTES / 4, 1));
   const reason = await all.client.closed;
   assert.match(String(reason?.cause), /stream 9 exceeds its window/);
-  await all.server[Symbol.asyncDispose]();
 });
 
-test("a consumer that sleeps on one stream holds up neither another stream nor a call", async () => {
-  const all = await connected();
+test("a consumer that sleeps on one stream holds up neither another stream nor a call", async (t) => {
+  const all = await connected(t);
   const asleep = all.client.openReadable(1).stream;
   const awake = all.client.openReadable(2).stream;
   all.peer.start(1);
@@ -201,11 +188,10 @@ test("a consumer that sleeps on one stream holds up neither another stream nor a
   assert.equal(Buffer.concat(await awake.toArray()).toString(), "through");
   assert.equal(await all.client.call("envGet", { key: "a" }), "v");
   assert.equal(asleep.readableFlowing, null);
-  await close(all);
 });
 
-test("the client never sends more than it was granted", async () => {
-  const all = await connected();
+test("the client never sends more than it was granted", async (t) => {
+  const all = await connected(t);
   all.peer.autoCredit = false;
   const stream = all.client.openWritable();
   const id = stream.streamId;
@@ -223,11 +209,10 @@ test("the client never sends more than it was granted", async () => {
   all.peer.notify({ method: "$sbx.stream.credit", streamId: id, bytes: 3 * STREAM_WINDOW_BYTES });
   await all.peer.until(() => all.peer.saw("$sandbox.stream.end", id));
   assert.equal(size(), 3 * STREAM_WINDOW_BYTES);
-  await close(all);
 });
 
-test("a chunk may be changed as soon as its write is done", async () => {
-  const all = await connected();
+test("a chunk may be changed as soon as its write is done", async (t) => {
+  const all = await connected(t);
   const stream = all.client.openWritable();
   const chunk = Buffer.alloc(400_000);
   for (let round = 1; round <= 30; round++) {
@@ -240,60 +225,53 @@ test("a chunk may be changed as soon as its write is done", async () => {
   const received = Buffer.concat(all.peer.received.get(stream.streamId) ?? []);
   const wanted = Buffer.concat(Array.from({ length: 30 }, (_, index) => Buffer.alloc(400_000, index + 1)));
   assert.ok(received.equals(wanted));
-  await close(all);
 });
 
-test("credit for a stream that does not exist, or no longer, is ignored", async () => {
-  const all = await connected();
+test("credit for a stream that does not exist, or no longer, is ignored", async (t) => {
+  const all = await connected(t);
   all.peer.notify({ method: "$sbx.stream.credit", streamId: 77, bytes: 5 });
   all.peer.notify({ method: "$sandbox.stream.cancel", streamId: 77, reason: null });
   await settled(all.client);
-  await close(all);
 });
 
-test("data of a stream that nobody announced is dropped", async () => {
-  const all = await connected();
+test("data of a stream that nobody announced is dropped", async (t) => {
+  const all = await connected(t);
   await all.peer.send(123, Buffer.from("x"));
   all.peer.end(123);
   await settled(all.client);
   assert.equal(await Promise.race([all.client.closed, Promise.resolve("open")]), "open");
-  await close(all);
 });
 
-test("streams that are announced and never asked for are bounded in number and in bytes", async () => {
-  const many = await connected();
+test("streams that are announced and never asked for are bounded in number and in bytes", async (t) => {
+  const many = await connected(t);
   for (let index = 0; index < 300; index++) many.peer.start(1000 + index);
   assert.match(String((await many.client.closed)?.cause), /nobody asked for/);
-  await many.server[Symbol.asyncDispose]();
-  const large = await connected();
+  const large = await connected(t);
   for (let index = 0; index < 10; index++) large.peer.start(index);
   for (let index = 0; index < 10; index++) {
     for (let part = 0; part < 4; part++) void large.peer.send(index, Buffer.alloc(STREAM_WINDOW_BYTES / 4, 1));
   }
   assert.match(String((await large.client.closed)?.cause), /nobody asked for/);
-  await large.server[Symbol.asyncDispose]();
 });
 
-test("a stream that is announced and filled before the reply that names it is whole", async () => {
-  const all = await connected();
+test("a stream that is announced and filled before the reply that names it is whole", async (t) => {
+  const all = await connected(t);
   all.peer.start(9);
   await all.peer.send(9, Buffer.from("early"));
   all.peer.end(9);
   await settled(all.client);
   const { stream } = all.client.openReadable(9);
   assert.equal(Buffer.concat(await stream.toArray()).toString(), "early");
-  await close(all);
 });
 
-test("a stream id that is given out twice is refused", async () => {
-  const all = await connected();
+test("a stream id that is given out twice is refused", async (t) => {
+  const all = await connected(t);
   all.client.openReadable(9).stream.on("error", () => undefined);
   assert.throws(() => all.client.openReadable(9), /given out twice/);
-  await close(all);
 });
 
-test("a window full of single bytes is kept in few objects", async () => {
-  const all = await connected();
+test("a window full of single bytes is kept in few objects", async (t) => {
+  const all = await connected(t);
   const { stream } = all.client.openReadable(9);
   all.peer.start(9);
   for (let index = 0; index < 50_000; index++) void all.peer.send(9, Buffer.from([index & 255]));
@@ -308,11 +286,10 @@ test("a window full of single bytes is kept in few objects", async () => {
   }
   assert.equal(bytes, 50_000);
   assert.ok(chunks < 1000, `${chunks} chunks`);
-  await close(all);
 });
 
-test("without credits a fast server is held back by not reading, so what waits stays bounded", async () => {
-  const all = await connected(false);
+test("without credits a fast server is held back by not reading, so what waits stays bounded", async (t) => {
+  const all = await connected(t, false);
   const { stream } = all.client.openReadable(9);
   all.peer.start(9);
   const chunk = Buffer.alloc(64 * 1024, 1);
@@ -338,11 +315,10 @@ test("without credits a fast server is held back by not reading, so what waits s
   await stalled;
   all.peer.end(9);
   assert.equal(await reading, sent * chunk.length);
-  await close(all);
 });
 
-test("a reader that ends early costs the server nothing more than its cancel", async () => {
-  const all = await connected();
+test("a reader that ends early costs the server nothing more than its cancel", async (t) => {
+  const all = await connected(t);
   const readers: RpcReadable[] = [];
   for (let id = 0; id < 50; id++) {
     readers.push(all.client.openReadable(id).stream);
@@ -352,5 +328,4 @@ test("a reader that ends early costs the server nothing more than its cancel", a
   for (const reader of readers) assert.deepEqual(await reader.toArray(), []);
   await settled(all.client);
   assert.equal(all.peer.notifications.length, 0);
-  await close(all);
 });
