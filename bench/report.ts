@@ -16,7 +16,12 @@ const HEADINGS = ["what", "median", "best", "n", "beside", "median", "ratio", "r
 export function renderTable({ machine, outcomes, failures }: Report): string {
   const rows = [HEADINGS, ...outcomes.map(cells)];
   const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd());
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
   const rule = widths.map((width) => "-".repeat(width)).join("  ");
   const broken = failures.map(({ id, error }) => `${id} could not be measured: ${error}`);
   return [...header(machine), "", lines[0], rule, ...lines.slice(1), ...broken, ""].join("\n");

@@ -42,7 +42,16 @@ export function outcome({ id, what, unit, samples, beside, reach, isReached }: O
   const series = summarize(samples);
   const other = beside === undefined ? null : { what: beside.what, unit, series: summarize(beside.samples) };
   const ratio = other === null ? null : timesBetter(unit, series.median, other.series.median);
-  return { id, what, unit, series, beside: other, ratio, reach, reached: isReached(series.median, ratio ?? Number.NaN) };
+  return {
+    id,
+    what,
+    unit,
+    series,
+    beside: other,
+    ratio,
+    reach,
+    reached: isReached(series.median, ratio ?? Number.NaN),
+  };
 }
 
 function timesBetter(unit: Unit, own: number, other: number): number {

@@ -40,7 +40,11 @@ interface Options {
 
 async function main(): Promise<void> {
   const options = readOptions();
-  const log = (message: string): void => void process.stderr.write(`${message}\n`);
+  let last = "";
+  const log = (message: string): void => {
+    if (message !== last) process.stderr.write(`${message}\n`);
+    last = message;
+  };
   await using bench = await openBench(options.counts, log);
   const machine = machineFacts(bench.root, bench.paths.statePath, bench.qemu.version);
   const report: Report = { machine, outcomes: [], failures: [] };

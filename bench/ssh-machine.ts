@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { SbxError } from "../src/runtime/errors.ts";
+import type { SbxError } from "../src/runtime/errors.ts";
 import type { Bench } from "./workbench.ts";
 import { preparePlainMachine } from "./plain-machine.ts";
 

@@ -24,7 +24,9 @@ export const memoryRow: Row = {
     const all = sandboxes.pssMegabytes();
     const total = all.reduce((sum, each) => sum + each, 0);
     const further = (total - first) / Math.max(1, all.length - 1);
-    bench.log(`memory: the first ${first.toFixed(1)} MB alone, all ${total.toFixed(1)} MB, so ${further.toFixed(1)} MB more each`);
+    bench.log(
+      `memory: the first ${first.toFixed(1)} MB alone, all ${total.toFixed(1)} MB, so ${further.toFixed(1)} MB more each`,
+    );
     return [
       outcome({
         id: "memory",
