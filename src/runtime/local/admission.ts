@@ -24,15 +24,35 @@ export interface Demand {
   diskBytes: number;
 }
 
+/** What the machine has at this moment. */
+export interface HostFacts {
+  cores: number;
+  /** `null` where the system does not tell. */
+  availableMemoryBytes: number | null;
+  freeDiskBytes: number;
+}
+
+/** Admits what this machine can give now; see {@link judge}. */
+export async function admit(demand: Demand, directory: string): Promise<void> {
+  const { bavail, bsize } = await statfs(directory);
+  const facts = {
+    cores: availableParallelism(),
+    availableMemoryBytes: await availableMemoryBytes(),
+    freeDiskBytes: bavail * bsize,
+  };
+  judge(demand, facts, directory);
+}
+
 /**
+ * @param directory the one whose file system has `freeDiskBytes`
  * @throws SbxError `usage` for what no machine gives, `insufficient_resources` or `disk_full` for what this one cannot
  */
-export async function admit(demand: Demand, directory: string): Promise<void> {
+export function judge(demand: Demand, host: HostFacts, directory: string): void {
   const { memoryBytes, cpus, diskBytes } = demand;
   inRange("memory", memoryBytes, MIN_MEMORY_BYTES, MAX_MEMORY_BYTES);
   inRange("disk", diskBytes, MIN_DISK_BYTES, MAX_DISK_BYTES);
   if (memoryBytes % MiB !== 0) throw new SbxError("usage", `memory must be whole MiB, not ${memoryBytes} bytes`);
-  const cores = availableParallelism();
+  const { cores, availableMemoryBytes: available, freeDiskBytes } = host;
   const most = Math.min(cores * CPUS_PER_CORE, MAX_CPUS);
   if (!Number.isInteger(cpus) || cpus < 1)
     throw new SbxError("usage", `cpus must be a whole number from 1, not ${cpus}`);
@@ -40,9 +60,9 @@ export async function admit(demand: Demand, directory: string): Promise<void> {
     throw new SbxError(
       "insufficient_resources",
       `${cpus} CPUs were asked for; this machine has ${cores} cores and gives at most ${most}`,
+      { hint: `sbx create --cpus ${most}` },
     );
   }
-  const available = await availableMemoryBytes();
   if (available !== null && memoryBytes > available - HOST_RESERVE_BYTES) {
     throw new SbxError(
       "insufficient_resources",
@@ -50,11 +70,10 @@ export async function admit(demand: Demand, directory: string): Promise<void> {
       { hint: "sbx list" },
     );
   }
-  const { bavail, bsize } = await statfs(directory);
-  if (bavail * bsize < MIN_FREE_DISK_BYTES) {
+  if (freeDiskBytes < MIN_FREE_DISK_BYTES) {
     throw new SbxError(
       "disk_full",
-      `${directory} has ${mib(bavail * bsize)} of free space; a sandbox needs ${mib(MIN_FREE_DISK_BYTES)}`,
+      `${directory} has ${mib(freeDiskBytes)} of free space; a sandbox needs ${mib(MIN_FREE_DISK_BYTES)}`,
       {
         hint: "sbx prune",
       },

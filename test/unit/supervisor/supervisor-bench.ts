@@ -28,11 +28,11 @@ export interface Bench {
   ready: Promise<void>;
   exited: Promise<number | null>;
   input: Writable;
-  row(): SandboxRow | undefined;
+  row: () => SandboxRow | undefined;
   store: SandboxStore;
-  commit(): void;
+  commit: () => void;
   /** Whether the sandbox's layer or socket is there. */
-  leftovers(): string[];
+  leftovers: () => string[];
 }
 
 export async function startBench(
@@ -93,7 +93,7 @@ function follow(stream: Readable): { answers: LaunchAnswer[]; ready: Promise<voi
 }
 
 async function makeLaunch(root: string, mode: FakeMode): Promise<SandboxLaunch> {
-  const { buildAgent } = (await import(BUILDER)) as { buildAgent(): { paths: Record<string, string> } };
+  const { buildAgent } = (await import(BUILDER)) as { buildAgent: () => { paths: Record<string, string> } };
   const agent = buildAgent().paths[process.arch === "arm64" ? "arm64" : "amd64"] ?? "";
   const qemu = path.join(root, "qemu");
   const script = path.join(import.meta.dirname, "fake-qemu.mjs");
