@@ -20,8 +20,6 @@ export const UNCLAIMED_STREAMS = 256;
 
 /** Greatest stream id: binary frames carry 48 bits. */
 export const MAX_STREAM_ID = 2 ** 48 - 1;
-/** Greatest base from which a server may count its stream ids. */
-export const MAX_STREAM_ID_BASE = 2 ** 47;
 
 /** Longest path in a call, UTF-16 units. The kernel's own limit (4,096 bytes) answers with ENAMETOOLONG first. */
 export const MAX_PATH_CHARS = 16_384;
