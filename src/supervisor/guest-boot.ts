@@ -13,11 +13,15 @@ const MAX_TAIL = 2000;
 export class LastWords {
   #console = "";
   #errors = "";
+  #panicked = false;
 
   constructor(vm: VirtualMachine, logs: { console: CappedLog; vm: CappedLog } | null) {
     vm.consoleOutput.on("data", (chunk: Buffer) => {
       logs?.console.write(chunk);
-      this.#console = (this.#console + chunk.toString("latin1")).slice(-MAX_TAIL);
+      const text = this.#console + chunk.toString("latin1");
+      // What a kernel prints after these words is longer than the tail.
+      this.#panicked ||= text.includes("Kernel panic");
+      this.#console = text.slice(-MAX_TAIL);
     });
     vm.errorOutput.on("data", (chunk: Buffer) => {
       logs?.vm.write(chunk);
@@ -29,11 +33,16 @@ export class LastWords {
     return this.#console;
   }
 
+  /** Whether the guest's kernel said that it panicked. */
+  get panicked(): boolean {
+    return this.#panicked;
+  }
+
   /** One sentence for a person. */
   summary(): string {
     const fatal = /sbx-agent: fatal: (.*)/.exec(this.#console)?.[1];
     if (fatal !== undefined) return `the guest's agent gave up: ${fatal}`;
-    if (this.#console.includes("Kernel panic")) return "the guest's kernel panicked";
+    if (this.#panicked) return "the guest's kernel panicked";
     const line = this.#errors.trim().split("\n").at(-1) ?? "";
     return line === "" ? "QEMU gave no reason" : line;
   }

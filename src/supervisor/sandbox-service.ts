@@ -22,6 +22,8 @@ import { openDoor, type Door } from "./socket-server.ts";
 const ORDERLY: readonly StopReason[] = ["killed", "expired", "session_ended", "guest_shutdown"];
 /** A session whose owner never connects is over, `ms`. */
 const PRIMARY_DEADLINE_MS = 60_000;
+/** From the agent's end to the machine's, on a host under load, `ms`. */
+const MACHINE_END_MS = 5_000;
 const GUEST_USER = "app";
 const GUEST_HOME = "/home/app";
 const GUEST_PATH = "/home/app/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -192,7 +194,7 @@ class SandboxRun implements SandboxService {
 
   #machineEnded(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#status === "creating" || this.#end !== undefined) return;
-    const panicked = this.#words.console.includes("Kernel panic");
+    const { panicked } = this.#words;
     if (this.#outOfMemory && panicked)
       void this.stop("out_of_memory", "the guest ran out of memory and its kernel gave up");
     else if (code === 0 && !panicked) void this.stop("guest_shutdown");
@@ -201,8 +203,8 @@ class SandboxRun implements SandboxService {
 
   #linkEnded(error: Error | undefined): void {
     if (error === undefined || this.#end !== undefined) return;
-    // QEMU's own exit, if that is the cause, says more; it arrives at about the same time.
-    setTimeout(() => void this.stop("crashed", error.message), 1000);
+    // QEMU's own exit, if that is the cause, says more; a guest that shuts down takes a moment from here to there.
+    setTimeout(() => void this.stop("crashed", error.message), MACHINE_END_MS);
   }
 
   async #takeDown(reason: StopReason, detail: string | null): Promise<void> {

@@ -19,7 +19,7 @@ const ADDRESS_SPACE_OVERHEAD_BYTES = 4 * 1024 ** 3;
 
 const KVM_PATH = "/dev/kvm";
 
-/** How long after QEMU's end its complaints are waited for, `ms`. */
+/** How long after QEMU's end its complaints and the guest's last words on the console are waited for, `ms`. */
 const LAST_WORDS_MS = 200;
 
 export interface StartOptions {
@@ -191,7 +191,7 @@ async function attach(child: ChildProcess, exchangePath: string | null): Promise
       const settle = (): void => resolve({ code, signal });
       // Not unreferenced: it may be all that is left for this process to wait for.
       setTimeout(settle, LAST_WORDS_MS);
-      child.stderr?.once("close", settle);
+      void Promise.all([closed(child.stdout), closed(child.stderr)]).then(settle);
     });
   });
   await new Promise<void>((resolve, reject) => {
@@ -220,4 +220,9 @@ async function attach(child: ChildProcess, exchangePath: string | null): Promise
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+async function closed(stream: Readable | null): Promise<void> {
+  if (stream === null || stream.closed) return;
+  await new Promise<void>((resolve) => stream.once("close", resolve));
 }

@@ -6,15 +6,18 @@ import type { SandboxInfo } from "../../runtime/types.ts";
 import { describeReason } from "../view/sandbox-view.ts";
 
 /** A sandbox that is being stopped needs a moment until it is known why, `ms`. */
-const PATIENCE_MS = 2000;
+const PATIENCE_MS = 8000;
 const LOOK_INTERVAL_MS = 100;
+
+/** What the first sign looks like: the connection to the supervisor, or the supervisor's to the guest, is gone. */
+const SIGNS = ["connection_closed", "agent_protocol"];
 
 /**
  * A broken connection says nothing to a user; why the sandbox stopped does. Returns the better error where the runtime
  * knows one, else the error itself.
  */
 export async function explainLostSandbox(error: unknown, runtime: Runtime, id: string): Promise<unknown> {
-  if (!(error instanceof SbxError) || error.code !== "connection_closed") return error;
+  if (!(error instanceof SbxError) || !SIGNS.includes(error.code)) return error;
   const info = await untilStopped(runtime, id);
   if (info === undefined) return error;
   return new SbxError("sandbox_stopped", `the sandbox ${info.name ?? id} stopped while the command was running`, {
