@@ -23,7 +23,8 @@ const UNIQUE: Record<string, string> = {
   "node's random": "node -p 'Math.random()'",
   "openssl's or node's random bytes": "node -p 'crypto.randomUUID()'",
   "bash's RANDOM": "echo $RANDOM-$RANDOM-$RANDOM",
-  "AT_RANDOM": "python3 -c 'import ctypes; l=ctypes.CDLL(None); l.getauxval.restype=ctypes.c_ulong; print(ctypes.string_at(l.getauxval(25),16).hex())'",
+  AT_RANDOM:
+    "python3 -c 'import ctypes; l=ctypes.CDLL(None); l.getauxval.restype=ctypes.c_ulong; print(ctypes.string_at(l.getauxval(25),16).hex())'",
   "mktemp's name": "basename $(mktemp)",
 };
 
@@ -36,7 +37,9 @@ for (const [what, line] of Object.entries(UNIQUE)) {
 }
 
 test("no two clones agree on the pids of their processes or on when they started", async () => {
-  const values = await Promise.all(ids.map(async (id) => home.bash(id, "echo $$; awk '/btime/ {print $2}' /proc/stat")));
+  const values = await Promise.all(
+    ids.map(async (id) => home.bash(id, "echo $$; awk '/btime/ {print $2}' /proc/stat")),
+  );
   const pids = values.map((value) => value.split("\n")[0]);
   assert.equal(new Set(pids).size, pids.length, pids.join(" | "));
 });

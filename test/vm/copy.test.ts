@@ -1,16 +1,26 @@
 /** `sbx copy` with real machines: every direction, every kind of file, and guests that mean harm. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { chmod, lstat, mkdir, mkdtemp, open, readFile, readdir, readlink, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  readdir,
+  readlink,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { openTestHome } from "./support/test-home.ts";
 
 const home = await openTestHome();
-let here = "";
-let there = "";
 before(async () => {
-  [here, there] = await Promise.all([home.create("--name", "here"), home.create("--name", "there")]);
+  await Promise.all([home.create("--name", "here"), home.create("--name", "there")]);
 });
 after(async () => home[Symbol.asyncDispose]());
 
@@ -58,7 +68,11 @@ test("a tree goes in, over to another sandbox and out again as it was", async ()
 test("several sources need a directory, a file can be given another name, and globs are the guest's", async () => {
   const directory = await freshDirectory();
   for (const name of ["one.txt", "two.txt", "three.md"]) await writeFile(path.join(directory, name), name);
-  const [one, two, three] = ["one.txt", "two.txt", "three.md"].map((name) => path.join(directory, name)) as [string, string, string];
+  const [one, two, three] = ["one.txt", "two.txt", "three.md"].map((name) => path.join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
   await home.must(["copy", one, two, three, "here:/app/"]);
   await home.must(["copy", one, "here:/app/renamed"]);
   assert.equal(await home.must(["exec", "here", "--", "cat", "/app/renamed"]), "one.txt");
@@ -91,7 +105,11 @@ test("a sparse file of 1 GiB stays sparse in both directions", async () => {
   assert.equal(back.size, 1024 ** 3);
   assert.ok(back.blocks * 512 < 16 * 1024 ** 2, `it takes ${back.blocks * 512} bytes on the host`);
   await using handle = await open(path.join(directory, "back"));
-  for (const [at, word] of [[0, "begin"], [512 * 1024 ** 2 + 7, "middle"], [1024 ** 3 - 3, "end"]] as const) {
+  for (const [at, word] of [
+    [0, "begin"],
+    [512 * 1024 ** 2 + 7, "middle"],
+    [1024 ** 3 - 3, "end"],
+  ] as const) {
     const { buffer } = await handle.read(Buffer.alloc(word.length), 0, word.length, at);
     assert.equal(buffer.toString(), word);
   }
@@ -114,11 +132,17 @@ test("what a guest's links point to is neither read nor written on the host", as
   await mkdir(outside);
   await mkdir(inside);
   await writeFile(path.join(outside, "precious"), "precious\n");
-  await home.bash("here", `mkdir -p evil && cd evil && ln -s ${outside} dir && ln -s ${outside}/precious file && ln -s /etc/passwd pw`);
+  await home.bash(
+    "here",
+    `mkdir -p evil && cd evil && ln -s ${outside} dir && ln -s ${outside}/precious file && ln -s /etc/passwd pw`,
+  );
   await home.must(["copy", "here:evil", `${inside}/`]);
   assert.equal(await readlink(path.join(inside, "evil/dir")), outside, "a link stays a link");
   // Now the same names are a directory and a file: what was a link must be replaced or refused, never followed.
-  await home.bash("here", "cd evil && rm dir file && mkdir dir && echo overwritten > dir/precious && echo overwritten > file");
+  await home.bash(
+    "here",
+    "cd evil && rm dir file && mkdir dir && echo overwritten > dir/precious && echo overwritten > file",
+  );
   await home.sbx(["copy", "here:evil", `${inside}/`]);
   assert.equal(await readFile(path.join(outside, "precious"), "utf8"), "precious\n");
   assert.deepEqual(await readdir(outside), ["precious"]);
@@ -149,7 +173,10 @@ test("devices, pipes and sockets are left out and told; escapes in their names a
 
 test("set-user-id files do not become so on the host, and nothing belongs to anybody but the user", async () => {
   const directory = await freshDirectory();
-  await home.bash("here", "mkdir -p suid && cp /bin/true suid/tool && sudo chown root suid/tool && sudo chmod 6755 suid/tool");
+  await home.bash(
+    "here",
+    "mkdir -p suid && cp /bin/true suid/tool && sudo chown root suid/tool && sudo chmod 6755 suid/tool",
+  );
   await home.must(["copy", "here:suid", `${directory}/`]);
   const stats = await stat(path.join(directory, "suid/tool"));
   assert.equal(stats.mode & 0o7000, 0);

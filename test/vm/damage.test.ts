@@ -41,11 +41,8 @@ test("a template whose memory, state, disk or record was changed is made anew", 
   await works();
   const damages: [string, (file: string) => Promise<void>][] = [
     ["memory", async (file) => garble(file, 32 * 1024 ** 2)],
-    ["memory", async (file) => truncate(file, 1024 ** 2)],
-    ["state", async (file) => garble(file, 4096)],
     ["state", async (file) => truncate(file, 100)],
     ["disk.qcow2", async (file) => garble(file, 0)],
-    ["empty.qcow2", async (file) => rm(file)],
     ["template.json", async (file) => writeFile(file, '{"schema":1,')],
   ];
   for (const [name, damage] of damages) {
@@ -118,7 +115,8 @@ test("a damaged state database is set aside, and the sandboxes that run are foun
   const id = await home.create("--name", "kept", "--timeout", "10m", ...SMALL);
   await home.bash(id, "echo content > file");
   for (const damage of [
-    async (file: string) => writeFile(file, "this is no database at all, and longer than its header would be ".repeat(100)),
+    async (file: string) =>
+      writeFile(file, "this is no database at all, and longer than its header would be ".repeat(100)),
     async (file: string) => truncate(file, 5000),
     async (file: string) => garble(file, 4096),
     async (file: string) => truncate(file, 0),
@@ -138,7 +136,11 @@ test("a state database of a later sbx is refused and left alone", async () => {
   const other = await openTestHome({ verdict: "none" });
   try {
     await other.must(["list"]);
-    await runHost(["python3", "-c", `import sqlite3;c=sqlite3.connect(${JSON.stringify(other.paths.databasePath)});c.execute('pragma user_version=99');c.commit()`]);
+    await runHost([
+      "python3",
+      "-c",
+      `import sqlite3;c=sqlite3.connect(${JSON.stringify(other.paths.databasePath)});c.execute('pragma user_version=99');c.commit()`,
+    ]);
     const outcome = await other.sbx(["list"]);
     assert.notEqual(outcome.status, 0);
     assert.match(outcome.stderr, /newer sbx \(schema 99/);
@@ -209,7 +211,8 @@ test("KVM that is present and unusable is found out by booting: the verdict says
   await rm(home.paths.verdictPath, { force: true });
   const env = { SBX_QEMU: qemu };
   assert.equal(await home.must(["run", ...SMALL, "--", "echo", "works"], { env }), "works");
-  const line = (await home.sbx(["doctor"], { env })).stdout.split("\n").find((text) => text.includes("Accelerator")) ?? "";
+  const line =
+    (await home.sbx(["doctor"], { env })).stdout.split("\n").find((text) => text.includes("Accelerator")) ?? "";
   assert.match(line, /tcg: .*KVM.*; emulation \(TCG\) works/i);
   const insisted = await home.sbx(["run", ...SMALL, "--", "true"], { env: { ...env, SBX_ACCEL: "kvm" } });
   assert.equal(insisted.status, 125);

@@ -62,7 +62,15 @@ test("a template that does not fit leaves nothing, and says that the disk is ful
 test("a guest that fills the host's disk stands still, says so, and goes on when there is room", async () => {
   const home = await homeOn("statePath", "500m");
   const id = await home.create("--name", "greedy");
-  const writer = home.start(["exec", "--no-stdin", id, "--", "sh", "-c", "head -c 700000000 /dev/zero | tr '\\0' x > big; sync; sha256sum < big"]);
+  const writer = home.start([
+    "exec",
+    "--no-stdin",
+    id,
+    "--",
+    "sh",
+    "-c",
+    "head -c 700000000 /dev/zero | tr '\\0' x > big; sync; sha256sum < big",
+  ]);
   const ended = collect(writer, "a writer on a full disk", { deadlineMs: 240_000 });
   await eventually(async () => {
     assert.match(await home.must(["logs", id]), /the guest is paused/);

@@ -83,8 +83,32 @@ test("the status is the command's own, 128 plus the signal's number, or sbx's", 
 });
 
 test("words arrive as they were given; one word with spaces is a line for bash", async () => {
-  const words = ["", " ", "a b", "", "it's", '"q"', "$HOME", "`id`", "*", "--", "-x", "\\", "new\nline", "ünï ☃", "a;b|c&d"];
-  const shown = await home.sbx(["exec", id, "--", "python3", "-c", "import sys,os;[sys.stdout.buffer.write(os.fsencode(a)+b'\\0') for a in sys.argv[1:]]", ...words]);
+  const words = [
+    "",
+    " ",
+    "a b",
+    "",
+    "it's",
+    '"q"',
+    "$HOME",
+    "`id`",
+    "*",
+    "--",
+    "-x",
+    "\\",
+    "new\nline",
+    "ünï ☃",
+    "a;b|c&d",
+  ];
+  const shown = await home.sbx([
+    "exec",
+    id,
+    "--",
+    "python3",
+    "-c",
+    "import sys,os;[sys.stdout.buffer.write(os.fsencode(a)+b'\\0') for a in sys.argv[1:]]",
+    ...words,
+  ]);
   assert.deepEqual(shown.stdout.split("\0").slice(0, -1), words);
   assert.equal(await home.must(["exec", id, "echo $((6*7)) | tr 4 5 && cd / && pwd"]), "52\n/");
   assert.equal(await home.must(["exec", id, "--", "echo $((6*7))"]), "42");
@@ -129,9 +153,20 @@ test("--timeout ends the command with status 124, even one that ignores SIGTERM"
   const outcome = await home.sbx(["exec", "--timeout", "1s", id, "--", "sleep", "1001"]);
   assert.equal(outcome.status, 124);
   assert.match(outcome.stderr, /stopped after 1s/);
-  const stubborn = await home.sbx(["exec", "--timeout", "1s", id, "--", "bash", "-c", "trap '' TERM; while :; do sleep 1001; done"]);
+  const stubborn = await home.sbx([
+    "exec",
+    "--timeout",
+    "1s",
+    id,
+    "--",
+    "bash",
+    "-c",
+    "trap '' TERM; while :; do sleep 1001; done",
+  ]);
   assert.equal(stubborn.status, 124);
-  await eventually(async () => assert.equal((await home.sbx(["exec", id, "--", "pgrep", "-fx", "sleep 1001"])).status, 1));
+  await eventually(async () =>
+    assert.equal((await home.sbx(["exec", id, "--", "pgrep", "-fx", "sleep 1001"])).status, 1),
+  );
 });
 
 test("after kill -9 of sbx a writer in the guest finds its pipe broken, and the sandbox serves others", async () => {
@@ -197,7 +232,9 @@ test("the same for 128 MB of stdin to a command that sleeps", async () => {
 
 test("twenty commands at once do not mix their output", async () => {
   const outcomes = await Promise.all(
-    Array.from({ length: 20 }, async (_, i) => home.must(["exec", id, "--", "bash", "-c", `for n in $(seq 50); do echo ${i}; done`])),
+    Array.from({ length: 20 }, async (_, i) =>
+      home.must(["exec", id, "--", "bash", "-c", `for n in $(seq 50); do echo ${i}; done`]),
+    ),
   );
   outcomes.forEach((text, i) => assert.equal(text, Array(50).fill(String(i)).join("\n")));
 });

@@ -57,7 +57,10 @@ test("a hundred rounds of create, exec and remove leave as much as ten", async (
     for (let i = WARM_UP_ROUNDS; i < ROUNDS; i += 1) await round(runtime, i);
     await untilClean(home);
     const after = await measure();
-    assert.ok(after.descriptors <= before.descriptors + 2, `descriptors: ${before.descriptors} to ${after.descriptors}`);
+    assert.ok(
+      after.descriptors <= before.descriptors + 2,
+      `descriptors: ${before.descriptors} to ${after.descriptors}`,
+    );
     assert.equal(after.processes, 0);
     assert.equal(after.files, 0);
     assert.equal(after.sockets, 0);

@@ -29,7 +29,10 @@ let ticks = "";
 
 before(async () => {
   bystander = await home.create("--name", "bystander");
-  await home.bash(bystander, "echo untouched > kept; (while :; do date +%s%N >> ticks; sleep 0.5; done) </dev/null >/dev/null 2>&1 &");
+  await home.bash(
+    bystander,
+    "echo untouched > kept; (while :; do date +%s%N >> ticks; sleep 0.5; done) </dev/null >/dev/null 2>&1 &",
+  );
   ticks = await home.bash(bystander, "cat /proc/sys/kernel/random/boot_id");
   await mkdir(home.scratch("tree"));
   for (let i = 0; i < 300; i += 1) await writeFile(home.scratch(`tree/${i}`), Buffer.alloc(40_000, i));

@@ -108,7 +108,10 @@ test("memory, processors, disk, environment, directory, account and copies are a
   assert.equal(await home.bash(id, 'echo "$FROM_FILE,$BOTH"'), "a b,flag");
   assert.equal(await home.bash(id, "cat /app/project/sub/file.txt"), "of the host");
   assert.equal(await home.bash(id, "id -un; pwd"), "app\n/home/app");
-  assert.equal(await home.must(["exec", "--cwd", "/app/project", "--user", "root", id, "--", "sh", "-c", "id -un; pwd"]), "root\n/app/project");
+  assert.equal(
+    await home.must(["exec", "--cwd", "/app/project", "--user", "root", id, "--", "sh", "-c", "id -un; pwd"]),
+    "root\n/app/project",
+  );
   assert.equal(await home.bash(id, "sudo -n id -u; touch /app/mine && echo writable"), "0\nwritable");
   await home.must(["kill", id]);
 });
@@ -144,7 +147,10 @@ test("logs of a running sandbox can be read, and prune forgets what is over", as
   await home.must(["kill", stopped]);
   await home.must(["prune", "--yes"]);
   const listed = await home.list();
-  assert.deepEqual(listed.map((info) => info.id), [id]);
+  assert.deepEqual(
+    listed.map((info) => info.id),
+    [id],
+  );
   assert.equal(await home.must(["exec", id, "--", "echo", "alive"]), "alive");
   await home.must(["kill", "--all", "--yes"]);
   await untilClean(home);

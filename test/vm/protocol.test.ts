@@ -60,7 +60,12 @@ test("spawn, streams in both directions and wait", async () => {
 });
 
 test("kill sends a signal, and wait tells which one ended the process", async () => {
-  const { pid } = (await client.call("spawn", { command: "sleep", args: ["1000"], stdout: "null", stderr: "null" })) as Spawned;
+  const { pid } = (await client.call("spawn", {
+    command: "sleep",
+    args: ["1000"],
+    stdout: "null",
+    stderr: "null",
+  })) as Spawned;
   const waiting = client.call("processWait", { pid });
   await client.call("processKill", { pid });
   assert.deepEqual(await waiting, { success: false, code: 143, signal: "SIGTERM", oom: null });
@@ -78,32 +83,71 @@ test("environment, files, handles and errors with their classes", async () => {
   await client.call("writeFile", { path: "proto/a/b/raw.bin", content: bytes.toString("base64") });
   assert.equal(await client.call("readTextFile", { path: "proto/a/t.txt" }), "text ☃");
   assert.equal(await client.call("readFile", { path: "/home/app/proto/a/b/raw.bin" }), bytes.toString("base64"));
-  const { size, isFile } = (await client.call("stat", { path: "proto/a/b/raw.bin" })) as { size: number; isFile: boolean };
+  const { size, isFile } = (await client.call("stat", { path: "proto/a/b/raw.bin" })) as {
+    size: number;
+    isFile: boolean;
+  };
   assert.deepEqual([size, isFile], [70_000, true]);
-  const { fileHandleId } = (await client.call("open", { path: "proto/a/t.txt", options: { read: true } })) as { fileHandleId: number };
+  const { fileHandleId } = (await client.call("open", { path: "proto/a/t.txt", options: { read: true } })) as {
+    fileHandleId: number;
+  };
   await client.call("fileSeek", { fileHandleId, offset: 5, whence: 0 });
-  assert.deepEqual(await client.call("fileRead", { fileHandleId, length: 100 }), { data: Buffer.from("☃").toString("base64") });
+  assert.deepEqual(await client.call("fileRead", { fileHandleId, length: 100 }), {
+    data: Buffer.from("☃").toString("base64"),
+  });
   assert.deepEqual(await client.call("fileRead", { fileHandleId, length: 100 }), { data: null });
   await client.call("fileClose", { fileHandleId });
   await assert.rejects(client.call("readFile", { path: "proto/none" }), { name: "NotFound", code: "ENOENT" });
-  await assert.rejects(client.call("writeTextFile", { path: "/etc/passwd", content: "" }), { name: "PermissionDenied" });
+  await assert.rejects(client.call("writeTextFile", { path: "/etc/passwd", content: "" }), {
+    name: "PermissionDenied",
+  });
 });
 
 test("walk and expandGlob give one entry a piece", async () => {
   for (const [method, params, expected] of [
-    ["walk", { path: "proto", maxDepth: 9, includeFiles: true, includeDirs: false, includeSymlinks: false, followSymlinks: false, canonicalize: false }, ["raw.bin", "t.txt"]],
-    ["expandGlob", { glob: "proto/**/*.bin", extended: true, globstar: true, caseInsensitive: false, includeDirs: false, followSymlinks: false, canonicalize: false }, ["raw.bin"]],
+    [
+      "walk",
+      {
+        path: "proto",
+        maxDepth: 9,
+        includeFiles: true,
+        includeDirs: false,
+        includeSymlinks: false,
+        followSymlinks: false,
+        canonicalize: false,
+      },
+      ["raw.bin", "t.txt"],
+    ],
+    [
+      "expandGlob",
+      {
+        glob: "proto/**/*.bin",
+        extended: true,
+        globstar: true,
+        caseInsensitive: false,
+        includeDirs: false,
+        followSymlinks: false,
+        canonicalize: false,
+      },
+      ["raw.bin"],
+    ],
   ] as const) {
     const { streamId } = (await client.call(method, params)) as { streamId: number };
     const names: string[] = [];
-    for await (const piece of client.read(streamId)) names.push((JSON.parse(piece.toString()) as { name: string }).name);
+    for await (const piece of client.read(streamId))
+      names.push((JSON.parse(piece.toString()) as { name: string }).name);
     assert.deepEqual(names.sort(), expected, method);
   }
 });
 
 test("spawnDeno runs code, TypeScript too, and passes its arguments", async () => {
   const code = "const n: number = 6; console.log(n * 7, Deno.args.join());";
-  const spawned = (await client.call("spawnDeno", { code, extension: "ts", scriptArgs: ["a", "b"], ...piped })) as Spawned;
+  const spawned = (await client.call("spawnDeno", {
+    code,
+    extension: "ts",
+    scriptArgs: ["a", "b"],
+    ...piped,
+  })) as Spawned;
   const [out, err, status] = await Promise.all([
     client.readAll(spawned.stdoutStreamId),
     client.readAll(spawned.stderrStreamId),
@@ -118,21 +162,35 @@ test("the REPL keeps its state, calls functions, reports what is thrown, and clo
   const { pid } = (await client.call("spawnDenoRepl", { ...piped })) as Spawned;
   await client.call("denoReplEval", { pid, code: "let total = 40; const add = (n) => total += n;" });
   assert.equal(await client.call("denoReplCall", { pid, fn: "add", args: [2] }), 42);
-  assert.deepEqual(await client.call("denoReplEval", { pid, code: "({ total, list: [1, 'two'] })" }), { total: 42, list: [1, "two"] });
-  await assert.rejects(client.call("denoReplEval", { pid, code: "throw new RangeError('too far')" }), { name: "RangeError", message: /too far/ });
+  assert.deepEqual(await client.call("denoReplEval", { pid, code: "({ total, list: [1, 'two'] })" }), {
+    total: 42,
+    list: [1, "two"],
+  });
+  await assert.rejects(client.call("denoReplEval", { pid, code: "throw new RangeError('too far')" }), {
+    name: "RangeError",
+    message: /too far/,
+  });
   const waiting = client.call("processWait", { pid });
   await client.call("denoReplClose", { pid });
   assert.equal(((await waiting) as { code: number }).code, 0);
 });
 
 test("a server of the guest is waited for and fetched from, with a body in both directions", async () => {
-  const code = "Deno.serve(async (r) => new Response(`${r.method} ${new URL(r.url).pathname} ${await r.text()}`, { status: 201, headers: { 'x-guest': 'yes' } }));";
+  const code =
+    "Deno.serve(async (r) => new Response(`${r.method} ${new URL(r.url).pathname} ${await r.text()}`, { status: 201, headers: { 'x-guest': 'yes' } }));";
   const { pid } = (await client.call("spawnDeno", { code, extension: "ts", ...piped })) as Spawned;
   assert.equal(await client.call("denoHttpWait", { pid }), true);
   const bodyStreamId = client.startStream();
   client.sendChunk(bodyStreamId, Buffer.from("a body"));
   client.endStream(bodyStreamId);
-  const answer = (await client.call("fetch", { url: "http://localhost/path", method: "POST", headers: [["x-a", "b"]], redirect: "follow", pid, bodyStreamId })) as {
+  const answer = (await client.call("fetch", {
+    url: "http://localhost/path",
+    method: "POST",
+    headers: [["x-a", "b"]],
+    redirect: "follow",
+    pid,
+    bodyStreamId,
+  })) as {
     status: number;
     headers: [string, string][];
     bodyStreamId: number;

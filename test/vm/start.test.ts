@@ -21,7 +21,11 @@ after(async () => {
   await bare[Symbol.asyncDispose]();
 });
 
-async function interruptCreate(target: TestHome, args: string[], delayMs: number): Promise<{ status: number; stderr: string }> {
+async function interruptCreate(
+  target: TestHome,
+  args: string[],
+  delayMs: number,
+): Promise<{ status: number; stderr: string }> {
   const child = target.start(["create", "--detach", ...args]);
   const ended = collect(child, "create that is interrupted");
   await sleep(delayMs);
@@ -34,15 +38,23 @@ test("ten creates at once give ten sandboxes that know nothing of each other", a
   assert.equal(new Set(ids).size, 10);
   await Promise.all(ids.map(async (id, i) => home.bash(id, `echo ${i} > /app/mine`)));
   const seen = await Promise.all(ids.map(async (id) => home.bash(id, "hostname; cat /app/mine")));
-  assert.deepEqual(seen, ids.map((_, i) => `ten-${i}\n${i}`));
+  assert.deepEqual(
+    seen,
+    ids.map((_, i) => `ten-${i}\n${i}`),
+  );
   assert.equal((await home.list()).filter(({ status }) => status === "running").length, 10);
   await home.must(["kill", "--all", "--yes"]);
   await untilClean(home);
 });
 
 test("of several creates with one name exactly one succeeds", async () => {
-  const outcomes = await Promise.all(Array.from({ length: 4 }, async () => home.sbx(["create", "--detach", "--name", "only"])));
-  assert.deepEqual(outcomes.map(({ status }) => status).sort((a, b) => a - b), [0, 125, 125, 125]);
+  const outcomes = await Promise.all(
+    Array.from({ length: 4 }, async () => home.sbx(["create", "--detach", "--name", "only"])),
+  );
+  assert.deepEqual(
+    outcomes.map(({ status }) => status).sort((a, b) => a - b),
+    [0, 125, 125, 125],
+  );
   await home.must(["kill", "only"]);
   await untilClean(home);
 });

@@ -69,15 +69,28 @@ test("-t gives the command a terminal of the size of the user's, which follows i
 });
 
 test("a resize reaches a program that waits for it", async () => {
-  const script = "import signal,os\nsignal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size()) or os._exit(0))\nprint('up',flush=True)\nwhile True: signal.pause()";
-  const outcome = await onTerminal(["exec", "-t", id, "--", "python3", "-u", "-c", script], [{ wait: "up" }, { resize: [81, 25] }, { wait: "columns=81, lines=25" }]);
+  const script =
+    "import signal,os\nsignal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size()) or os._exit(0))\nprint('up',flush=True)\nwhile True: signal.pause()";
+  const outcome = await onTerminal(
+    ["exec", "-t", id, "--", "python3", "-u", "-c", script],
+    [{ wait: "up" }, { resize: [81, 25] }, { wait: "columns=81, lines=25" }],
+  );
   assert.equal(outcome.status, 0);
 });
 
 test("Ctrl-C on a terminal is the guest's: it ends what runs in front, not the shell", async () => {
   const outcome = await onTerminal(
     ["exec", "-t", id, "--", "bash", "--norc", "-i"],
-    [{ wait: "$ " }, { type: "sleep 1000\r" }, { wait: "sleep 1000" }, { type: "\u0003" }, { wait: "^C" }, { type: "echo st$?\r" }, { wait: "st130" }, { type: "exit 6\r" }],
+    [
+      { wait: "$ " },
+      { type: "sleep 1000\r" },
+      { wait: "sleep 1000" },
+      { type: "\u0003" },
+      { wait: "^C" },
+      { type: "echo st$?\r" },
+      { wait: "st130" },
+      { type: "exit 6\r" },
+    ],
   );
   assert.equal(outcome.status, 6);
 });
@@ -85,7 +98,12 @@ test("Ctrl-C on a terminal is the guest's: it ends what runs in front, not the s
 test("create on a terminal opens a login shell and removes the sandbox when it ends", async () => {
   const outcome = await onTerminal(
     ["create", "--name", "shelly"],
-    [{ wait: "$ " }, { type: "hostname; shopt -q login_shell && echo log''in; exit 3\r" }, { wait: "shelly" }, { wait: "login" }],
+    [
+      { wait: "$ " },
+      { type: "hostname; shopt -q login_shell && echo log''in; exit 3\r" },
+      { wait: "shelly" },
+      { wait: "login" },
+    ],
   );
   assert.equal(outcome.status, 3);
   const info = await home.info("shelly");

@@ -44,7 +44,18 @@ async function asRoot(...argv: [string, ...string[]]): Promise<Outcome> {
 
 /** Runs something as the account, with nothing of this process's environment. */
 async function asAccount(argv: readonly string[]): Promise<Outcome> {
-  const words = ["runuser", "-u", ACCOUNT, "--", "env", "-i", `HOME=${path.join(base, "home")}`, `USER=${ACCOUNT}`, "PATH=/usr/local/bin:/usr/bin:/bin", ...argv];
+  const words = [
+    "runuser",
+    "-u",
+    ACCOUNT,
+    "--",
+    "env",
+    "-i",
+    `HOME=${path.join(base, "home")}`,
+    `USER=${ACCOUNT}`,
+    "PATH=/usr/local/bin:/usr/bin:/bin",
+    ...argv,
+  ];
   const [first = "", ...rest] = process.getuid?.() === 0 ? words : ["sudo", "-n", ...words];
   return runHost([first, ...rest], { cwd: "/" });
 }

@@ -82,13 +82,14 @@ export async function leftoversOf(home: Home, alive: readonly string[] = []): Pr
   return left;
 }
 
-/** Live sandboxes and held locks, straight from the database. */
+/** Live sandboxes and held locks, straight from the database. A lock whose holder is gone is held by nobody. */
 function readRows(file: string): string[] {
   if (!existsSync(file)) return [];
   const database = new DatabaseSync(file, { timeout: 10_000 });
   try {
     const live = database.prepare("SELECT id, status FROM sandboxes WHERE status NOT IN ('stopped', 'failed')").all();
-    const locks = database.prepare("SELECT name, pid FROM locks").all();
+    const all = database.prepare("SELECT name, pid FROM locks").all();
+    const locks = all.filter((row) => existsSync(`/proc/${String(row.pid)}`));
     return [
       ...live.map((row) => `${String(row.status)} ${String(row.id)}`),
       ...locks.map((row) => `lock ${String(row.name)} of ${String(row.pid)}`),

@@ -35,7 +35,10 @@ export async function runProgram(args: readonly string[], options: RunOptions): 
 }
 
 /** Runs any command of the host to its end. */
-export async function runHost(argv: readonly [string, ...string[]], options: Partial<RunOptions> = {}): Promise<Outcome> {
+export async function runHost(
+  argv: readonly [string, ...string[]],
+  options: Partial<RunOptions> = {},
+): Promise<Outcome> {
   const complete = { env: process.env, ...options };
   return collect(start(argv, complete), argv.join(" "), complete);
 }
@@ -61,10 +64,12 @@ export async function collect(
   child.stdin.end(input);
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   child.once("error", reject);
-  child.once("close", (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : SIGNAL_NUMBERS[signal] ?? 0)));
+  child.once("close", (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : (SIGNAL_NUMBERS[signal] ?? 0))));
   const timer = setTimeout(() => {
     child.kill("SIGKILL");
-    const said = Buffer.concat([...out, ...err]).toString().slice(-2000);
+    const said = Buffer.concat([...out, ...err])
+      .toString()
+      .slice(-2000);
     reject(new Error(`${title} did not end within ${deadlineMs / 1000} s; it said: ${said}`));
   }, deadlineMs);
   try {

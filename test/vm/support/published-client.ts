@@ -55,7 +55,8 @@ export class PublishedClient implements Disposable {
     });
     if (answer.error !== undefined) throw new Error(`${answer.error.code}: ${answer.error.message}`);
     const failure = answer.result?.error;
-    if (failure !== undefined) throw Object.assign(new Error(failure.message), { name: failure.constructorName, code: failure.code });
+    if (failure !== undefined)
+      throw Object.assign(new Error(failure.message), { name: failure.constructorName, code: failure.code });
     return answer.result?.ok;
   }
 
@@ -67,7 +68,11 @@ export class PublishedClient implements Disposable {
   }
 
   sendChunk(streamId: number, chunk: Buffer): void {
-    this.#send({ jsonrpc: "2.0", method: "$sandbox.stream.enqueue", params: { streamId, data: chunk.toString("base64") } });
+    this.#send({
+      jsonrpc: "2.0",
+      method: "$sandbox.stream.enqueue",
+      params: { streamId, data: chunk.toString("base64") },
+    });
   }
 
   endStream(streamId: number): void {

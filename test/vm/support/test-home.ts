@@ -101,8 +101,14 @@ const TIMES = ["createdAt", "startedAt", "stoppedAt", "expiresAt"] as const;
 type JsonInfo = Omit<SandboxInfo, (typeof TIMES)[number]> & Record<(typeof TIMES)[number], string | null>;
 
 function readInfo(json: JsonInfo): SandboxInfo {
-  const times = TIMES.map((name) => [name, json[name] === null ? null : Date.parse(json[name])] as const);
-  return { ...json, ...Object.fromEntries(times) } as SandboxInfo;
+  const at = (text: string | null): number | null => (text === null ? null : Date.parse(text));
+  return {
+    ...json,
+    createdAt: at(json.createdAt) ?? 0,
+    startedAt: at(json.startedAt),
+    stoppedAt: at(json.stoppedAt),
+    expiresAt: at(json.expiresAt),
+  };
 }
 
 let preparation: Promise<void> | undefined;
