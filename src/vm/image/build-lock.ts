@@ -42,7 +42,8 @@ async function lock(
 function tryLock(lockPath: string): DatabaseSync | null {
   const database = new DatabaseSync(lockPath, { timeout: 0 });
   try {
-    database.exec("BEGIN EXCLUSIVE");
+    // Nothing is ever written to it, so no journal need lie beside it.
+    database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
   } catch (error) {
     database.close();
     if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return null;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdir } from "node:fs/promises";
 import { test } from "node:test";
 import { whileBuilding } from "../../../src/vm/image/build-lock.ts";
 import { scratchDirectory } from "./scratch-directory.ts";
@@ -42,6 +43,7 @@ test("a builder that is killed leaves no lock behind", async (context) => {
   };
   assert.equal(await whileBuilding(images, { onWait }, async () => "mine"), "mine");
   assert.ok(waited);
+  assert.deepEqual(await readdir(images), [".build.lock"]);
 });
 
 test("waiting for the lock can be given up", async (context) => {
