@@ -56,10 +56,14 @@ async function main(): Promise<void> {
       report.failures.push({ id: row.id, error: error instanceof Error ? error.message : String(error) });
       process.exitCode = 1;
     }
+    // After each row: a run takes minutes, and what it has found must not be lost with it.
+    if (options.outPath !== undefined) writeFileSync(options.outPath, asJson(report));
   }
-  const json = `${JSON.stringify(report, null, 2)}\n`;
-  if (options.outPath !== undefined) writeFileSync(options.outPath, json);
-  process.stdout.write(options.json ? json : renderTable(report));
+  process.stdout.write(options.json ? asJson(report) : renderTable(report));
+}
+
+function asJson(report: Report): string {
+  return `${JSON.stringify(report, null, 2)}\n`;
 }
 
 function readOptions(): Options {
