@@ -15,15 +15,29 @@ module.exports = {
     { name: "no-circular", severity: "error", from: {}, to: { circular: true } },
     { name: "no-unresolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
     layer("nothing-imports-commands", "^src/(?!commands/)", "^src/commands/"),
-    layer("commands-see-cli-and-runtime-only", "^src/commands/", "^src/(protocol|supervisor|vm|guest|store|egress|ssh|server|deploy)/"),
+    layer(
+      "commands-see-cli-and-runtime-only",
+      "^src/commands/",
+      "^src/(protocol|supervisor|vm|guest|store|egress|ssh|server|deploy)/",
+    ),
     layer("commands-see-the-interface-only", "^src/(commands|cli)/", "^src/runtime/(local|remote)/"),
     layer("only-select-knows-both", "^src/(?!runtime/(select\\.ts|local/|remote/))", "^src/runtime/(local|remote)/"),
-    layer("runtime-interface-is-bare", "^src/runtime/[^/]+\\.ts$", "^src/(cli|supervisor|vm|guest|store)/", ["^src/runtime/select\\.ts$"]),
+    layer("runtime-interface-is-bare", "^src/runtime/[^/]+\\.ts$", "^src/(cli|supervisor|vm|guest|store)/", [
+      "^src/runtime/select\\.ts$",
+    ]),
     layer("local-does-not-link-the-supervisor", "^src/runtime/", "^src/(supervisor|guest|cli|egress|ssh)/"),
     layer("protocol-is-a-leaf", "^src/protocol/", "^src/(?!protocol/|runtime/errors\\.ts)"),
     layer("vm-stands-alone", "^src/vm/", "^src/(guest|egress|ssh|supervisor|cli|server|runtime/(?!errors\\.ts))"),
-    layer("guest-stands-alone", "^src/guest/", "^src/(vm|egress|ssh|supervisor|cli|server|store|runtime/(?!errors\\.ts))"),
-    layer("store-stands-alone", "^src/store/", "^src/(vm|guest|egress|ssh|supervisor|cli|server|runtime/(?!errors\\.ts))"),
+    layer(
+      "guest-stands-alone",
+      "^src/guest/",
+      "^src/(vm|egress|ssh|supervisor|cli|server|store|runtime/(?!errors\\.ts))",
+    ),
+    layer(
+      "store-stands-alone",
+      "^src/store/",
+      "^src/(vm|guest|egress|ssh|supervisor|cli|server|runtime/(?!(errors|types)\\.ts))",
+    ),
   ],
   options: {
     tsPreCompilationDeps: true,
