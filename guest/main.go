@@ -3,9 +3,11 @@ package main
 
 import (
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"syscall"
 
 	"sbx.dev/agent/internal/accounts"
 	"sbx.dev/agent/internal/boot"
@@ -38,11 +40,22 @@ func main() {
 	development(os.Args[1:])
 }
 
+// outliveSignals keeps root in the guest from ending the machine with a kill of PID 1: the kernel spares it signals
+// without a handler, but Go's runtime has one for each of these, which exits. They are caught and forgotten; ignoring
+// them would be passed on to every process of the sandbox.
+func outliveSignals() {
+	forgotten := make(chan os.Signal, 1)
+	signal.Notify(forgotten, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGABRT,
+		syscall.SIGILL, syscall.SIGTRAP, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV, syscall.SIGSYS, syscall.SIGPIPE,
+		syscall.SIGSTKFLT, syscall.SIGXCPU, syscall.SIGXFSZ)
+}
+
 // guest is the life of PID 1.
 func guest() {
 	// The agent moves bytes between descriptors. A second processor would hardly make that faster, and waking one up for
 	// every goroutine is what costs most under emulation; it is of more use to the sandbox's processes.
 	runtime.GOMAXPROCS(1)
+	outliveSignals()
 	if err := boot.Init(); err != nil {
 		boot.Fatal(boot.Stage(err))
 	}
