@@ -112,7 +112,7 @@ func (f *incoming) finish() error {
 		return nil
 	}
 	if f.at != f.size {
-		return errno.New("EIO", "short")
+		return errno.New("ENODATA", "short")
 	}
 	if f.written < f.size {
 		if err := sys.Again(func() error { return syscall.Ftruncate(f.fd, int64(f.size)) }); err != nil {

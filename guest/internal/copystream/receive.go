@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	"sbx.dev/agent/internal/errno"
-	"sbx.dev/agent/internal/link"
 	"sbx.dev/agent/internal/sys"
 )
 
@@ -34,7 +33,7 @@ type receiver struct {
 // Receive writes what a stream holds. If destination is a directory, or directory is set, sources land in it under
 // their own names; otherwise the only source gets the name destination. What cannot be written below a source is
 // skipped; that a source cannot be written at all, or that the disk is full, is an error.
-func Receive(ctx context.Context, destination string, directory bool, mask uint32, in *link.Consumer) (*Report, error) {
+func Receive(ctx context.Context, destination string, directory bool, mask uint32, in Input) (*Report, error) {
 	r := &receiver{ctx: ctx, src: source{in: in}, mask: mask}
 	if err := r.open(destination, directory); err != nil {
 		return nil, err

@@ -157,10 +157,11 @@ func validPath(p []byte) bool {
 // Skip is an entry that was left out.
 type Skip struct{ Path, Reason string }
 
-// Bounds of a report, whose whole form must fit into a frame. The stream itself names all that was skipped.
+// Bounds of a report, which must fit into a frame though a byte may take six in JSON. The stream itself names all that
+// was skipped.
 const (
 	maxSkips     = 1000
-	maxSkipBytes = 256 << 10
+	maxSkipBytes = 128 << 10
 )
 
 // Report says what was copied.

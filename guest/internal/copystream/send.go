@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	"sbx.dev/agent/internal/errno"
-	"sbx.dev/agent/internal/link"
 	"sbx.dev/agent/internal/sys"
 )
 
@@ -26,7 +25,7 @@ type fileID struct{ dev, ino uint64 }
 // sender produces one stream.
 type sender struct {
 	ctx    context.Context
-	out    *link.Buffered
+	out    Output
 	report Report
 	links  map[fileID]string
 	// record and names are reused for each entry.
@@ -36,9 +35,8 @@ type sender struct {
 
 // Send sends files and directories, given by absolute paths. One that does not exist, or cannot be read itself, is an
 // error; what cannot be read below a directory is skipped, with the reason in the stream and in the report.
-func Send(ctx context.Context, paths []string, p *link.Producer) (*Report, error) {
-	s := &sender{ctx: ctx, out: p.Buffered(), links: map[fileID]string{}, names: make([]byte, direntBytes)}
-	defer s.out.Release()
+func Send(ctx context.Context, paths []string, out Output) (*Report, error) {
+	s := &sender{ctx: ctx, out: out, links: map[fileID]string{}, names: make([]byte, direntBytes)}
 	for _, source := range paths {
 		if err := s.source(source); err != nil {
 			return nil, err

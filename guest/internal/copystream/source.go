@@ -3,16 +3,31 @@ package copystream
 import (
 	"encoding/binary"
 	"io"
-
-	"sbx.dev/agent/internal/link"
 )
+
+// Input is a stream of bytes: a link.Consumer.
+type Input interface {
+	// Next waits for bytes and returns some, valid until Advance; io.EOF at the end.
+	Next() ([]byte, error)
+	// Advance takes n of them.
+	Advance(n int)
+}
+
+// Output is where a stream goes: a link.Buffered.
+type Output interface {
+	// Space returns room for at least one byte, Commit takes over what was put there.
+	Space() ([]byte, error)
+	Commit(n int)
+	Write(b []byte) (int, error)
+	Flush()
+}
 
 // advanceBytes is how much is consumed before the host is told: often enough for it to go on sending meanwhile.
 const advanceBytes = 64 << 10
 
 // source reads records from a stream, in place where it can.
 type source struct {
-	in *link.Consumer
+	in Input
 	// part is what Next returned last, of which used bytes were taken.
 	part []byte
 	used int

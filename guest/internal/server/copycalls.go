@@ -69,6 +69,8 @@ func (s *Server) copySend(c *link.Call, r *jsonlite.Reader) (func(), error) {
 	return func() {
 		defer s.trees.leave()
 		c.OnCancel(func() { out.Fail(errno.ErrCanceled) })
+		frames := out.Buffered()
+		defer frames.Release()
 		var report *copystream.Report
 		id, err := s.machine.Identity(p.user)
 		if err == nil {
@@ -78,7 +80,7 @@ func (s *Server) copySend(c *link.Call, r *jsonlite.Reader) (func(), error) {
 						return err
 					}
 				}
-				report, err = copystream.Send(c.Context(), p.paths, out)
+				report, err = copystream.Send(c.Context(), p.paths, frames)
 				return err
 			})
 		}

@@ -123,11 +123,11 @@ func (h *Host) readFrame(r *bufio.Reader) error {
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return err
 	}
-	length, kind, id := binary.LittleEndian.Uint32(header[:]), header[4], binary.LittleEndian.Uint32(header[8:])
-	if header[5] != 0 || header[6] != 0 || header[7] != 0 || length > 1<<20 {
+	size, kind, id := binary.LittleEndian.Uint32(header[:]), header[4], binary.LittleEndian.Uint32(header[8:])
+	if header[5] != 0 || header[6] != 0 || header[7] != 0 || size > 1<<20 {
 		return fmt.Errorf("bad header % x", header)
 	}
-	payload := make([]byte, length)
+	payload := make([]byte, size)
 	if _, err := io.ReadFull(r, payload); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (h *Host) take(kind byte, id uint32, payload []byte) error {
 		if s == nil || s.ended {
 			return fmt.Errorf("DATA for stream %d", id)
 		}
-		s.window -= int64(length(payload))
+		s.window -= int64(len(payload))
 		if s.window < 0 || len(payload) == 0 || len(payload) > maxData {
 			return fmt.Errorf("stream %d: %d bytes beyond its window", id, -s.window)
 		}
@@ -185,10 +185,11 @@ func (h *Host) take(kind byte, id uint32, payload []byte) error {
 	return nil
 }
 
-func length(b []byte) int { return len(b) }
-
 // Start sends a call and returns its id.
 func (h *Host) Start(method string, params any) (uint32, error) {
+	if params == nil {
+		params = Params{}
+	}
 	payload, err := json.Marshal(map[string]any{"method": method, "params": params})
 	if err != nil {
 		return 0, err
@@ -383,4 +384,10 @@ func (h *Host) Events() []json.RawMessage {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]json.RawMessage(nil), h.events...)
+}
+
+// HoldUp keeps the host from reading until release is called.
+func (h *Host) HoldUp() (release func()) {
+	h.mu.Lock()
+	return h.mu.Unlock
 }
