@@ -191,6 +191,8 @@ type streams struct {
 	pty     *terminal
 	outputs []*output
 	inputs  []*input
+	// owner is who the process runs as.
+	owner *accounts.Identity
 }
 
 func (s *streams) closeChildEnds() {
@@ -220,7 +222,7 @@ func (s *streams) place(at, fd int) {
 }
 
 func (m *Manager) openStreams(spec *Spec) (s *streams, err error) {
-	s = &streams{files: make([]uintptr, 0, 8)}
+	s = &streams{files: make([]uintptr, 0, 8), owner: spec.Identity}
 	defer func() {
 		if err != nil {
 			s.abandon()
@@ -274,6 +276,7 @@ func (s *streams) pipeOut(at int, p *link.Producer) error {
 	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {
 		return errno.From(err)
 	}
+	s.give(ends[1])
 	s.parent, s.child = append(s.parent, ends[0]), append(s.child, ends[1])
 	s.place(at, ends[1])
 	s.outputs = append(s.outputs, &output{fd: ends[0], producer: p})
@@ -285,10 +288,18 @@ func (s *streams) pipeIn(at int, c *link.Consumer) error {
 	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {
 		return errno.From(err)
 	}
+	s.give(ends[0])
 	s.child, s.parent = append(s.child, ends[0]), append(s.parent, ends[1])
 	s.place(at, ends[0])
 	s.inputs = append(s.inputs, &input{fd: ends[1], consumer: c})
 	return nil
+}
+
+// give makes a pipe the user's: a process may open its own pipes anew, as /dev/stderr or /dev/fd/3.
+func (s *streams) give(fd int) {
+	if !s.owner.Same() {
+		_ = syscall.Fchown(fd, int(s.owner.UID), int(s.owner.GID))
+	}
 }
 
 // socket makes a descriptor that goes both ways.
