@@ -27,11 +27,15 @@ module.exports = {
     ]),
     layer("local-does-not-link-the-supervisor", "^src/runtime/", "^src/(supervisor|guest|cli|egress|ssh)/"),
     layer("protocol-is-a-leaf", "^src/protocol/", "^src/(?!protocol/|runtime/errors\\.ts)"),
-    layer("vm-stands-alone", "^src/vm/", "^src/(guest|egress|ssh|supervisor|cli|server|runtime/(?!errors\\.ts))"),
+    layer(
+      "vm-stands-alone",
+      "^src/vm/",
+      "^src/(guest|egress|ssh|supervisor|cli|server|runtime/(?!(errors|types)\\.ts))",
+    ),
     layer(
       "guest-stands-alone",
       "^src/guest/",
-      "^src/(vm|egress|ssh|supervisor|cli|server|store|runtime/(?!errors\\.ts))",
+      "^src/(vm|egress|ssh|supervisor|cli|server|store|runtime/(?!(errors|types)\\.ts))",
     ),
     layer(
       "store-stands-alone",

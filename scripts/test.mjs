@@ -27,7 +27,7 @@ const CHECKS = [
   { title: "types", argv: [...NODE, BIN("typescript/bin/tsc"), "--noEmit", "-p", "."] },
   { title: "lint", argv: [...NODE, BIN("eslint/bin/eslint.js"), "--max-warnings", "0", "."] },
   { title: "format", argv: [...NODE, BIN("prettier/bin/prettier.cjs"), "--check", "--log-level", "warn", "."] },
-  { title: "layers", argv: [...NODE, BIN("dependency-cruiser/bin/dependency-cruise.mjs"), "src"] },
+  { title: "layers", argv: [...NODE, BIN("dependency-cruiser/bin/dependency-cruiser.mjs"), "src"] },
   { title: "command manifest", argv: [...NODE, "scripts/manifest.mjs", "--check"] },
   { title: "go vet", argv: ["go", "vet", "./..."], cwd: "guest" },
   { title: "gofmt", argv: ["gofmt", "-l", "."], cwd: "guest", silent: true },

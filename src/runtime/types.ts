@@ -3,7 +3,8 @@
 export type SandboxStatus = "creating" | "running" | "stopping" | "stopped" | "failed";
 
 /** Why a sandbox is no longer there. */
-export type StopReason = "killed" | "expired" | "session_ended" | "out_of_memory" | "guest_shutdown" | "crashed" | "start_failed";
+export type StopReason =
+  "killed" | "expired" | "session_ended" | "out_of_memory" | "guest_shutdown" | "crashed" | "start_failed";
 
 /** How long a sandbox lives: with the connection that made it, or for a fixed time. */
 export type Lifetime = { kind: "session" } | { kind: "duration"; ms: number };
