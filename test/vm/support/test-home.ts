@@ -95,10 +95,10 @@ export class TestHome implements AsyncDisposable {
   }
 }
 
-const TIMES = ["createdAt", "startedAt", "stoppedAt", "expiresAt"] as const;
+type TimeField = "createdAt" | "startedAt" | "stoppedAt" | "expiresAt";
 
 /** As the program prints it: times are ISO 8601. */
-type JsonInfo = Omit<SandboxInfo, (typeof TIMES)[number]> & Record<(typeof TIMES)[number], string | null>;
+type JsonInfo = Omit<SandboxInfo, TimeField> & Record<TimeField, string | null>;
 
 function readInfo(json: JsonInfo): SandboxInfo {
   const at = (text: string | null): number | null => (text === null ? null : Date.parse(text));
