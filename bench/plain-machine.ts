@@ -67,7 +67,6 @@ export async function preparePlainMachine(bench: Bench, options: PlainMachineOpt
       const child = spawn(bench.qemu.path, [...args, ...(options.devices ?? [])], {
         stdio: ["ignore", "pipe", "inherit", "pipe", "pipe"],
       });
-      child.stdout?.resume();
       return connect(child, directory);
     },
   };
@@ -75,6 +74,8 @@ export async function preparePlainMachine(bench: Bench, options: PlainMachineOpt
 
 async function connect(child: ChildProcess, directory: string): Promise<PlainMachine> {
   const exited = once(child, "exit");
+  let consoleTail = "";
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => (consoleTail = (consoleTail + text).slice(-2000)));
   const stop = async (): Promise<void> => {
     child.kill("SIGKILL");
     await exited;
@@ -84,9 +85,9 @@ async function connect(child: ChildProcess, directory: string): Promise<PlainMac
     const link = await openAgentLink(child.stdio[4] as Duplex, { signal: AbortSignal.timeout(120_000) });
     await giveIdentity(link, "plain");
     return { link, run: (...argv) => runInGuest(link, argv), [Symbol.asyncDispose]: stop };
-  } catch (error) {
+  } catch (cause) {
     await stop();
-    throw error;
+    throw new Error(`the plain machine did not come up: ${String(cause)}; its console: ${consoleTail}`, { cause });
   }
 }
 
