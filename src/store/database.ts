@@ -122,9 +122,23 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
+/**
+ * On a full disk there is no room for the index that connections share (`-shm`), and even looking would fail. One that
+ * is alone keeps it in its own memory; others wait for it.
+ */
 function connect(file: string): DatabaseSync {
+  try {
+    return connectWith(file, "NORMAL");
+  } catch (error) {
+    if (resultCode(error) !== SQLITE.ioError || freeBytes(file) >= FULL_DISK_BYTES) throw error;
+    return connectWith(file, "EXCLUSIVE");
+  }
+}
+
+function connectWith(file: string, lockingMode: "NORMAL" | "EXCLUSIVE"): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
+    database.exec(`PRAGMA locking_mode = ${lockingMode}`);
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
     const version = readVersion(database);
     if (version > SCHEMA_VERSION) {
