@@ -13,6 +13,9 @@ const POLL_MS = 50;
 /** A machine under load takes its time; nothing here waits that long when all is well, `ms`. */
 const PATIENCE_MS = 30_000;
 
+/** What runs with mounts of its own making. */
+const JAILED = /^\S*(?:bwrap|setpriv|qemu-system-\w+) /;
+
 export interface FoundProcess {
   pid: number;
   role: "supervisor" | "jail" | "vm" | "other";
@@ -44,7 +47,8 @@ async function tracesOf(pid: number, ownMounts: string): Promise<{ command: stri
     if (command === "") return null; // a kernel thread or a process that is dead already
     const names = await readdir(`${directory}/fd`);
     const files = await Promise.all(names.map((fd) => readlink(`${directory}/fd/${fd}`).catch(() => "")));
-    const elsewhere = (await readlink(`${directory}/ns/mnt`)) !== ownMounts;
+    // Other programs' namespaces inherit whatever the machine had mounted when they began.
+    const elsewhere = JAILED.test(command) && (await readlink(`${directory}/ns/mnt`)) !== ownMounts;
     const mounts = elsewhere ? await readFile(`${directory}/mountinfo`, "utf8") : "";
     return { command, text: [command, ...files, unescapeMounts(mounts)].join("\n") };
   } catch {
