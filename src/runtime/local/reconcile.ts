@@ -58,6 +58,8 @@ function killStrayMachine(row: SandboxRow): void {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
     try {
       const words = readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0");
+      // The first words that sbx gives QEMU: somebody's own tool may look at the layer, too.
+      if (!words.includes("-nodefaults") || !words.includes("-no-user-config")) continue;
       const belongs = words.some((word) => word === layerPath || word.includes(JSON.stringify(layerPath)));
       if (belongs) process.kill(Number(entry), "SIGKILL");
     } catch {
