@@ -104,6 +104,7 @@ export async function installDebian(options: RootSystemOptions): Promise<void> {
     // As dpkg's own file, not by --dpkgopt: that would send every essential package through a filter in Python.
     `--setup-hook=mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && cp ${setup}/dpkg.cfg "$1/etc/dpkg/dpkg.cfg.d/sbx"`,
     "--skip=cleanup/apt/lists,check/qemu",
+    ...(options.extraPackages.length === 0 ? [] : [`--extract-hook=${packageCheck(options.extraPackages)}`]),
   ];
   try {
     const argv = ["mmdebstrap", ...flags, sources.distribution.codename, rootPath(workshop), `${setup}/sources.list`];
@@ -115,6 +116,11 @@ export async function installDebian(options: RootSystemOptions): Promise<void> {
   } catch (error) {
     throw error instanceof CommandFailure ? debianFailure(error, sources.distribution.codename) : error;
   }
+}
+
+/** Lets apt plan the installation, so that a package that does not exist is known in seconds. Names are checked. */
+function packageCheck(names: readonly string[]): string {
+  return `env APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --quiet=2 --simulate install ${names.join(" ")} > /dev/null`;
 }
 
 /** Files, links, directories and the account of the recipe; then everything goes that an image must not hold. */
@@ -199,14 +205,15 @@ function packageCounter(options: RootSystemOptions): (line: string) => void {
   };
 }
 
+/** apt's two ways of saying that there is no such package. */
+const NO_PACKAGE = /^E: (?:Unable to locate package (\S+)|Package '?([^' ]+)'? has no installation candidate)/m;
+
 function debianFailure(failure: CommandFailure, codename: string): SbxError {
-  const missing = /(?:Unable to locate package|Package '?)([a-z0-9][a-z0-9+.-]*)'?(?: has no installation candidate)?/;
-  const line = failure.output.split("\n").find((item) => item.startsWith("E: ") && missing.test(item));
-  const name = line === undefined ? undefined : missing.exec(line)?.[1];
-  const cause = new Error(failure.output === "" ? failure.message : failure.output);
+  const [, unknown, unavailable] = NO_PACKAGE.exec(failure.output) ?? [];
+  const name = unknown ?? unavailable;
+  const cause = new Error(`${failure.message}\n${failure.output}`.trimEnd());
   if (name !== undefined) {
     return new SbxError("image_build_failed", `Debian ${codename} has no package ${JSON.stringify(name)}`, {
-      cause,
       hint: `look for its name with: apt-cache search ${name}`,
     });
   }
