@@ -91,10 +91,15 @@ function namespaceWords(spec: JailSpec): string[] {
   for (const directory of ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives"]) {
     words.push("--ro-bind-try", directory, directory);
   }
-  const qemuDirectory = path.dirname(spec.qemuPath);
-  if (!qemuDirectory.startsWith("/usr/") && qemuDirectory !== "/bin")
-    words.push("--ro-bind", spec.qemuPath, spec.qemuPath);
   words.push("--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/vm");
+  // After /tmp, where it may lie.
+  const qemuDirectory = path.dirname(spec.qemuPath);
+  if (!qemuDirectory.startsWith("/usr/") && qemuDirectory !== "/bin") {
+    // Named one by one they can be entered by QEMU's account; those that bubblewrap adds by itself cannot.
+    const steps = qemuDirectory.split("/").slice(1);
+    steps.forEach((_, index) => words.push("--dir", `/${steps.slice(0, index + 1).join("/")}`));
+    words.push("--ro-bind", spec.qemuPath, spec.qemuPath);
+  }
   for (const { hostPath, jailPath } of spec.devices) words.push("--dev-bind-try", hostPath, jailPath);
   for (const file of spec.files) words.push(file.writable ? "--bind" : "--ro-bind", file.hostPath, file.jailPath);
   words.push("--");
