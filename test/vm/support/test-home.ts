@@ -4,7 +4,7 @@
  * for files of its own.
  */
 import { existsSync } from "node:fs";
-import { copyFile, link, mkdir, mkdtemp, readdir, readlink, rm, symlink } from "node:fs/promises";
+import { copyFile, link, mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { statePaths, type StatePaths } from "../../../src/runtime/local/paths.ts";
@@ -181,6 +181,7 @@ async function removeAbandonedHomes(): Promise<void> {
     if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
     const scratchPath = path.join(tmpdir(), name);
     for (const process_ of await processesOf([scratchPath])) process.kill(process_.pid, "SIGKILL");
-    if ((await readlink(scratchPath).catch(() => "")) === "") await rm(scratchPath, { recursive: true, force: true });
+    // What is still mounted in one cannot be removed, and must not keep this run from going on.
+    await rm(scratchPath, { recursive: true, force: true }).catch(() => undefined);
   }
 }
