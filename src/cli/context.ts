@@ -7,6 +7,8 @@ import type { Runtime } from "../runtime/runtime.ts";
 export type InputStream = Readable & {
   isTTY?: boolean | undefined;
   setRawMode?: (raw: boolean) => unknown;
+  /** Descriptor, of a real terminal. */
+  fd?: number | undefined;
 };
 
 /** Standard output or error: any stream, perhaps a terminal with a size. */

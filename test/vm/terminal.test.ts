@@ -65,7 +65,7 @@ test("-t gives the command a terminal of the size of the user's, which follows i
     [{ wait: "size 30 100 xterm-256color" }, { resize: [132, 50] }, { type: "go\r" }, { wait: "size 50 132" }],
   );
   assert.equal(outcome.status, 5);
-  assert.match(outcome.stdout, /^\/dev\/pts\/\d+\r+\n/);
+  assert.match(outcome.stdout, /^\/dev\/pts\/\d+\r\n/);
 });
 
 test("a resize reaches a program that waits for it", async () => {

@@ -1,6 +1,7 @@
 /**
  * The user's terminal while a guest's program has it: raw input, changes of size, and everything as it was afterwards.
  */
+import { spawnSync } from "node:child_process";
 import type { InputStream, OutputStream, SignalSource } from "../context.ts";
 import { undoLater } from "./restore.ts";
 
@@ -10,6 +11,9 @@ export interface TerminalSize {
 }
 
 const DEFAULT_SIZE: TerminalSize = { cols: 80, rows: 24 };
+
+/** A terminal whose line is stopped must not stop sbx, `ms`. */
+const STTY_LIMIT_MS = 1000;
 
 /** Largest size that is passed on; a PTY's own fields have 16 bits. */
 const MAX_CELLS = 65_535;
@@ -36,13 +40,24 @@ export interface TerminalOptions {
 }
 
 /**
+ * Node's raw mode lets the terminal go on turning a line feed into carriage return and line feed. The guest's PTY has
+ * done that where it is meant; a program that moves the cursor straight down with a bare line feed would be drawn wrong.
+ * Leaving raw mode puts everything back.
+ */
+function passOutputUnchanged({ fd }: InputStream): void {
+  if (fd !== undefined) spawnSync("stty", ["-opost"], { stdio: [fd, "ignore", "ignore"], timeout: STTY_LIMIT_MS });
+}
+
+/**
  * Puts the terminal into raw mode and reports its size whenever it changes, until disposed. Streams that are no
  * terminals are left alone.
  */
 export function takeTerminal(options: TerminalOptions): Disposable & { resetModes(): void } {
   const { stdin, stdout, signals, onResize } = options;
   const setRaw = (raw: boolean): void => {
-    if (stdin.isTTY === true) stdin.setRawMode?.(raw);
+    if (stdin.isTTY !== true) return;
+    stdin.setRawMode?.(raw);
+    if (raw) passOutputUnchanged(stdin);
   };
   const resize = (): void => onResize(terminalSize(stdout));
   const afterStop = (): void => {
