@@ -25,6 +25,16 @@ func TestMain(m *testing.M) {
 // startAgent starts an agent in the development mode and resumes it.
 func startAgent(t testing.TB) *testhost.Host {
 	t.Helper()
+	h := startUnresumed(t)
+	if err := h.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// startUnresumed starts an agent in the development mode.
+func startUnresumed(t testing.TB) *testhost.Host {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	agent := exec.Command(os.Args[0], "--dev", "--socket", path)
 	agent.Stderr = os.Stderr
@@ -35,11 +45,7 @@ func startAgent(t testing.TB) *testhost.Host {
 		_ = agent.Process.Signal(os.Interrupt)
 		_ = agent.Wait()
 	})
-	h := dialAgent(t, path)
-	if err := h.Resume(); err != nil {
-		t.Fatal(err)
-	}
-	return h
+	return dialAgent(t, path)
 }
 
 func dialAgent(t testing.TB, path string) *testhost.Host {

@@ -38,6 +38,8 @@ type output struct {
 	gone bool
 	// left is how much that is; -1 while the leader lives.
 	left int
+	// draining means that the stream is over and only the pipe is kept from filling up.
+	draining bool
 }
 
 func (o *output) run() {
@@ -52,7 +54,10 @@ func (o *output) run() {
 		_ = o.file.SetReadDeadline(past)
 	}
 	o.mu.Unlock()
-	o.producer.OnOver(o.over)
+	o.producer.OnOver(func() {
+		o.wake()
+		o.over()
+	})
 	raw, err := o.file.SyscallConn()
 	if err == nil {
 		err = o.copy(raw)
@@ -125,6 +130,9 @@ func (o *output) read(raw syscall.RawConn, room int) (*link.Chunk, int, error) {
 		}
 		return true
 	}
+	if o.producer.Over() {
+		return nil, 0, link.ErrStopped
+	}
 	if left := o.late(raw); left == 0 {
 		return nil, 0, errLeaderGone
 	} else if left > 0 {
@@ -166,16 +174,26 @@ func (o *output) late(raw syscall.RawConn) int {
 // leaderGone is called when the leader has been reaped.
 func (o *output) leaderGone() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	o.gone = true
-	if o.file != nil {
+	o.mu.Unlock()
+	o.wake()
+}
+
+// wake makes run look around though there is nothing to read.
+func (o *output) wake() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.file != nil && !o.draining {
 		_ = o.file.SetReadDeadline(past)
 	}
 }
 
 // drain discards what the leader's heirs write, so that they are not killed for writing it.
 func (o *output) drain(raw syscall.RawConn) {
+	o.mu.Lock()
+	o.draining = true
 	_ = o.file.SetReadDeadline(time.Time{})
+	o.mu.Unlock()
 	for {
 		n := 0
 		err := raw.Read(func(fd uintptr) bool {

@@ -173,11 +173,10 @@ func (s *Server) readFile(c *link.Call, r *jsonlite.Reader) (func(), error) {
 			return
 		}
 		defer f.Close()
-		c.OnCancel(func() {
-			f.Close()
-			out.Fail(errno.ErrCanceled)
-		})
-		if err := files.Send(f, out); err != nil && !errors.Is(err, link.ErrStopped) {
+		c.OnCancel(func() { out.Fail(errno.ErrCanceled) })
+		// Nothing else ends the wait for a FIFO that is silent.
+		out.OnOver(func() { f.Close() })
+		if err := files.Send(f, out); err != nil && !out.Over() {
 			c.Error(err)
 			return
 		}

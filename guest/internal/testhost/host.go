@@ -391,3 +391,21 @@ func (h *Host) HoldUp() (release func()) {
 	h.mu.Lock()
 	return h.mu.Unlock
 }
+
+// Ended reports whether the agent has ended the stream.
+func (s *Readable) Ended() bool {
+	s.host.mu.Lock()
+	defer s.host.mu.Unlock()
+	return s.ended
+}
+
+// Buffered returns how many bytes have arrived and were not read.
+func (s *Readable) Buffered() int {
+	s.host.mu.Lock()
+	defer s.host.mu.Unlock()
+	n := 0
+	for _, b := range s.data {
+		n += len(b)
+	}
+	return n
+}
