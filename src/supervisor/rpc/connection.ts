@@ -32,6 +32,11 @@ import type { Session } from "./session.ts";
 const WHOLE_FILES = 2;
 /** Unsent replies above which a client is not listened to: it has to read first. */
 const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
+/**
+ * Bytes of requests under way above which no more are read: contents of files come whole in requests. Far more than
+ * one message, so that an `abort` behind it is still read.
+ */
+const MAX_REQUEST_BYTES = 256 * 1024 * 1024;
 /** How long a client may take to answer a close, `ms`. */
 const CLOSE_TIMEOUT_MS = 3_000;
 /** A WebSocket close reason holds this much. */
@@ -48,6 +53,9 @@ export interface ServeOptions {
   /** Whether both sides agreed on docs/protocol-supervisor.md. */
   extensions: boolean;
 }
+
+/** Streams that nobody reads, replies that the client does not read, and requests that are much together. */
+type HoldReason = "incoming" | "outgoing" | "requests";
 
 /** Serves one client until it goes or `close` is called. Never throws: what is wrong closes the connection. */
 export function serveConnection(socket: WebSocket, state: GuestState, options: ServeOptions): RpcConnection {
@@ -71,7 +79,7 @@ class ServedConnection implements RpcConnection, Session {
   readonly #gone = new AbortController();
   readonly #outputs = new WeakMap<GuestProcess, Promise<unknown>>();
   /** Reasons why the socket is not read. */
-  readonly #held = new Set<"incoming" | "outgoing">();
+  readonly #held = new Set<HoldReason>();
 
   constructor(ws: WebSocket, state: GuestState, extensions: boolean) {
     this.#ws = ws;
@@ -137,8 +145,14 @@ class ServedConnection implements RpcConnection, Session {
       return;
     }
     const message = parseClientMessage(text);
-    if (message.kind === "request") this.#dispatcher.dispatch(message);
-    else this.#receiveNotification(message);
+    if (message.kind === "notification") {
+      this.#receiveNotification(message);
+      return;
+    }
+    void this.#dispatcher.dispatch(message, text.length).then(() => {
+      if (this.#held.has("requests") && this.#dispatcher.bytes <= MAX_REQUEST_BYTES) this.#release("requests");
+    });
+    if (this.#dispatcher.bytes > MAX_REQUEST_BYTES) this.#hold("requests");
   }
 
   #receiveNotification(message: RpcNotificationMessage): void {
@@ -179,12 +193,12 @@ class ServedConnection implements RpcConnection, Session {
     this.#release("outgoing");
   }
 
-  #hold(reason: "incoming" | "outgoing"): void {
+  #hold(reason: HoldReason): void {
     this.#held.add(reason);
     this.#ws.pause();
   }
 
-  #release(reason: "incoming" | "outgoing"): void {
+  #release(reason: HoldReason): void {
     this.#held.delete(reason);
     if (this.#held.size === 0) this.#ws.resume();
   }

@@ -42,14 +42,26 @@ export class Dispatcher {
   readonly #socket: RpcSocket;
   readonly #aborts = new Aborts();
   #calls = 0;
+  #bytes = 0;
 
   constructor(session: Session, socket: RpcSocket) {
     this.#session = session;
     this.#socket = socket;
   }
 
-  /** Answers a request, now or later. Never throws. */
-  dispatch(request: RpcRequest): void {
+  /** What the requests under way took on the wire, and so about what they keep in memory. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Answers a request, now or later; settles when it has been. Never throws or rejects. */
+  async dispatch(request: RpcRequest, bytes: number): Promise<void> {
+    this.#bytes += bytes;
+    await this.#dispatch(request);
+    this.#bytes -= bytes;
+  }
+
+  async #dispatch(request: RpcRequest): Promise<void> {
     const { id, method } = request;
     if (!isRpcMethod(method) || (isExtensionMethod(method) && !this.#session.extensions)) {
       this.#refuseStreams(request.params, new Error(`unknown method ${method.slice(0, 256)}`));
@@ -65,7 +77,7 @@ export class Dispatcher {
       return;
     }
     if (method === "abort") this.#aborts.abort((parsed.data as RpcParams<"abort">).abortId);
-    void this.#run(request, HANDLERS[method], parsed.data);
+    await this.#run(request, HANDLERS[method], parsed.data);
   }
 
   async #run(request: RpcRequest, handler: Handler<RpcMethodName>, params: RpcParams<RpcMethodName>): Promise<void> {

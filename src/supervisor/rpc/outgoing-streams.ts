@@ -7,7 +7,7 @@ import type { RpcSocket } from "./rpc-socket.ts";
 import { StreamIds } from "./stream-ids.ts";
 
 /** Open streams of one connection. Each may hold a window of guest bytes. */
-const MAX_STREAMS = 4096;
+const MAX_STREAMS = 2048;
 
 export class OutgoingStreams {
   readonly #socket: RpcSocket;

@@ -8,12 +8,13 @@ import { FramePool } from "./frame-pool.ts";
 /** Unsent bytes above which streams wait, and below which they go on. */
 const HIGH_WATER_BYTES = 2 * 1024 * 1024;
 const LOW_WATER_BYTES = 512 * 1024;
+const WAKE_AT_ONCE = 8;
 
 export class RpcSocket {
   readonly #socket: WebSocket;
   readonly #frames = new FramePool();
   #unsentBytes = 0;
-  #waiting: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
@@ -57,9 +58,12 @@ export class RpcSocket {
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
+  /** Lets a few go on at a time: all at once they would send far beyond the mark before it is looked at again. */
   #wake(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const wake of waiting) wake();
+    for (const wake of this.#waiting.splice(0, this.open ? WAKE_AT_ONCE : Infinity)) wake();
+    if (this.#waiting.length === 0) return;
+    setImmediate(() => {
+      if (this.#unsentBytes < HIGH_WATER_BYTES) this.#wake();
+    });
   }
 }

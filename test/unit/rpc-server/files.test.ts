@@ -304,3 +304,10 @@ test("a lock waits without holding up its file, and goes with the connection tha
   assert.deepEqual((await client.reply(waiting)).result, { ok: null });
   await client.call("fileUnlock", { fileHandleId: mine });
 });
+
+test("requests that are much together are taken in turns, and all are answered", async (t) => {
+  const { client } = await openRealBench(t);
+  const content = "x".repeat(60_000_000);
+  const ids = Array.from({ length: 7 }, (_, i) => client.request("writeTextFile", { path: `f${i}`, content }));
+  for (const id of ids) assert.deepEqual((await client.reply(id)).result, { ok: null });
+});
