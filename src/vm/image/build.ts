@@ -176,8 +176,11 @@ async function installPackages(
     const fetched = await fetchNpmPackages(request.recipe.npm, path.join(directory, "npm"), signal);
     await unpackNpmPackages(fetched, workshop, toolsPath(workshop), signal);
   };
-  const debian = installDebian({ ...rootOptions(workshop, request, sources, extraPackages), signal });
-  const results = await Promise.allSettled([guard(tools()), guard(debian)]);
+  const debian = async (): Promise<void> => {
+    await installDebian({ ...rootOptions(workshop, request, sources, extraPackages), signal });
+    request.onProgress?.({ stage: "image-tools", message: "adding node, npm and deno" });
+  };
+  const results = await Promise.allSettled([guard(tools()), guard(debian())]);
   request.signal?.throwIfAborted();
   // The one that failed first is the reason; the other one only says that it was stopped.
   if (stop.signal.aborted) throw stop.signal.reason;

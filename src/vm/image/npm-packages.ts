@@ -28,8 +28,10 @@ export async function fetchNpmPackages(
 ): Promise<FetchedPackage[]> {
   await mkdir(directory);
   const wanted = packages.map((item) => `${item.name}@${item.version}`);
+  // What npm has in its cache need not be asked for again: versions and hashes are fixed.
+  const flags = ["--ignore-scripts", "--prefer-offline"];
   // Dies with the builder: unlike what runs in the workshop, nothing else would end it.
-  const argv: Argv = ["setpriv", "--pdeathsig", "KILL", "npm", "pack", "--silent", "--ignore-scripts", ...wanted];
+  const argv: Argv = ["setpriv", "--pdeathsig", "KILL", "npm", "pack", "--silent", ...flags, ...wanted];
   try {
     await runCommand(argv, { cwd: directory, signal });
   } catch (error) {
