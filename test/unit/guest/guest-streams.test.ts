@@ -158,6 +158,9 @@ test("a writable never exceeds the window that the guest granted", async () => {
   await roundTrip(link, agent, 1);
   assert.equal(agent.dataOf(streamId).length, WINDOW);
   agent.raw(credit(streamId, 1));
+  await agent.until(() => agent.dataOf(streamId).length > WINDOW);
+  await roundTrip(link, agent, 2);
+  assert.equal(agent.dataOf(streamId).length, WINDOW + 1);
   agent.raw(credit(streamId, 700 * KIB));
   await agent.frame((frame) => frame.type === FRAME.end && frame.id === streamId);
   assert.ok(agent.dataOf(streamId).equals(bytes));

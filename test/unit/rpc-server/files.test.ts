@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
-import type { TestClient } from "./rpc-harness.ts";
+import { openBench, type TestClient } from "./rpc-harness.ts";
 import { openRealBench } from "./real-agent.ts";
 
 const base64 = (bytes: Buffer | string): string => Buffer.from(bytes).toString("base64");
@@ -242,6 +242,29 @@ test("operations on a handle run in the order in which they were sent", async (t
   const id = client.request("fileRead", { fileHandleId, length: 65536 });
   const { data } = (await client.reply(id)).result?.ok as { data: string };
   assert.equal(Buffer.from(data, "base64").toString(), Array.from({ length: 200 }, (_, i) => `${i},`).join(""));
+});
+
+test("an operation on a handle waits for the one before it, not for those on others", async (t) => {
+  let finish: () => void = () => undefined;
+  const bench = await openBench(t, {
+    "fs.open": ({ path: opened }) => ({ handle: opened === "/a" ? 1 : 2 }),
+    "file.write": async ({ handle }) => {
+      if (handle === 1) await new Promise<void>((resolve) => (finish = resolve));
+      return { written: 1 };
+    },
+    "file.seek": () => ({ position: 0 }),
+  });
+  const { client } = await bench.connect();
+  const [a, b] = [
+    await open(client, { path: "/a", options: { write: true } }),
+    await open(client, { path: "/b", options: { write: true } }),
+  ];
+  client.request("fileWrite", { fileHandleId: a, data: base64("x") });
+  const seek = client.request("fileSeek", { fileHandleId: a, offset: 0, whence: 0 });
+  await client.call("fileWrite", { fileHandleId: b, data: base64("x") });
+  assert.ok(!bench.agent.calls.some((call) => call.method === "file.seek"));
+  finish();
+  assert.deepEqual((await client.reply(seek)).result, { ok: { position: 0 } });
 });
 
 test("a write of megabytes through a handle is whole", async (t) => {

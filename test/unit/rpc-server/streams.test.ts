@@ -24,6 +24,13 @@ async function spawn(
 
 const SCRIPT = { exec: () => ({ pid: 7 }), wait: () => never<never>(), kill: () => null };
 
+/** Waits until a number does not change any more. */
+async function standstill(read: () => number): Promise<void> {
+  for (let still = 0, last = -1; still < 5; still = read() === last ? still + 1 : 0, last = read()) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 test("the reply comes before the stream's start, and start before its first chunk", async (t) => {
   const bench = await openBench(t, {
     ...SCRIPT,
@@ -122,10 +129,7 @@ test("a client that does not read its socket stops the guest's stream, not the s
       sent += 64 * 1024;
     }
   })();
-  // The producer comes to a halt: three turns of the loop in which it gets no further.
-  for (let still = 0, last = -1; still < 3; still = sent === last ? still + 1 : 0, last = sent) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await standstill(() => sent);
   assert.ok(sent < 24 * MIB, `${sent} bytes`);
   client.socket.resume();
   await producing;
@@ -163,8 +167,10 @@ test("when the process reads no more, the client's stream is cancelled with a re
   const cancel = await client.message((m) => m.method === "$sandbox.stream.cancel");
   assert.equal(cancel.params?.streamId, 4);
   assert.equal((cancel.params["reason"] as { constructorName: string }).constructorName, "BrokenPipe");
-  client.chunk(4, "late");
+  // What was under way is dropped, and not taken for a stream that no call has named.
+  for (let i = 0; i < 70; i++) client.chunk(4, Buffer.alloc(64 * 1024));
   await client.settle();
+  assert.equal(client.messages.filter((m) => m.method === "$sandbox.stream.cancel").length, 1);
 });
 
 test("the client's error fails the stream in the guest", async (t) => {
@@ -258,13 +264,17 @@ test("a plain client that floods a process that does not read is not read either
   const { guestIn } = await spawn(bench, client, { stdinStreamId: 1 });
   bench.agent.stuck.add(guestIn);
   const chunk = Buffer.alloc(256 * 1024);
-  for (let i = 0; i < 400; i++) client.chunk(1, chunk);
-  client.request("envGet", { key: "HOME" });
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  assert.ok(!client.messages.some((m) => m.id === 1), "the call behind the flood was read");
+  const message = { streamId: 1, data: chunk.toString("base64") };
+  const text = JSON.stringify({ jsonrpc: "2.0", method: "$sandbox.stream.enqueue", params: message });
+  let sent = 0;
+  const sending = (async () => {
+    for (; sent < 400; sent++) await new Promise((resolve) => client.socket.send(text, resolve));
+  })();
+  await standstill(() => sent);
+  assert.ok(sent * chunk.length > 32 * MIB && sent * chunk.length < 64 * MIB, `${sent} chunks were taken`);
   bench.agent.stuck.delete(guestIn);
   bench.agent.credit(guestIn, 1024 * MIB);
-  await client.reply(1);
+  await sending;
   client.notify("$sandbox.stream.end", { streamId: 1 });
   assert.equal((await bench.agent.consume(guestIn)).length, 400 * chunk.length);
 });

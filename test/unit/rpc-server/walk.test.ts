@@ -109,6 +109,11 @@ for (const [what, params, expected] of [
     { skip: [{ source: "sub", flags: "" }], includeSymlinks: false },
     ["t", "t/.hidden", "t/a.ts", "t/b.js"],
   ],
+  [
+    "skip of a directory's own path, which leaves out what is below",
+    { skip: [{ source: "sub$", flags: "" }], includeSymlinks: false },
+    ["t", "t/.hidden", "t/a.ts", "t/b.js"],
+  ],
   ["skip of the root", { skip: [{ source: "^t", flags: "" }] }, []],
   ["an empty match", { match: [] }, []],
 ] as const) {
