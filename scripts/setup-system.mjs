@@ -35,6 +35,7 @@ const NEEDED = [
   { program: "mmdebstrap", package: "mmdebstrap" },
   { program: "newuidmap", package: "uidmap" },
   { program: "mke2fs", package: "e2fsprogs" },
+  { program: "mount", package: "mount" },
   { program: "xz", package: "xz-utils" },
   { program: "zstd", package: "zstd" },
   { file: "/etc/ssl/certs/ca-certificates.crt", package: "ca-certificates" },

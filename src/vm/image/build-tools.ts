@@ -8,6 +8,7 @@ export const BUILD_TOOLS: readonly { program: string; package: string }[] = [
   { program: "apt-get", package: "apt" },
   { program: "mmdebstrap", package: "mmdebstrap" },
   { program: "mke2fs", package: "e2fsprogs" },
+  { program: "mount", package: "mount" },
   { program: "unshare", package: "util-linux" },
   { program: "newuidmap", package: "uidmap" },
   { program: "xz", package: "xz-utils" },
