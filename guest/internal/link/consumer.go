@@ -9,9 +9,13 @@ import (
 	"sbx.dev/agent/internal/wire"
 )
 
-// bulkWindowBytes is the window of a stream that carries more than the initial one: enough to keep the host sending
-// while its credit is on the way.
-const bulkWindowBytes = 1 << 20
+const (
+	// bulkWindowBytes is the window of a stream that carries more than the initial one: enough to keep the host sending
+	// while its credit is on the way.
+	bulkWindowBytes = 1 << 20
+	// maxBulk is how many streams have such a window at a time; others make do with the initial one.
+	maxBulk = 32
+)
 
 // Consumer is a stream from the host to this side. What arrives waits in a ring that never holds more than was granted.
 // One goroutine at a time may read it.
@@ -28,10 +32,12 @@ type Consumer struct {
 	window int
 	// target is what the window is refilled to.
 	target int
-	total  int64
-	ended  bool
-	err    error
-	over   bool
+	// bulk means that this is one of maxBulk.
+	bulk  bool
+	total int64
+	ended bool
+	err   error
+	over  bool
 }
 
 func newConsumer(s *Session, id uint32) *Consumer {
@@ -95,7 +101,7 @@ func (c *Consumer) end(err *errno.Error) {
 	}
 	c.arrived.Broadcast()
 	c.mu.Unlock()
-	c.session.forgetConsumer(c.id)
+	c.session.forgetConsumer(c)
 }
 
 // Next waits for data and returns what can be had in one piece, valid until Advance. At the end it returns io.EOF; if
@@ -137,11 +143,14 @@ func (c *Consumer) consume(n int) int {
 	if c.size == 0 {
 		c.head = 0
 	}
-	if c.total > wire.InitialWindowBytes {
-		c.target = bulkWindowBytes
+	if c.ended {
+		return 0
+	}
+	if c.total > wire.InitialWindowBytes && !c.bulk && c.session.takeBulk() {
+		c.bulk, c.target = true, bulkWindowBytes
 	}
 	grant := c.target - c.window - c.size
-	if grant < c.target/4 || c.ended {
+	if grant < c.target/4 {
 		return 0
 	}
 	c.window += grant
@@ -169,7 +178,7 @@ func (c *Consumer) Stop() {
 	c.mu.Unlock()
 	if tell {
 		c.session.out.control(wire.Stop, c.id, nil)
-		c.session.forgetConsumer(c.id)
+		c.session.forgetConsumer(c)
 	}
 }
 

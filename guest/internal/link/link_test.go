@@ -339,6 +339,33 @@ func TestAConsumerGetsWhatTheHostSends(t *testing.T) {
 	}
 }
 
+// Large windows are few; streams beyond them work with the initial one, and those that end make room for others.
+func TestManyBulkStreamsAllArrive(t *testing.T) {
+	r := newRig(t)
+	const streams, size = 100, 1 << 20
+	content := pattern(size)
+	var all sync.WaitGroup
+	for range streams {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			in := r.host.Writable()
+			id, err := r.host.Start("consume", testhost.Params{"stream": in.ID})
+			if err == nil {
+				_, err = in.Write(content)
+			}
+			total := 0
+			if err = errors.Join(err, in.End(), r.host.Result(id, &total)); err != nil || total != size {
+				r.note(errors.Join(err, errors.New("a stream is wrong")))
+			}
+		}()
+	}
+	all.Wait()
+	if len(r.failed) > 0 {
+		t.Fatal(r.failed)
+	}
+}
+
 func TestAConsumerThatStopsTellsTheHostAndIgnoresTheRest(t *testing.T) {
 	r := newRig(t)
 	in := r.host.Writable()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"sbx.dev/agent/internal/errno"
 	"sbx.dev/agent/internal/jsonlite"
@@ -14,6 +15,8 @@ import (
 // held is over and everything that is still done with it has no effect.
 type Session struct {
 	out outbox
+	// bulk counts the consumers with a large window.
+	bulk atomic.Int32
 
 	mu        sync.Mutex
 	closed    bool
@@ -68,10 +71,26 @@ func (s *Session) forgetProducer(id uint32) {
 	s.mu.Unlock()
 }
 
-func (s *Session) forgetConsumer(id uint32) {
+// takeBulk claims one of the large windows, if there is one.
+func (s *Session) takeBulk() bool {
+	if s.bulk.Add(1) <= maxBulk {
+		return true
+	}
+	s.bulk.Add(-1)
+	return false
+}
+
+func (s *Session) forgetConsumer(c *Consumer) {
 	s.mu.Lock()
-	delete(s.consumers, id)
+	_, known := s.consumers[c.id]
+	delete(s.consumers, c.id)
 	s.mu.Unlock()
+	c.mu.Lock()
+	bulk := c.bulk
+	c.mu.Unlock()
+	if known && bulk {
+		s.bulk.Add(-1)
+	}
 }
 
 // call starts what a CALL frame asks for.

@@ -226,17 +226,16 @@ func (m *Manager) Wait(pid int, tell func(Status)) (forget func(), err error) {
 // Kill sends a signal to a process, or to its whole process group and the terminal's foreground group.
 func (m *Manager) Kill(pid int, signal syscall.Signal, group bool) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	p := m.procs[pid]
-	if p == nil {
-		return noProcess(pid)
-	}
-	if p.reaped {
-		if group && killSession(pid, signal) {
+	if p == nil || p.reaped {
+		m.mu.Unlock()
+		// The process table is large; nobody is to wait while it is read.
+		if p != nil && group && killSession(pid, signal) {
 			return nil
 		}
 		return noProcess(pid)
 	}
+	defer m.mu.Unlock()
 	if !group {
 		return errOrNil(syscall.Kill(pid, signal))
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"sbx.dev/agent/internal/accounts"
 	"sbx.dev/agent/internal/errno"
@@ -215,28 +216,31 @@ func (s *Server) prepare(c *link.Call, r *jsonlite.Reader) (func(), error) {
 	}, nil
 }
 
+// warmLimit is how long such a command may take. It is there for speed and must not keep a template from being made.
+const warmLimit = time.Minute
+
 // runQuietly runs a command as the ordinary user and waits for it.
 func (s *Server) runQuietly(argv []string) {
 	id, err := s.machine.Identity("app")
 	if err != nil {
 		return
 	}
-	done := make(chan struct{})
+	leader, done := 0, make(chan struct{})
 	env := []string{"PATH=" + warmPath, "HOME=/nonexistent", "LANG=C.UTF-8"}
 	dir := warmDirectory
 	if _, err := os.Stat(dir); err != nil {
 		dir = "/"
 	}
-	err = s.procs.Start(&proc.Spec{Argv: argv, Env: env, Dir: dir, Identity: id}, func(pid int) {
-		go func() {
-			if _, err := s.procs.Wait(pid, func(proc.Status) { close(done) }); err != nil {
-				close(done)
-			}
-		}()
-	})
+	err = s.procs.Start(&proc.Spec{Argv: argv, Env: env, Dir: dir, Identity: id}, func(pid int) { leader = pid })
 	if err == nil {
-		<-done
+		_, err = s.procs.Wait(leader, func(proc.Status) { close(done) })
 	}
+	if err != nil {
+		return
+	}
+	late := time.AfterFunc(warmLimit, func() { _ = s.procs.Kill(leader, syscall.SIGKILL, true) })
+	<-done
+	late.Stop()
 }
 
 func (s *Server) resume(c *link.Call, r *jsonlite.Reader) (func(), error) {
