@@ -8,8 +8,8 @@ import (
 
 func TestTheHostsFileGetsTheNameAndKeepsTheRest(t *testing.T) {
 	for before, want := range map[string]string{
-		"": "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\tbox\n",
-		"127.0.0.1 localhost\n10.0.0.1 other\n":      "127.0.0.1 localhost\n10.0.0.1 other\n127.0.1.1\tbox\n",
+		"":                                      "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\tbox\n",
+		"127.0.0.1 localhost\n10.0.0.1 other\n": "127.0.0.1 localhost\n10.0.0.1 other\n127.0.1.1\tbox\n",
 		"127.0.0.1 localhost\n127.0.1.1 old older\n": "127.0.0.1 localhost\n127.0.1.1\tbox\n",
 		"127.0.0.1 localhost":                        "127.0.0.1 localhost\n127.0.1.1\tbox\n",
 		"# 127.0.1.1 comment\n127.0.0.1 x\n":         "# 127.0.1.1 comment\n127.0.0.1 x\n127.0.1.1\tbox\n",
