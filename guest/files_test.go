@@ -450,6 +450,10 @@ func TestAWalkCanBeGivenUp(t *testing.T) {
 		_, err = out.Peek()
 		must(t, err)
 		if cancel {
+			// Until it has used up its window and waits.
+			time.Sleep(100 * time.Millisecond)
+		}
+		if cancel {
 			must(t, h.Cancel(id))
 			if err := h.Result(id, nil); code(err) != "ECANCELED" {
 				t.Fatal(err)

@@ -130,6 +130,8 @@ func (p *Producer) conclude(last []byte) {
 		return
 	}
 	p.over = true
+	// A writer that waits for the host's credit has nothing to wait for any more.
+	p.space.Broadcast()
 	if p.queued > 0 {
 		p.last = last
 		o.mu.Unlock()

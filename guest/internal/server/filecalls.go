@@ -276,7 +276,7 @@ func (s *Server) walk(c *link.Call, r *jsonlite.Reader) (func(), error) {
 			return
 		}
 		out.End()
-		c.Null()
+		answerUnlessCancelled(c)
 	}, nil
 }
 
