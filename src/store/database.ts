@@ -21,6 +21,11 @@ export const DAMAGED_SUFFIX = ".damaged-";
 /** How long a writer waits for another one, `ms`. Transactions here take milliseconds. */
 const BUSY_TIMEOUT_MS = 10_000;
 
+/** Between two tries to turn a new database to WAL, `ms`. */
+const WAL_RETRY_MS = 5;
+/** Nobody wakes who waits on it: a pause in a synchronous module. */
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+
 /** With less free space than this a failed write is put down to the full disk, `bytes`. */
 const FULL_DISK_BYTES = 1024 ** 2;
 
@@ -139,7 +144,8 @@ function connectWith(file: string, lockingMode: "NORMAL" | "EXCLUSIVE"): Databas
   const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
     database.exec(`PRAGMA locking_mode = ${lockingMode}`);
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+    enterWal(database);
+    database.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
     const version = readVersion(database);
     if (version > SCHEMA_VERSION) {
       throw new SbxError(
@@ -156,6 +162,23 @@ function connectWith(file: string, lockingMode: "NORMAL" | "EXCLUSIVE"): Databas
   } catch (error) {
     database.close();
     throw error;
+  }
+}
+
+/**
+ * The first step of a new database. SQLite does not wait for its lock, whatever the timeout, when two connections that
+ * read the file's header both want to write it (sqlite.org/c3ref/busy_handler.html): one of them has to try again.
+ */
+function enterWal(database: DatabaseSync): void {
+  const deadline = performance.now() + BUSY_TIMEOUT_MS;
+  for (;;) {
+    try {
+      database.exec("PRAGMA journal_mode = WAL");
+      return;
+    } catch (error) {
+      if (resultCode(error) !== SQLITE.busy || performance.now() > deadline) throw error;
+      Atomics.wait(PAUSE, 0, 0, WAL_RETRY_MS);
+    }
   }
 }
 

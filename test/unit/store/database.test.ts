@@ -128,11 +128,16 @@ test("a database of a newer sbx is refused with both versions and left as it is"
 
 test("processes that open a new database at once all find its tables", async (t) => {
   const file = path.join(temporaryDirectory(t), "sbx.db");
+  // The first moments are what counts, so there are many of them, and all start each at the same one.
   const script = `
     import { openDatabase } from ${JSON.stringify(path.resolve("src/store/database.ts"))};
-    const database = openDatabase(${JSON.stringify(file)});
-    database.prepare("SELECT count(*) FROM sandboxes").get();
-    database.close();`;
+    const start = ${Date.now() + 1500};
+    for (let round = 0; round < 60; round += 1) {
+      while (Date.now() < start + round * 20);
+      const database = openDatabase(${JSON.stringify(file)} + round);
+      database.prepare("SELECT count(*) FROM sandboxes").get();
+      database.close();
+    }`;
   const children = Array.from({ length: 4 }, () =>
     spawn(process.execPath, ["--input-type=module-typescript", "-e", script], {
       stdio: ["ignore", "ignore", "inherit"],
