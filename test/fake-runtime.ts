@@ -196,6 +196,11 @@ export class FakeRuntime implements Runtime {
       this.record("images.get", ref);
       return this.#findImage(ref);
     },
+    verify: async (ref, options = {}) => {
+      this.record("images.verify", ref);
+      for (const event of this.progress) options.onProgress?.(event);
+      return this.#findImage(ref);
+    },
     build: async (spec, options = {}) => {
       this.record("images.build", spec);
       for (const event of this.progress) options.onProgress?.(event);

@@ -91,6 +91,8 @@ export interface ImageApi {
   list(options?: CallOptions): Promise<ImageInfo[]>;
   /** @throws SbxError `image_not_found` */
   get(ref: string, options?: CallOptions): Promise<ImageInfo>;
+  /** Reads every byte of it. @throws SbxError `image_not_found`, `image_broken` with what has changed */
+  verify(ref: string, options?: CallOptions): Promise<ImageInfo>;
   build(spec: ImageBuildSpec, options?: CallOptions): Promise<ImageInfo>;
   /** @throws SbxError `image_in_use` with the sandboxes that stand on it */
   remove(ref: string, options?: CallOptions): Promise<ImageInfo>;

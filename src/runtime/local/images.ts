@@ -108,6 +108,7 @@ export class LocalImages implements ImageApi {
 
   /** Reads every byte of an image. @throws SbxError `image_broken` with what has changed */
   async verify(ref: string, options: CallOptions = {}): Promise<ImageInfo> {
+    throwIfAborted(options.signal, "looking for the image");
     const message = "reading the image";
     const id = await this.store.resolve(ref);
     await this.store.verify(id, {

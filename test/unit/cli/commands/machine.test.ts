@@ -98,6 +98,42 @@ test("image inspect shows one image, image remove removes by id what it asked ab
   assert.deepEqual(runtime.calls.at(-1), { method: "images.remove", args: ["a".repeat(64)] });
 });
 
+test("image inspect --verify has every byte read and says so, as JSON too", async () => {
+  const runtime = new FakeRuntime();
+  const shown = await runCommand(ImageInspect, "image:inspect", ["default", "--verify"], { runtime });
+  assert.match(shown.stdout, /\nVerified +every byte is as it was built\n$/);
+  assert.equal(shown.status, 0);
+  const json = await runCommand(ImageInspect, "image:inspect", ["default", "--verify", "--json"], { runtime });
+  assert.equal((JSON.parse(json.stdout) as { verified: boolean }).verified, true);
+  assert.deepEqual(
+    runtime.calls.map(({ method }) => method),
+    ["images.verify", "images.verify"],
+  );
+  const unread = await runCommand(ImageInspect, "image:inspect", ["default", "--json"], { runtime });
+  assert.equal("verified" in (JSON.parse(unread.stdout) as object), false);
+});
+
+test("image inspect --verify of a damaged image ends with 1, what has changed, and the command that mends it", async () => {
+  const runtime = new FakeRuntime();
+  const damage = new SbxError("image_broken", 'image "default" is damaged: the content of vmlinuz has changed', {
+    hint: "sbx setup --force",
+  });
+  runtime.failures.set("images.verify", damage);
+  const result = await runCommand(ImageInspect, "image:inspect", ["default", "--verify"], { runtime });
+  assert.equal(result.status, 1);
+  assert.equal(result.stdout, "");
+  assert.equal(
+    result.stderr,
+    'sbx: image "default" is damaged: the content of vmlinuz has changed\n  try: sbx setup --force\n',
+  );
+  runtime.failures.set("images.verify", damage);
+  const json = await runCommand(ImageInspect, "image:inspect", ["default", "--verify", "--json"], { runtime });
+  assert.equal(json.status, 1);
+  assert.equal(json.stdout, "");
+  const { error } = JSON.parse(json.stderr) as { error: Record<string, string> };
+  assert.deepEqual([error.code, error.hint], ["image_broken", "sbx setup --force"]);
+});
+
 test("an image in use is kept, with the reason", async () => {
   const runtime = new FakeRuntime();
   runtime.failures.set(
