@@ -9,9 +9,6 @@ import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SbxError } from "../runtime/errors.ts";
 
-/** Raised with each change of the tables. */
-export const SCHEMA_VERSION = 1;
-
 /** A new database holds this lock in nobody's name: whoever takes it looks for sandboxes that the tables do not know. */
 export const RECOVERY_LOCK = "recovery";
 
@@ -32,34 +29,46 @@ const FULL_DISK_BYTES = 1024 ** 2;
 /** Primary result codes of SQLite (sqlite.org/rescode.html); the low byte of an extended one. */
 const SQLITE = { error: 1, busy: 5, ioError: 10, corrupt: 11, full: 13, notADatabase: 26 } as const;
 
-const SCHEMA = `
-  CREATE TABLE sandboxes (
-    id             TEXT PRIMARY KEY,
-    name           TEXT,
-    status         TEXT NOT NULL,
-    created_at     INTEGER NOT NULL,
-    started_at     INTEGER,
-    stopped_at     INTEGER,
-    expires_at     INTEGER,
-    reason         TEXT,
-    detail         TEXT,
-    spec           TEXT NOT NULL,
-    directory      TEXT NOT NULL,
-    socket         TEXT NOT NULL,
-    creator_pid    INTEGER NOT NULL,
-    creator_start  TEXT NOT NULL,
-    supervisor_pid INTEGER,
-    supervisor_start TEXT,
-    vm_pid         INTEGER
-  ) STRICT;
-  CREATE UNIQUE INDEX live_names ON sandboxes (name) WHERE status IN ('creating', 'running', 'stopping');
-  CREATE TABLE locks (
-    name  TEXT PRIMARY KEY,
-    pid   INTEGER NOT NULL,
-    start TEXT NOT NULL
-  ) STRICT;
-  INSERT INTO locks (name, pid, start) VALUES ('${RECOVERY_LOCK}', 0, '');
-`;
+/** What each version of the tables adds to the one before it. Never changed once released, only added to. */
+const VERSIONS: readonly string[] = [
+  `
+    CREATE TABLE sandboxes (
+      id             TEXT PRIMARY KEY,
+      name           TEXT,
+      status         TEXT NOT NULL,
+      created_at     INTEGER NOT NULL,
+      started_at     INTEGER,
+      stopped_at     INTEGER,
+      expires_at     INTEGER,
+      reason         TEXT,
+      detail         TEXT,
+      spec           TEXT NOT NULL,
+      directory      TEXT NOT NULL,
+      socket         TEXT NOT NULL,
+      creator_pid    INTEGER NOT NULL,
+      creator_start  TEXT NOT NULL,
+      supervisor_pid INTEGER,
+      supervisor_start TEXT,
+      vm_pid         INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX live_names ON sandboxes (name) WHERE status IN ('creating', 'running', 'stopping');
+    CREATE TABLE locks (
+      name  TEXT PRIMARY KEY,
+      pid   INTEGER NOT NULL,
+      start TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO locks (name, pid, start) VALUES ('${RECOVERY_LOCK}', 0, '');
+  `,
+  `
+    CREATE TABLE staging (
+      path  TEXT PRIMARY KEY,
+      pid   INTEGER NOT NULL,
+      start TEXT NOT NULL
+    ) STRICT;
+  `,
+];
+
+export const SCHEMA_VERSION = VERSIONS.length;
 
 /**
  * Opens the database, making or replacing it as needed.
@@ -157,7 +166,7 @@ function connectWith(file: string, lockingMode: "NORMAL" | "EXCLUSIVE"): Databas
       );
     }
     if (version < SCHEMA_VERSION) migrate(database);
-    else checkTables(database);
+    if (version > 0) checkTables(database);
     return database;
   } catch (error) {
     database.close();
@@ -185,7 +194,10 @@ function enterWal(database: DatabaseSync): void {
 /** Two processes may come here at once: the second finds the work done. */
 function migrate(database: DatabaseSync): void {
   inTransaction(database, () => {
-    if (readVersion(database) === 0) database.exec(`${SCHEMA}; PRAGMA user_version = ${SCHEMA_VERSION}`);
+    const version = readVersion(database);
+    if (version >= SCHEMA_VERSION) return;
+    for (const statements of VERSIONS.slice(version)) database.exec(statements);
+    database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
   });
 }
 
@@ -196,8 +208,7 @@ function readVersion(database: DatabaseSync): number {
 
 /** Reads all of a database of a few pages, so that damage shows when it can still be mended. */
 function checkTables(database: DatabaseSync): void {
-  database.prepare("SELECT count(*) FROM sandboxes").get();
-  database.prepare("SELECT count(*) FROM locks").get();
+  for (const table of ["sandboxes", "locks", "staging"]) database.prepare(`SELECT count(*) FROM ${table}`).get();
   if (!isHealthy(database)) throw new DamageError("its pages do not fit together");
 }
 

@@ -4,10 +4,11 @@
  * SBX_TEST_SEED to repeat a run.
  */
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import path from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { processesOf, untilClean } from "./support/leftovers.ts";
+import { eventually, processesOf, untilClean } from "./support/leftovers.ts";
 import { collect, type Outcome } from "./support/program.ts";
 import { seededRandom, testSeed } from "./support/seeded-random.ts";
 import { openTestHome } from "./support/test-home.ts";
@@ -46,6 +47,21 @@ for (const stage of STAGES) {
     });
   }
 }
+
+test("kill -9 in the middle of a large copy leaves only complete files once the next command has looked", async () => {
+  const destination = home.scratch("large-copy");
+  await mkdir(destination);
+  const child = home.start(["copy", `${bystander}:/usr/lib`, `${destination}/`]);
+  const ended = collect(child, "a large copy");
+  await eventually(async () => assert.notDeepEqual(await readdir(path.join(destination, "lib")), []));
+  child.kill("SIGKILL");
+  assert.equal((await ended).status, 137);
+  const left = (await readdir(destination)).filter((name) => name !== "lib");
+  assert.match(left.join(" "), /^\.sbx-copy-\S+$/, "there is one thing to clean up");
+  await home.must(["list", "--quiet"]);
+  assert.deepEqual(await readdir(destination), ["lib"]);
+  await untilClean(home, { alive: [bystander] });
+});
 
 test("the sandbox that stood by has not noticed anything", async () => {
   assert.equal(await home.bash(bystander, "cat kept"), "untouched");

@@ -9,6 +9,7 @@ import { SbxError } from "../errors.ts";
 import type { CallOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
 import { openRpcSandbox } from "../sandbox/rpc-sandbox.ts";
 import type { LogLine, PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
+import { recordStaging } from "./abandoned-copies.ts";
 import { createSandbox } from "./create.ts";
 import { LocalImages } from "./images.ts";
 import { LocalMachine } from "./machine.ts";
@@ -58,6 +59,7 @@ class LocalRuntime implements Runtime {
     return openRpcSandbox({
       socketPath: row.socket,
       requestPath: `/api/v3/sandbox/${row.id}/connect`,
+      onStaging: (stagingPath) => recordStaging(this.#state.staging, stagingPath),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
   }

@@ -6,8 +6,10 @@ import { identifyProcess, ownIdentity } from "../../host/process-identity.ts";
 import { DAMAGED_SUFFIX, openDatabase, RECOVERY_LOCK, replaceDatabase } from "../../store/database.ts";
 import { acquireLock, lockExists } from "../../store/locks.ts";
 import { SandboxStore } from "../../store/sandbox-store.ts";
+import { StagingStore } from "../../store/staging-store.ts";
 import { SbxError } from "../errors.ts";
 import type { SandboxInfo } from "../types.ts";
+import { removeAbandonedCopies } from "./abandoned-copies.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { prepareDirectories, statePaths, type StatePaths } from "./paths.ts";
 import { reconcile } from "./reconcile.ts";
@@ -20,6 +22,7 @@ export interface LocalState extends Disposable {
   readonly paths: StatePaths;
   readonly database: DatabaseSync;
   readonly store: SandboxStore;
+  readonly staging: StagingStore;
 }
 
 /** Opens the state and cleans up after whoever was killed. */
@@ -28,6 +31,7 @@ export async function openState(env: NodeJS.ProcessEnv = process.env): Promise<L
   prepareDirectories(paths);
   const database = openSoundDatabase(paths.databasePath);
   const store = new SandboxStore(database);
+  const staging = new StagingStore(database);
   try {
     if (lockExists(database, RECOVERY_LOCK)) {
       // Others wait here: to them the sandboxes would not exist yet.
@@ -36,6 +40,7 @@ export async function openState(env: NodeJS.ProcessEnv = process.env): Promise<L
     }
     removeLeftovers(paths);
     reconcile(store, Date.now());
+    await removeAbandonedCopies(staging);
   } catch (error) {
     database.close();
     throw error;
@@ -45,6 +50,7 @@ export async function openState(env: NodeJS.ProcessEnv = process.env): Promise<L
     paths,
     database,
     store,
+    staging,
     [Symbol.dispose]() {
       if (open) database.close();
       open = false;

@@ -18,9 +18,10 @@ export interface RpcSandboxOptions {
   onDispose?: () => Promise<void>;
   /**
    * Told each directory on the host that incomplete files of a download are in, before there are any. Whoever is
-   * killed leaves it behind; `removeStaging` of copy/staging takes it away again.
+   * killed leaves it behind; `removeStaging` of copy/staging takes it away again. What is returned is disposed when the
+   * directory is gone.
    */
-  onStaging?: (path: string) => void;
+  onStaging?: (path: string) => Disposable;
 }
 
 /**
@@ -78,7 +79,11 @@ export class RpcSandbox implements Sandbox {
 
   async download(sources: string[], destination: string, options: CopyOptions = {}): Promise<CopyReport> {
     const { downloadFiles } = await import("./copy-files.ts");
-    return downloadFiles(this.#copyEnd, sources, destination, options, this.#options.onStaging);
+    using records = new DisposableStack();
+    const onStaging = (path: string): void => {
+      records.use(this.#options.onStaging?.(path));
+    };
+    return await downloadFiles(this.#copyEnd, sources, destination, options, onStaging);
   }
 
   async transfer(

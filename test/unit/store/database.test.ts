@@ -9,7 +9,13 @@ import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SbxError } from "../../../src/runtime/errors.ts";
-import { openDatabase, RECOVERY_LOCK, replaceDatabase, translateDatabaseError } from "../../../src/store/database.ts";
+import {
+  openDatabase,
+  RECOVERY_LOCK,
+  replaceDatabase,
+  SCHEMA_VERSION,
+  translateDatabaseError,
+} from "../../../src/store/database.ts";
 import { acquireLock, lockExists } from "../../../src/store/locks.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
@@ -118,11 +124,26 @@ test("a database of a newer sbx is refused with both versions and left as it is"
     (error: unknown) => {
       assert.ok(error instanceof SbxError);
       assert.equal(error.code, "state_newer");
-      assert.equal(error.message, `${file} was written by a newer sbx (schema 7, this one knows 1)`);
+      assert.equal(error.message, `${file} was written by a newer sbx (schema 7, this one knows 2)`);
       assert.equal(error.hint, "update sbx");
       return true;
     },
   );
+  assert.deepEqual(setAside(directory), []);
+});
+
+test("a database of the first version keeps its rows, and gets the tables that came since", (t) => {
+  const directory = temporaryDirectory(t);
+  const file = path.join(directory, "sbx.db");
+  filledDatabase(file);
+  const old = new DatabaseSync(file);
+  old.exec("DROP TABLE staging; PRAGMA user_version = 1");
+  old.close();
+  const database = openDatabase(file);
+  assert.equal(count(database, "locks"), 400);
+  assert.equal(count(database, "staging"), 0);
+  assert.equal(database.prepare("PRAGMA user_version").get()?.user_version, SCHEMA_VERSION);
+  database.close();
   assert.deepEqual(setAside(directory), []);
 });
 

@@ -86,7 +86,7 @@ export async function leftoversOf(home: Home, alive: readonly string[] = []): Pr
   return left;
 }
 
-/** Live sandboxes and held locks, straight from the database. A lock whose holder is gone is held by nobody. */
+/** Live sandboxes, held locks and copies that did not end, straight from the database. A lock whose holder is gone is held by nobody. */
 function readRows(file: string): string[] {
   if (!existsSync(file)) return [];
   const database = new DatabaseSync(file, { timeout: 10_000 });
@@ -94,9 +94,11 @@ function readRows(file: string): string[] {
     const live = database.prepare("SELECT id, status FROM sandboxes WHERE status NOT IN ('stopped', 'failed')").all();
     const all = database.prepare("SELECT name, pid FROM locks").all();
     const locks = all.filter((row) => existsSync(`/proc/${String(row.pid)}`));
+    const copies = database.prepare("SELECT path FROM staging").all();
     return [
       ...live.map((row) => `${String(row.status)} ${String(row.id)}`),
       ...locks.map((row) => `lock ${String(row.name)} of ${String(row.pid)}`),
+      ...copies.map((row) => `unfinished copy ${String(row.path)}`),
     ];
   } finally {
     database.close();
