@@ -1,8 +1,22 @@
 /** A log file that cannot grow beyond its cap: when it is full it becomes `<file>.1` and a new one begins. */
-import { appendFileSync, closeSync, fstatSync, openSync, renameSync, writeSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 
 /** Size of one of the two files, `bytes`. */
 export const LOG_CAP_BYTES = 1024 * 1024;
+
+/** Longest message of the supervisor; some quote what others said. */
+const MAX_MESSAGE_CHARS = 16 * 1024;
 
 export class CappedLog implements Disposable {
   readonly #file: string;
@@ -45,12 +59,32 @@ export class CappedLog implements Disposable {
   }
 }
 
-/** One line with its time in the supervisor's own log. */
+/**
+ * One line with its time in the supervisor's own log, which has the same cap.
+ *
+ * That file is the process's stderr too, where Node says why it crashes: it stays the same file and is emptied when it
+ * is full, after its end was copied to `<file>.1`.
+ */
 export function logLine(file: string, message: string): void {
-  const line = `${JSON.stringify({ time: Date.now(), message })}\n`;
+  const line = `${JSON.stringify({ time: Date.now(), message: message.slice(0, MAX_MESSAGE_CHARS) })}\n`;
   try {
+    const { size } = statSync(file, { throwIfNoEntry: false }) ?? { size: 0 };
+    if (size + Buffer.byteLength(line) > LOG_CAP_BYTES) empty(file, size);
     appendFileSync(file, line, { mode: 0o600 });
   } catch {
     // No room on the disk: the line is lost, the sandbox is not.
+  }
+}
+
+function empty(file: string, size: number): void {
+  const descriptor = openSync(file, "r+");
+  try {
+    const start = Math.max(0, size - LOG_CAP_BYTES);
+    const end = Buffer.alloc(size - start);
+    const read = readSync(descriptor, end, 0, end.length, start);
+    writeFileSync(`${file}.1`, end.subarray(0, read), { mode: 0o600 });
+    ftruncateSync(descriptor);
+  } finally {
+    closeSync(descriptor);
   }
 }

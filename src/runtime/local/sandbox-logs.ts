@@ -67,6 +67,8 @@ class LogFile {
   readonly #file: string;
   #handle: FileHandle | undefined;
   #inode = 0n;
+  /** Bytes of it that were read. */
+  #position = 0;
   #decoder = new StringDecoder("utf8");
   /** The last line as far as it was written. */
   #partial = "";
@@ -88,6 +90,7 @@ class LogFile {
   /** Whole lines that were added since the last time. */
   async readNew(): Promise<LogLine[]> {
     const lines = await this.#drain();
+    lines.push(...(await this.#readEmptied()));
     const inode = await this.#currentInode();
     if (inode === null || (this.#handle !== undefined && inode === this.#inode)) return lines;
     // A new file was begun; what the old one got in between is still in it.
@@ -95,6 +98,7 @@ class LogFile {
     await this.close();
     this.#handle = await open(this.#file, "r").catch(() => undefined);
     this.#inode = inode;
+    this.#position = 0;
     return [...lines, ...(await this.#drain())];
   }
 
@@ -110,13 +114,23 @@ class LogFile {
     this.#handle = undefined;
   }
 
+  /** The supervisor empties its log when it is full (src/supervisor/capped-log.ts); what was in it is beside it then. */
+  async #readEmptied(): Promise<LogLine[]> {
+    if (this.#handle === undefined || (await this.#handle.stat()).size >= this.#position) return [];
+    const before = await readFile(`${this.#file}.1`).catch(() => Buffer.alloc(0));
+    const lines = this.#toLines(this.#decoder.write(before.subarray(this.#position)));
+    this.#position = 0;
+    return [...lines, ...(await this.#drain())];
+  }
+
   async #drain(): Promise<LogLine[]> {
     const lines: LogLine[] = [];
     if (this.#handle === undefined) return lines;
     const buffer = Buffer.alloc(READ_BYTES);
     for (;;) {
-      const { bytesRead } = await this.#handle.read(buffer, 0, READ_BYTES);
+      const { bytesRead } = await this.#handle.read(buffer, 0, READ_BYTES, this.#position);
       if (bytesRead === 0) return lines;
+      this.#position += bytesRead;
       lines.push(...this.#toLines(this.#decoder.write(buffer.subarray(0, bytesRead))));
     }
   }

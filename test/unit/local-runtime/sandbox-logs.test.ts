@@ -1,7 +1,7 @@
 /** Logs are shown whole and once, also while they are written, rotated and removed. */
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { appendFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { readLogs } from "../../../src/runtime/local/sandbox-logs.ts";
 import { temporaryDirectory } from "../store/temporary-directory.ts";
@@ -65,6 +65,30 @@ test("following shows each line once: written in pieces, across a rotation, and 
   }
   const long = "first of the new, which is longer than all that the old one had";
   assert.deepEqual(seen, ["first", "half", "last of the old", long, "ä"]);
+});
+
+test("following shows each line of a log once that is emptied when it is full", async (t) => {
+  const directory = temporaryDirectory(t);
+  const file = path.join(directory, "supervisor.log");
+  writeFileSync(file, "the first line\n");
+  let over = false;
+  const steps: Record<string, () => void> = {
+    "the first line": () => {
+      appendFileSync(file, "the last one\n");
+      copyFileSync(file, `${file}.1`);
+      truncateSync(file);
+      appendFileSync(file, "new\n");
+    },
+    new: () => {
+      over = true;
+    },
+  };
+  const seen: string[] = [];
+  for await (const { text } of readLogs(directory, { follow: true, isOver: () => over })) {
+    seen.push(text);
+    steps[text]?.();
+  }
+  assert.deepEqual(seen, ["the first line", "the last one", "new"]);
 });
 
 test("following ends with the signal", async (t) => {

@@ -1,7 +1,7 @@
 /** What a guest writes to its console is kept within bounds, and goes nowhere but to its file. */
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { closeSync, openSync, readFileSync, rmSync, statSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import path from "node:path";
 import { CappedLog, LOG_CAP_BYTES, logLine } from "../../../src/supervisor/capped-log.ts";
 import { temporaryDirectory } from "../store/temporary-directory.ts";
@@ -57,4 +57,28 @@ test("a line of the supervisor's own log carries its time, and a missing directo
   assert.equal(message, "a \n b");
   assert.ok(time > 1e12);
   logLine("/nowhere/at/all", "lost");
+});
+
+test("the supervisor's own log stays within the cap, keeps what came last, and stays the file that is its stderr", (t) => {
+  const file = path.join(temporaryDirectory(t), "supervisor.log");
+  const stderr = openSync(file, "a");
+  for (let n = 0; n < 1100; n += 1) logLine(file, `${n} ${"x".repeat(2000)}`);
+  for (let n = 0; n < 3; n += 1) logLine(file, "y".repeat(10 * LOG_CAP_BYTES));
+  writeSync(stderr, "Error: a crash\n");
+  closeSync(stderr);
+  assert.ok(statSync(file).size <= LOG_CAP_BYTES);
+  assert.ok(statSync(`${file}.1`).size <= LOG_CAP_BYTES);
+  assert.equal(statSync(`${file}.1`).mode & 0o777, 0o600);
+  const whole = readFileSync(`${file}.1`, "utf8") + readFileSync(file, "utf8");
+  assert.match(whole, /"message":"1099 x/);
+  assert.ok(whole.endsWith("Error: a crash\n"));
+});
+
+test("what Node itself wrote to the log counts, and only its end is kept when the log is emptied", (t) => {
+  const file = path.join(temporaryDirectory(t), "supervisor.log");
+  writeFileSync(file, `${"x".repeat(3 * LOG_CAP_BYTES)}the end`);
+  logLine(file, "next");
+  assert.equal(statSync(`${file}.1`).size, LOG_CAP_BYTES);
+  assert.ok(readFileSync(`${file}.1`, "utf8").endsWith("xthe end"));
+  assert.match(readFileSync(file, "utf8"), /^\{"time":\d+,"message":"next"\}\n$/);
 });
