@@ -56,6 +56,13 @@ test("the bundle does what the sources do: help, commands, completion, mistakes,
   }
 });
 
+test("oclif's own tool finds in the bundle what the committed manifest says, which is made from the sources", () => {
+  const packed = JSON.parse(readFileSync(join(ROOT, "oclif.manifest.json"), "utf8")) as unknown;
+  const tool = join(ROOT, "node_modules/oclif/bin/run.js");
+  execFileSync(process.execPath, [tool, "manifest"], { cwd: copy, encoding: "utf8" });
+  assert.deepEqual(JSON.parse(readFileSync(join(copy, "oclif.manifest.json"), "utf8")), packed);
+});
+
 test("what oclif looks for is where the manifest says, and nothing is left of commands that are gone", () => {
   const { commands } = JSON.parse(readFileSync(join(ROOT, "oclif.manifest.json"), "utf8")) as {
     commands: Record<string, { relativePath: string[] }>;
