@@ -1,5 +1,5 @@
-#!/usr/bin/env node
-/** Runs the sources as they are, without a build; for work on sbx itself. */
+#!/usr/bin/env -S node --
+/** Runs the sources as they are, without a build; for work on sbx itself. About the `--` see run.js. */
 import { fileURLToPath } from "node:url";
 import { isNodeRecentEnough, rerunOnRecentNode } from "./launcher.js";
 

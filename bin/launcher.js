@@ -76,6 +76,6 @@ export async function rerunOnRecentNode(scriptPath, args) {
     process.exitCode = 1;
     return;
   }
-  // The child ends when its launcher is killed, as the one process that the user sees would.
-  await runOn(node.path, [scriptPath, ...args], { SBX_LAUNCHER_PID: String(process.pid) });
+  // The child ends when its launcher is killed, as the one process that the user sees would. About the `--` see run.js.
+  await runOn(node.path, ["--", scriptPath, ...args], { SBX_LAUNCHER_PID: String(process.pid) });
 }

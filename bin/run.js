@@ -1,6 +1,9 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --
 /**
  * The installed program: hands over to the bundle in dist/, on a Node that is recent enough.
+ *
+ * The `--` above is a safeguard. Without it Node takes an `--env-file` anywhere on the command line for its own, and the
+ * file, which may come with unreviewed code, could set NODE_OPTIONS and so run code on the host.
  *
  * Node's modules come through `require`: an `import` of them would cost several milliseconds at every start.
  */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { findDirectCommand } from "../../../../src/cli/direct.ts";
 
@@ -69,6 +69,26 @@ test("what oclif looks for is where the manifest says, and nothing is left of co
   };
   for (const { relativePath } of Object.values(commands)) assert.ok(existsSync(join(copy, ...relativePath)));
   assert.equal(existsSync(join(copy, "dist/commands/gone.js")), false);
+});
+
+test("a file given with --env-file is for the guest: what it sets does not reach the Node that runs sbx", () => {
+  const marker = join(copy, "marker");
+  writeFileSync(join(copy, "evil.cjs"), `require("node:fs").writeFileSync(${JSON.stringify(marker)}, "");`);
+  writeFileSync(join(copy, "vars"), `NODE_OPTIONS=--require=${join(copy, "evil.cjs")}\nSBX_CPUS=7\n`);
+  const launcher = `import { rerunOnRecentNode } from ${JSON.stringify(join(ROOT, "bin/launcher.js"))};
+    await rerunOnRecentNode(${JSON.stringify(join(copy, "bin/run.js"))}, process.argv.slice(1));`;
+  const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env["PATH"] ?? ""}` };
+  const line = ["config", "get", "cpus", "--env-file", join(copy, "vars")];
+  // The wrong option is a mistake here, after Node has seen it: that is enough, and needs no sandbox.
+  for (const argv of [
+    [join(copy, "bin/run.js"), ...line],
+    [process.execPath, "--input-type=module", "-e", launcher, "--", ...line],
+  ]) {
+    const { status, stderr } = spawnSync(argv[0] ?? "", argv.slice(1), { encoding: "utf8", env });
+    assert.equal(status, 2);
+    assert.match(stderr, /^sbx: sbx config get has no option --env-file\n/);
+    assert.equal(existsSync(marker), false);
+  }
 });
 
 test("compiled code is kept in the user's cache, not where others could put theirs", () => {
