@@ -55,7 +55,7 @@ export class SandboxStore {
       // SQLITE_CONSTRAINT_UNIQUE on the partial index: the name belongs to a live sandbox.
       if ((error as { errcode?: number }).errcode !== 2067) throw this.#translate(error);
       throw new SbxError("name_in_use", `the name ${JSON.stringify(row.name)} belongs to a sandbox that is running`, {
-        hint: `sbx kill ${row.name ?? row.id}`,
+        hint: `choose another name, or end that one: sbx kill ${row.name ?? row.id}`,
       });
     }
   }

@@ -43,6 +43,10 @@ export function translateOclifError(error: unknown, names: CommandNames): SbxErr
     const missing = error.args.map((arg: { name?: unknown }) => String(arg.name).toUpperCase());
     return usageError(`${names.program}: missing ${missing.join(", ")}`, help);
   }
+  const choice = /^Expected (.*) to be one of: ([^\n]*)/s.exec(error.message);
+  if (choice !== null) {
+    return usageError(`${names.program}: ${JSON.stringify(choice[1])} is none of: ${choice[2] ?? ""}`, help);
+  }
   const text = error.message
     .replace(/\n?See more help with --help$/, "")
     .replace(/^The following errors? occurred:\s*/, "")

@@ -14,10 +14,11 @@ import { PLAIN, type Palette } from "../output/palette.ts";
  */
 export function renderError(record: ErrorRecord, palette: Palette = PLAIN): string {
   const lines = [`${palette.bad("sbx:")} ${indentRest(record.message)}`];
-  const shown = new Set([record.message]);
+  let shown = record.message;
   for (const cause of record.causes ?? []) {
-    if (cause === "" || shown.has(cause)) continue;
-    shown.add(cause);
+    // Many a message quotes its cause already.
+    if (shown.includes(cause)) continue;
+    shown += `\n${cause}`;
     lines.push(`  ${palette.dim("why:")} ${indentRest(cause)}`);
   }
   if (record.hint !== undefined) lines.push(`  ${palette.dim("try:")} ${indentRest(record.hint)}`);

@@ -1,23 +1,23 @@
 /** Names of sandboxes and what refers to one. Input comes from the user. */
 import { quoteValue, usageError } from "./usage-error.ts";
 
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
-const IMAGE = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
+/** As a label of a host name (RFC 1123): the guest is called so. */
+const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** A name or an id, or a part of one. */
+const REFERENCE = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
+const IMAGE = /^[a-z0-9][a-z0-9_.-]{0,127}$/;
 
 /**
- * A name for a new sandbox: up to 63 letters, digits, dots, dashes and underscores, and nothing that could be an id.
+ * A name for a new sandbox: up to 63 lower-case letters, digits and dashes, and not the name that one without gets.
  *
  * @throws SbxError `usage`
  */
 export function parseSandboxName(text: string): string {
-  if (!NAME.test(text)) {
+  if (!NAME.test(text) || text.startsWith("sbx-")) {
     throw usageError(
       `${quoteValue(text)} cannot be the name of a sandbox`,
-      "use up to 63 letters, digits, dots, dashes and underscores, a letter or digit first",
+      "use up to 63 lower-case letters, digits and dashes, no dash at an end, and not sbx- at the beginning",
     );
-  }
-  if (text.startsWith("sbx_")) {
-    throw usageError(`${quoteValue(text)} cannot be the name of a sandbox: names that begin with sbx_ are ids`);
   }
   return text;
 }
@@ -28,7 +28,7 @@ export function parseSandboxName(text: string): string {
  * @throws SbxError `usage` for what can be none of these
  */
 export function parseSandboxRef(text: string): string {
-  if (!NAME.test(text)) {
+  if (!REFERENCE.test(text)) {
     throw usageError(`${quoteValue(text)} is neither the id nor the name of a sandbox`, "sbx list");
   }
   return text;
@@ -43,7 +43,7 @@ export function parseImageRef(text: string): string {
   if (!IMAGE.test(text)) {
     throw usageError(
       `${quoteValue(text)} cannot be an image`,
-      "use letters, digits, dots, dashes and underscores, a letter or digit first",
+      "use lower-case letters, digits, dots, dashes and underscores, a letter or digit first",
     );
   }
   return text;

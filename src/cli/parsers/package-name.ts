@@ -10,7 +10,10 @@ const PACKAGE = /^[a-z0-9][a-z0-9+.-]{1,127}$/;
  */
 export function parsePackageName(text: string): string {
   if (!PACKAGE.test(text)) {
-    throw usageError(`${quoteValue(text)} cannot be the name of a Debian package`);
+    throw usageError(
+      `${quoteValue(text)} cannot be the name of a Debian package`,
+      "name packages as apt does, such as sqlite3 or libstdc++6",
+    );
   }
   return text;
 }

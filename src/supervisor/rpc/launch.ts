@@ -91,7 +91,8 @@ function describeLaunchError(error: AgentError, spec: LaunchSpec): CallError {
   const what = isCwd ? `No such cwd '${spec.cwd}'` : `Failed to spawn '${command}'`;
   return new CallError({
     constructorName: errnoConstructorName(code),
-    message: `${what}: ${errnoText(code)}`,
+    // The kernel's own reasons have names of their own; what the agent calls invalid only it can explain.
+    message: `${what}: ${code === "EINVAL" ? error.message : errnoText(code)}`,
     code,
     sbx: { path: path ?? command },
   });

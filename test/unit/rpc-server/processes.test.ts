@@ -141,6 +141,16 @@ test("a program that is not there is NotFound with ENOENT, naming the program", 
   });
 });
 
+test("what the agent calls invalid is told in its words", async (t) => {
+  const reason = 'there is no user "nobody else" in the sandbox';
+  const failure = Object.assign(new Fail("EINVAL"), { message: reason });
+  const bench = await openBench(t, { exec: () => Promise.reject(failure) });
+  const { client } = await bench.connect();
+  const error = await client.callError("spawn", { command: "x", ...OUTPUT });
+  assert.equal(error.code, "EINVAL");
+  assert.equal(error.message, `Failed to spawn 'x': ${reason}`);
+});
+
 test("a directory that is not there is told from a program that is not", async (t) => {
   const bench = await openBench(t, { exec: () => Promise.reject(new Fail("ENOENT", "/nowhere")) });
   const { client } = await bench.connect();

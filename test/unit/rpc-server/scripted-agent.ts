@@ -156,7 +156,7 @@ export class ScriptedAgent {
     } catch (error) {
       if (!(error instanceof Fail)) throw error;
       reply = {
-        error: { code: error.code, message: error.code, ...(error.path === undefined ? {} : { path: error.path }) },
+        error: { code: error.code, message: error.message, ...(error.path === undefined ? {} : { path: error.path }) },
       };
     }
     if (this.#open.delete(id)) this.#send(encodeJsonFrame(FRAME.reply, id, reply));

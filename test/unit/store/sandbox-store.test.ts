@@ -60,7 +60,7 @@ test("a name belongs to one live sandbox, and is free again when that one is ove
       error instanceof SbxError &&
       error.code === "name_in_use" &&
       error.message === 'the name "web" belongs to a sandbox that is running' &&
-      error.hint === "sbx kill web",
+      error.hint === "choose another name, or end that one: sbx kill web",
   );
   store.transition(first.id, "failed");
   store.insert(sampleSandbox({ name: "web" }));

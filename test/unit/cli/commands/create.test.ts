@@ -184,7 +184,7 @@ test("values that do not parse stop it with status 2 before anything is made", a
     [["--memory", "1kB"], /out of range/],
     [["--cpus", "none"], /--cpus: "none" is not a whole number/],
     [["--timeout", "1x"], /--timeout: "1x" is not a duration/],
-    [["--name", "sbx_x"], /--name: .* are ids/],
+    [["--name", "sbx_x"], /--name: "sbx_x" cannot be the name of a sandbox\n {2}try: use up to 63 lower-case/],
     [["--label", "nothing"], /--label: "nothing" is not a label/],
     [["--env", "=1"], /does not begin with the name of a variable/],
     [["--env", "NOT_SET_HERE"], /NOT_SET_HERE is not set here/],

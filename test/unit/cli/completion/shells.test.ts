@@ -100,3 +100,12 @@ test("complete never fails and never says anything on stderr", async () => {
     assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
   }
 });
+
+test("a shell that there is no script for is told which there are", async () => {
+  const result = await runCommand(Completion, "completion", ["tcsh"]);
+  assert.equal(result.status, 2);
+  assert.equal(
+    result.stderr,
+    'sbx: sbx completion: "tcsh" is none of: bash, zsh, fish\n  try: sbx completion --help\n',
+  );
+});

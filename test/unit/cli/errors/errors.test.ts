@@ -70,6 +70,12 @@ test("an error is what failed, why, and what to do next", () => {
   assert.equal(text, "sbx: no QEMU\n  why: a\n  why: b\n  try: sbx doctor\n");
 });
 
+test("a cause that the message quotes already is not said twice", () => {
+  const message = "starting 'x' failed in the sandbox: Permission denied";
+  const text = renderError({ code: "guest_error", message, causes: ["Permission denied", "EACCES"] });
+  assert.equal(text, `sbx: ${message}\n  why: EACCES\n`);
+});
+
 test("what a guest says cannot reach the terminal through an error", () => {
   const text = renderError({ code: "guest_error", message: "bad \u001b[2J", causes: ["\u202e"], hint: "x\u0007" });
   assert.equal(text, "sbx: bad \\e[2J\n  why: \\u202e\n  try: x\\x07\n");

@@ -32,10 +32,13 @@ test("labels have a plain key and up to 128 bytes of printable value", () => {
   }
 });
 
-test("a name cannot pass for an id, a path or an option", () => {
-  assert.equal(parseSandboxName("web-1.2_x"), "web-1.2_x");
+test("a name can be a host name, and cannot pass for an id, a path or an option", () => {
+  for (const text of ["web", "1", "web-1", "x".repeat(63)]) assert.equal(parseSandboxName(text), text);
   for (const text of ["", "sbx_loc_x", "-x", ".x", "a/b", "a:b", "a b", "ä", "x".repeat(64)]) {
     assert.throws(() => parseSandboxName(text), { code: "usage" }, text);
+  }
+  for (const text of ["Web", "web_1", "web.1", "web-", "sbx-0123abcd"]) {
+    assert.throws(() => parseSandboxName(text), { code: "usage", hint: /^use up to 63 lower-case letters/ }, text);
   }
   assert.equal(parseSandboxRef("sbx_loc_0123456789abcdefghjk"), "sbx_loc_0123456789abcdefghjk");
   assert.throws(() => parseSandboxRef("../x"), { code: "usage", hint: "sbx list" });

@@ -156,7 +156,7 @@ test("the launcher passes on arguments, streams and status, and ends by the sign
   const rerun = `import { rerunOnRecentNode } from "./bin/launcher.js"; await rerunOnRecentNode("x.js", process.argv.slice(2));`;
   writeFileSync(script, rerun);
   const passed = run(script, ["a b", "--", "c"]);
-  assert.deepEqual([passed.status, passed.stdout], [9, "ran x.js a b -- c\n"]);
+  assert.deepEqual([passed.status, passed.stdout], [9, "ran -- x.js a b -- c\n"]);
   assert.match(passed.stderr, /^\d+\n$/);
   writeFileSync(node, "#!/bin/sh\nkill -TERM $$\n");
   assert.equal(spawnSync(process.execPath, [script]).signal, "SIGTERM");
