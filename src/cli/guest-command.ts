@@ -10,6 +10,7 @@ import { explainLostSandbox } from "./create/failures.ts";
 import { splitCommandLine, type OptionShape } from "./parsers/command-line.ts";
 import { humanDuration } from "./output/human.ts";
 import { runSession } from "./session/run-session.ts";
+import { usageError } from "./parsers/usage-error.ts";
 import { terminalSize } from "./terminal/terminal.ts";
 
 /** Where `--copy` puts things, as in the reference command line. */
@@ -21,6 +22,7 @@ export interface PlaceFlags {
   tty?: boolean | undefined;
   interactive?: boolean | undefined;
   "no-stdin"?: boolean | undefined;
+  json?: boolean | undefined;
 }
 
 export abstract class GuestCommand extends SbxCommand {
@@ -47,9 +49,14 @@ export abstract class GuestCommand extends SbxCommand {
 
   /**
    * How a command is to run. Stdin is wired up where it is no terminal (which nobody may be sitting at), or on request.
+   *
+   * @throws SbxError `usage` for a terminal and JSON at once
    */
   protected execSpec(argv: readonly [string, ...string[]], flags: PlaceFlags): ExecSpec {
     const tty = flags.tty === true;
+    if (tty && flags.json === true) {
+      throw usageError("--json is for programs, and a terminal (--tty) is for a person", "leave out one of them");
+    }
     const wanted = tty || flags.interactive === true || this.context.stdin.isTTY !== true;
     return {
       argv,

@@ -34,6 +34,9 @@ export async function writeSettings(
       else store.set(name, value);
     }
   } catch (error) {
-    throw new SbxError("file_error", `the configuration ${configPath(env)} cannot be written`, { cause: error });
+    throw new SbxError("file_error", `the configuration ${configPath(env)} cannot be written`, {
+      cause: error,
+      hint: "set XDG_CONFIG_HOME to a directory that you can write to",
+    });
   }
 }

@@ -3,7 +3,7 @@
  * Sockets need a short path: the kernel takes 107 bytes.
  */
 import { createHash } from "node:crypto";
-import { chmodSync, lstatSync, mkdirSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, statSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import path from "node:path";
 import { SbxError } from "../errors.ts";
@@ -44,12 +44,26 @@ export function statePaths(env: NodeJS.ProcessEnv = process.env): StatePaths {
   };
 }
 
-/** Makes the directories, closed to everybody else. */
+/**
+ * Makes the directories, closed to everybody else.
+ *
+ * @throws SbxError `config_invalid` where there cannot be any, `disk_full`
+ */
 export function prepareDirectories(paths: StatePaths): void {
-  for (const directory of [paths.dataPath, paths.templatesPath, paths.statePath, paths.sandboxesPath]) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const { dataPath, templatesPath, statePath, sandboxesPath, socketsPath } = paths;
+  for (const directory of [dataPath, templatesPath, statePath, sandboxesPath, socketsPath]) {
+    try {
+      makeDirectory(directory);
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === "ENOSPC") {
+        throw new SbxError("disk_full", `there is no room to make the directory ${directory}`, { cause });
+      }
+      throw new SbxError("config_invalid", `the directory ${directory} cannot be made`, {
+        cause,
+        hint: "set SBX_HOME to a directory that you can write to",
+      });
+    }
   }
-  mkdirSync(paths.socketsPath, { recursive: true, mode: 0o700 });
   const stats = lstatSync(paths.socketsPath);
   // In /tmp anybody may have made it first.
   if (!stats.isDirectory() || stats.uid !== process.getuid?.()) {
@@ -58,6 +72,19 @@ export function prepareDirectories(paths: StatePaths): void {
     });
   }
   if ((stats.mode & 0o077) !== 0) chmodSync(paths.socketsPath, 0o700);
+}
+
+/** Node's own recursive mkdir never ends below a directory that takes no entries, such as /proc (v26.10). */
+function makeDirectory(directory: string): void {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  const parent = path.dirname(directory);
+  if (parent !== directory) makeDirectory(parent);
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+  } catch (error) {
+    // Another sbx may have been quicker.
+    if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) throw error;
+  }
 }
 
 function socketsPath(env: NodeJS.ProcessEnv, statePath: string): string {

@@ -76,3 +76,16 @@ test("a socket directory of another user is refused", (t) => {
     hint: "set XDG_RUNTIME_DIR to a directory of your own",
   });
 });
+
+for (const [where, home] of [
+  ["below a file", "/dev/null/sbx"],
+  ["below a directory that takes no entries", "/proc/sbx"],
+] as const) {
+  test(`a home ${where} is refused with its path and what to set`, () => {
+    assert.throws(() => prepareDirectories(statePaths({ SBX_HOME: home })), {
+      code: "config_invalid",
+      message: `the directory ${home}/data cannot be made`,
+      hint: "set SBX_HOME to a directory that you can write to",
+    });
+  });
+}

@@ -300,3 +300,10 @@ test("the size of the terminal follows the user's", async () => {
   assert.deepEqual(sizes, ["100x50"]);
   assert.equal(stdout.listenerCount("resize"), 0);
 });
+
+test("JSON and a terminal at once are refused before anything runs", async () => {
+  const result = await runCommand(Exec, "exec", ["--json", "-t", "box", "--", "bash"]);
+  assert.equal(result.status, 2);
+  assert.match(result.stderr, /"message":"--json is for programs, and a terminal \(--tty\) is for a person"/);
+  assert.deepEqual(result.runtime.calls, []);
+});
