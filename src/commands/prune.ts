@@ -17,9 +17,10 @@ export default class Prune extends SbxCommand {
   ];
 
   static override flags = {
+    // oclif trims the first line of a list, so an option with a short form has to be there.
+    yes: yesFlag,
     "dry-run": switchFlag({ summary: "Only show what would be removed." }),
     images: switchFlag({ summary: "Also images that no sandbox uses." }),
-    yes: yesFlag,
   };
 
   async run(): Promise<void> {

@@ -10,7 +10,7 @@ const MIB = 1024 ** 2;
 const TIB = 1024 ** 4;
 
 /** What sbx takes for one sandbox at all; what the machine has is the runtime's to judge. */
-export const MEMORY_LIMITS = { minBytes: 128 * MIB, maxBytes: 16 * TIB };
+export const MEMORY_LIMITS = { minBytes: 256 * MIB, maxBytes: 16 * TIB };
 export const DISK_LIMITS = { minBytes: 1_000_000_000, maxBytes: 64 * TIB };
 export const CPU_LIMITS = { min: 1, max: 255 };
 export const LIFETIME_LIMITS = { minMs: 1000, maxMs: MAX_DURATION_MS };
