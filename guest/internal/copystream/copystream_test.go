@@ -23,6 +23,9 @@ type stream struct {
 	data  []byte
 	piece int
 	space []byte
+	// gathered and forEver are what Gather was asked for.
+	gathered int
+	forEver  bool
 }
 
 func (s *stream) Next() ([]byte, error) {
@@ -37,6 +40,12 @@ func (s *stream) Next() ([]byte, error) {
 }
 
 func (s *stream) Advance(n int) { s.data = s.data[n:] }
+
+// Gather notes the most that was waited for, and that it was more than there ever comes.
+func (s *stream) Gather(n int) {
+	s.gathered = max(s.gathered, n)
+	s.forEver = s.forEver || n > len(s.data)
+}
 
 func (s *stream) Space() ([]byte, error) {
 	if len(s.space) == 0 {
@@ -185,6 +194,35 @@ func plant(t *testing.T) string {
 	must(t, os.Chtimes(filepath.Join(root, "level"), time.UnixMilli(5), time.UnixMilli(123456789)))
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(root, "closed"), 0o755) })
 	return root
+}
+
+// The calls that the scheduler is told of are those of file systems that a process may answer for.
+func TestATreeArrivesOnAnyFileSystem(t *testing.T) {
+	known := quickTypes
+	defer func() { quickTypes = known }()
+	quickTypes = nil
+	TestATreeArrivesAsItWas(t)
+	proc, err := os.Open("/proc")
+	must(t, err)
+	defer proc.Close()
+	quickTypes = known
+	if isQuick(int(proc.Fd())) {
+		t.Fatal("procfs counts as a disk")
+	}
+}
+
+func TestALongRecordIsWaitedForButNeverForMoreThanItHas(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "large")
+	write(t, root, strings.Repeat("0123456789abcdef", 20_000))
+	data, _ := send(t, 0, root)
+	for _, piece := range []int{4096, 70_000, 0} {
+		in := &stream{data: data, piece: piece}
+		_, err := Receive(context.Background(), filepath.Join(t.TempDir(), "copy"), false, 0o022, in)
+		must(t, err)
+		if in.forEver || piece > 0 && in.gathered < gatherFrom {
+			t.Fatalf("piece %d: waited for %d bytes, for ever: %v", piece, in.gathered, in.forEver)
+		}
+	}
 }
 
 func TestATreeArrivesAsItWas(t *testing.T) {

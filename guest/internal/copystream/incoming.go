@@ -19,7 +19,11 @@ type incoming struct {
 	// temporary is the name that the file has until it is complete, empty if there was no file of its own name.
 	temporary string
 	path      []byte
-	mode      uint32
+	// nameBytes is the name with a NUL behind it.
+	nameBytes []byte
+	// quick means that its calls need no scheduler: it is small, and see isQuick.
+	quick bool
+	mode  uint32
 	// modeIsRight means that the file was made with its mode already.
 	modeIsRight bool
 	mtime       int64
@@ -36,7 +40,8 @@ func (f *incoming) begin(dir *folder, name string, e *entry, mask uint32) error 
 	const flags = syscall.O_WRONLY | syscall.O_CREAT | syscall.O_EXCL | syscall.O_NOFOLLOW
 	permissions := e.mode & 0o777
 	// A mode without write permission is fine: the descriptor keeps what it was opened for.
-	fd, err := sys.Openat(dir.fd, name, flags, permissions)
+	nameBytes := append(append(f.nameBytes[:0], name...), 0)
+	fd, err := openNew(dir, name, nameBytes, flags, permissions)
 	temporary := ""
 	if err == syscall.EEXIST {
 		if temporary, err = temporaryName(); err != nil {
@@ -54,15 +59,24 @@ func (f *incoming) begin(dir *folder, name string, e *entry, mask uint32) error 
 	dir.keep()
 	*f = incoming{
 		active: true, fd: fd, dir: dir, name: name, temporary: temporary,
-		path: append(f.path[:0], e.path...), mode: e.mode, modeIsRight: e.mode&^mask == e.mode && e.mode <= 0o777,
+		path: append(f.path[:0], e.path...), nameBytes: nameBytes, quick: dir.quick && e.size <= quickBytes,
+		mode: e.mode, modeIsRight: e.mode&^mask == e.mode && e.mode <= 0o777,
 		mtime: e.mtime, size: e.size,
 	}
 	return nil
 }
 
+// openNew makes a file. Names of a stream hold no NUL.
+func openNew(dir *folder, name string, nameBytes []byte, flags int, permissions uint32) (int, error) {
+	if dir.quick {
+		return sys.OpenatNow(dir.fd, &nameBytes[0], flags, permissions)
+	}
+	return sys.Openat(dir.fd, name, flags, permissions)
+}
+
 // refuse notes that a file could not be made.
 func (f *incoming) refuse(e *entry) {
-	*f = incoming{active: true, refused: true, path: append(f.path[:0], e.path...), size: e.size}
+	*f = incoming{active: true, refused: true, path: append(f.path[:0], e.path...), nameBytes: f.nameBytes, size: e.size}
 }
 
 func temporaryName() (string, error) {
@@ -79,11 +93,7 @@ func (f *incoming) write(b []byte) error {
 		return nil
 	}
 	for len(b) > 0 {
-		n := 0
-		err := sys.Again(func() (err error) {
-			n, err = syscall.Write(f.fd, b)
-			return err
-		})
+		n, err := f.writeSome(b)
 		if err != nil {
 			return err
 		}
@@ -91,6 +101,17 @@ func (f *incoming) write(b []byte) error {
 	}
 	f.written = f.at
 	return nil
+}
+
+func (f *incoming) writeSome(b []byte) (n int, err error) {
+	if f.quick {
+		return sys.WriteNow(f.fd, b)
+	}
+	err = sys.Again(func() (err error) {
+		n, err = syscall.Write(f.fd, b)
+		return err
+	})
+	return n, err
 }
 
 func (f *incoming) hole(length uint64) error {
@@ -125,8 +146,7 @@ func (f *incoming) finish() error {
 			_ = syscall.Fchmod(f.fd, f.mode&0o777)
 		}
 	}
-	mtime := f.mtime * 1e6
-	if err := sys.SetTimes(f.fd, "", nil, &mtime, 0); err != nil {
+	if err := f.setTime(); err != nil {
 		return err
 	}
 	if f.temporary != "" {
@@ -134,11 +154,26 @@ func (f *incoming) finish() error {
 			return err
 		}
 	}
-	err := syscall.Close(f.fd)
+	err := f.close()
 	f.fd = -1
 	f.dir.release()
 	f.dir = nil
 	return err
+}
+
+func (f *incoming) setTime() error {
+	mtime := f.mtime * 1e6
+	if f.quick {
+		return sys.SetModifiedNow(f.fd, mtime)
+	}
+	return sys.SetTimes(f.fd, "", nil, &mtime, 0)
+}
+
+func (f *incoming) close() error {
+	if f.quick {
+		return sys.CloseNow(f.fd)
+	}
+	return syscall.Close(f.fd)
 }
 
 // abandon removes what there is of the file.

@@ -37,7 +37,7 @@ func takeName(dir int, temporary, name string) error {
 // hardLink makes another name for a file that came earlier.
 func (r *receiver) hardLink(dir *folder, name string, e *entry) error {
 	var earlier tree
-	earlier.base = r.base
+	earlier.base, earlier.baseQuick = r.base, r.dirs.baseQuick
 	defer earlier.popTo(0)
 	old, oldName, err := earlier.parentOf(e.target)
 	if err != nil {

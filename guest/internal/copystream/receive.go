@@ -39,7 +39,7 @@ func Receive(ctx context.Context, destination string, directory bool, mask uint3
 		return nil, err
 	}
 	defer syscall.Close(r.base)
-	r.dirs.base = r.base
+	r.dirs.base, r.dirs.baseQuick = r.base, isQuick(r.base)
 	err := r.run()
 	if err != nil {
 		r.file.abandon()
@@ -202,6 +202,7 @@ func (r *receiver) data(length int) error {
 	if !r.file.active {
 		return violation("data without a file")
 	}
+	r.src.gather(length)
 	for length > 0 {
 		b, err := r.src.some(length)
 		if err != nil {

@@ -75,7 +75,7 @@ func (s *sender) source(source string) error {
 		}
 		return s.tree(fd, []byte(name))
 	case syscall.S_IFREG:
-		err = s.file(dir, leaf, []byte(name))
+		err = s.file(dir, leaf, []byte(name), false)
 	case syscall.S_IFLNK:
 		err = s.symlink(dir, target, []byte(name))
 	default:
@@ -93,6 +93,8 @@ type directory struct {
 	path []byte
 	// below are the directories in it, which follow its files.
 	below []string
+	// quick means that calls on its files need no scheduler, see isQuick.
+	quick bool
 }
 
 // tree sends a directory and all below it, and closes fd.
@@ -149,7 +151,7 @@ func join(dir []byte, name string) []byte {
 // enter sends a directory with what is in it, but for the directories, whose names it returns. On an error fd is
 // closed.
 func (s *sender) enter(fd int, p []byte) (*directory, error) {
-	d := &directory{fd: fd, path: p}
+	d := &directory{fd: fd, path: p, quick: isQuick(fd)}
 	err := s.fill(d)
 	if err != nil {
 		syscall.Close(fd)
@@ -209,7 +211,7 @@ func (s *sender) child(d *directory, name []byte, kind byte, p []byte) error {
 	var err error
 	switch kind {
 	case syscall.DT_REG:
-		err = s.file(d.fd, name, p)
+		err = s.file(d.fd, name, p, d.quick)
 	case syscall.DT_LNK:
 		err = s.symlink(d.fd, string(name), p)
 	default:
@@ -250,15 +252,21 @@ func (s *sender) symlink(dir int, name string, p []byte) error {
 	return s.entry(&entry{kind: typeSymlink, mode: 0o777, mtime: mtime, path: p, target: []byte(text)})
 }
 
-// file sends a file. A syscall.Errno means that nothing was sent; after that, errors are of another type. name is followed by a NUL.
-func (s *sender) file(dir int, name, p []byte) error {
-	fd, err := sys.OpenatBytes(dir, &name[0], syscall.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK|syscall.O_NOCTTY)
+// file sends a file. A syscall.Errno means that nothing was sent; after that, errors are of another type. name is
+// followed by a NUL. quick is that of its directory.
+func (s *sender) file(dir int, name, p []byte, quick bool) error {
+	const flags = syscall.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK | syscall.O_NOCTTY
+	open, stat, end := sys.OpenatBytes, syscall.Fstat, syscall.Close
+	if quick {
+		open, stat, end = sys.OpenatBytesNow, sys.FstatNow, sys.CloseNow
+	}
+	fd, err := open(dir, &name[0], flags)
 	if err != nil {
 		return err
 	}
-	defer syscall.Close(fd)
+	defer end(fd)
 	var st syscall.Stat_t
-	if err := syscall.Fstat(fd, &st); err != nil {
+	if err := stat(fd, &st); err != nil {
 		return err
 	}
 	if st.Mode&syscall.S_IFMT != syscall.S_IFREG {
@@ -274,7 +282,7 @@ func (s *sender) file(dir int, name, p []byte) error {
 	}
 	e := &entry{kind: typeFile, mode: st.Mode & 0o7777, mtime: mtimeOf(&st), size: uint64(st.Size), path: p}
 	holes := st.Blocks*512 < st.Size
-	if sent, err := s.whole(fd, e); sent || err != nil {
+	if sent, err := s.whole(fd, e, quick); sent || err != nil {
 		if err != nil {
 			delete(s.links, fileID{st.Dev, st.Ino})
 		}
@@ -299,7 +307,7 @@ func (s *sender) file(dir int, name, p []byte) error {
 
 // whole sends a small file, entry and all, if it fits into one frame. It is read before anything is said of it, so that
 // its size is right and a file that cannot be read is only skipped.
-func (s *sender) whole(fd int, e *entry) (sent bool, err error) {
+func (s *sender) whole(fd int, e *entry, quick bool) (sent bool, err error) {
 	if e.size > wholeBytes {
 		return false, nil
 	}
@@ -315,11 +323,7 @@ func (s *sender) whole(fd int, e *entry) (sent bool, err error) {
 	}
 	n := 0
 	for n < int(e.size) {
-		part := 0
-		err := sys.Again(func() (err error) {
-			part, err = syscall.Pread(fd, space[before+n:before+int(e.size)], int64(n))
-			return err
-		})
+		part, err := readAt(fd, space[before+n:before+int(e.size)], int64(n), quick)
 		if err != nil {
 			return false, err
 		}
@@ -339,6 +343,17 @@ func (s *sender) whole(fd int, e *entry) (sent bool, err error) {
 	s.report.Entries++
 	s.report.Bytes += int64(n)
 	return true, nil
+}
+
+func readAt(fd int, b []byte, at int64, quick bool) (n int, err error) {
+	if quick {
+		return sys.PreadNow(fd, b, at)
+	}
+	err = sys.Again(func() (err error) {
+		n, err = syscall.Pread(fd, b, at)
+		return err
+	})
+	return n, err
 }
 
 // sparse sends the content of a file with its holes.

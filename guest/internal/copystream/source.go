@@ -11,6 +11,9 @@ type Input interface {
 	Next() ([]byte, error)
 	// Advance takes n of them.
 	Advance(n int)
+	// Gather waits until n bytes are there, or as many as it holds. It is for bytes that are promised: the end comes
+	// no sooner unless something fails.
+	Gather(n int)
 }
 
 // Output is where a stream goes: a link.Buffered.
@@ -24,6 +27,9 @@ type Output interface {
 
 // advanceBytes is how much is consumed before the host is told: often enough for it to go on sending meanwhile.
 const advanceBytes = 64 << 10
+
+// gatherFrom is what must be missing of a record for the wait to be worth its steps.
+const gatherFrom = 64 << 10
 
 // source reads records from a stream, in place where it can.
 type source struct {
@@ -50,6 +56,22 @@ func (s *source) more() error {
 	}
 	s.part = part
 	return err
+}
+
+// gather waits for much of the next n bytes, which the stream has announced, so that they are taken in few steps.
+func (s *source) gather(n int) {
+	if n -= len(s.part) - s.used; n < gatherFrom {
+		return
+	}
+	s.in.Advance(s.used)
+	s.part, s.used = s.part[s.used:], 0
+	s.in.Gather(len(s.part) + n)
+	if len(s.part) == 0 {
+		return
+	}
+	if part, err := s.in.Next(); err == nil {
+		s.part = part
+	}
 }
 
 // some returns between 1 and n bytes, valid until the next call.

@@ -16,6 +16,8 @@ type folder struct {
 	mode  uint32
 	mtime int64
 	owned bool
+	// quick means that calls on its files need no scheduler, see isQuick.
+	quick bool
 }
 
 func (d *folder) keep() { d.users++ }
@@ -39,6 +41,8 @@ func (d *folder) release() {
 // one above, never through a symbolic link.
 type tree struct {
 	base int
+	// baseQuick is quick for the destination.
+	baseQuick bool
 	// path is the path of the last one, ends are the lengths of the paths of all.
 	path []byte
 	ends []int
@@ -66,7 +70,7 @@ func (t *tree) end() int {
 
 func (t *tree) top() *folder {
 	if len(t.dirs) == 0 {
-		return &folder{fd: t.base}
+		return &folder{fd: t.base, quick: t.baseQuick}
 	}
 	return t.dirs[len(t.dirs)-1]
 }
@@ -112,6 +116,7 @@ func (t *tree) common(parent []byte) int {
 
 func (t *tree) add(d *folder, name []byte) {
 	d.users = 1
+	d.quick = isQuick(d.fd)
 	if len(t.path) > 0 {
 		t.path = append(t.path, '/')
 	}

@@ -28,6 +28,10 @@ type Consumer struct {
 	ring    []byte
 	head    int
 	size    int
+	// filling means that the reading goroutine has the room behind the data.
+	filling bool
+	// awaited is how many bytes must be there before the reader is woken.
+	awaited int
 	// window is what the host may still send.
 	window int
 	// target is what the window is refilled to.
@@ -72,7 +76,37 @@ func (c *Consumer) push(part []byte) {
 	n := copy(c.ring[tail:], part)
 	copy(c.ring, part[n:])
 	c.size += len(part)
-	c.arrived.Signal()
+	if c.size >= c.awaited {
+		c.arrived.Signal()
+	}
+}
+
+// room returns where up to n bytes of a frame that was announced go, or nil if nobody wants them. It is the caller's
+// until filled.
+func (c *Consumer) room(n int) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over || c.ended {
+		return nil
+	}
+	c.reserve(n)
+	c.filling = true
+	tail := (c.head + c.size) % len(c.ring)
+	return c.ring[tail:min(len(c.ring), tail+n)]
+}
+
+// filled takes over n bytes that were put into the room.
+func (c *Consumer) filled(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.filling = false
+	if c.over || c.ended {
+		return
+	}
+	c.size += n
+	if n > 0 && c.size >= c.awaited {
+		c.arrived.Signal()
+	}
 }
 
 // reserve makes the ring large enough for n more bytes. A slice that Next returned stays valid. c.mu is held.
@@ -123,6 +157,18 @@ func (c *Consumer) Next() ([]byte, error) {
 	return c.ring[c.head:min(len(c.ring), c.head+c.size)], nil
 }
 
+// Gather waits until n bytes have arrived, or as many as make a good part of the window: the host may wait for the rest
+// of that to be granted. To be used for bytes that the host is known to send.
+func (c *Consumer) Gather(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.awaited = min(n, c.target/2)
+	for c.size < c.awaited && !c.ended && !c.over {
+		c.arrived.Wait()
+	}
+	c.awaited = 0
+}
+
 // Advance consumes n bytes of what Next returned and grants the host as many again.
 func (c *Consumer) Advance(n int) {
 	if grant := c.consume(n); grant > 0 {
@@ -140,7 +186,7 @@ func (c *Consumer) consume(n int) int {
 	c.head = (c.head + n) % len(c.ring)
 	c.size -= n
 	c.total += int64(n)
-	if c.size == 0 {
+	if c.size == 0 && !c.filling {
 		c.head = 0
 	}
 	if c.ended {

@@ -92,8 +92,18 @@ func (r *rig) handle(c *link.Call, method string, params *jsonlite.Reader) error
 		c.OnCancel(func() { c.Error(errno.ErrCanceled) })
 	case "produce":
 		return r.produce(c, uint32(stream), int(bytes))
-	case "consume", "stop", "stall":
+	case "consume", "stop", "stall", "nibble":
 		return r.consume(c, uint32(stream), method)
+	case "gather":
+		in, err := c.OpenConsumer(uint32(stream))
+		if err != nil {
+			return err
+		}
+		go func() {
+			in.Gather(int(bytes))
+			part, _ := in.Next()
+			c.OK(jsonlite.AppendInt(nil, int64(len(part))))
+		}()
 	case "both":
 		if _, err := c.OpenProducer(uint32(stream)); err != nil {
 			return err
@@ -147,6 +157,9 @@ func (r *rig) consume(c *link.Call, id uint32, how string) error {
 	go func() {
 		total := 0
 		for how != "stall" {
+			if how == "nibble" {
+				in.Gather(total % 70_001)
+			}
 			part, err := in.Next()
 			if err == io.EOF {
 				break
@@ -154,6 +167,9 @@ func (r *rig) consume(c *link.Call, id uint32, how string) error {
 			if err != nil {
 				c.Error(err)
 				return
+			}
+			if how == "nibble" {
+				part = part[:min(len(part), 1+(total*7)%50_021)]
 			}
 			for i, b := range part {
 				if b != byte((total+i)%251) {
@@ -336,6 +352,51 @@ func TestAConsumerGetsWhatTheHostSends(t *testing.T) {
 	}
 	if len(r.failed) > 0 {
 		t.Fatal(r.failed)
+	}
+}
+
+// The ring goes round many times while frames of all sizes are read into it and taken out of it.
+func TestAConsumerThatTakesOddPiecesGetsWhatTheHostSends(t *testing.T) {
+	r := newRig(t)
+	const size = 9<<20 + 11
+	in := r.host.Writable()
+	id, err := r.host.Start("nibble", testhost.Params{"stream": in.ID})
+	must(t, err)
+	sent := pattern(size)
+	for at, step := 0, 1; at < size; step = step*13%300_007 + 1 {
+		n := min(step, size-at)
+		_, err = in.Write(sent[at : at+n])
+		must(t, err)
+		at += n
+	}
+	must(t, in.End())
+	total := -1
+	must(t, r.host.Result(id, &total))
+	if total != size || len(r.failed) > 0 {
+		t.Fatalf("%d instead of %d, %d bad bytes", total, size, len(r.failed))
+	}
+}
+
+func TestGatherWaitsForWhatIsPromisedOrTheEnd(t *testing.T) {
+	for _, c := range []struct{ first, second, want int }{{50_000, 50_000, 100_000}, {10, 0, 10}} {
+		r := newRig(t)
+		in := r.host.Writable()
+		id, err := r.host.Start("gather", testhost.Params{"stream": in.ID, "bytes": 100_000})
+		must(t, err)
+		_, err = in.Write(pattern(c.first))
+		must(t, err)
+		must(t, r.host.Call("null", nil, nil)) // The first bytes have arrived when this is answered.
+		if c.second > 0 && r.host.Answered(id) {
+			t.Fatal("it did not wait")
+		}
+		_, err = in.Write(pattern(c.second))
+		must(t, err)
+		must(t, in.End())
+		got := -1
+		must(t, r.host.Result(id, &got))
+		if got != c.want {
+			t.Fatalf("%d bytes in one piece instead of %d", got, c.want)
+		}
 	}
 }
 

@@ -55,6 +55,22 @@ func (d *Decoder) Write(b []byte, sink Sink) error {
 	return nil
 }
 
+// Pending returns the stream of the DATA frame that is being decoded and how many of its bytes are missing: none if there
+// is no such frame.
+func (d *Decoder) Pending() (id uint32, left int) {
+	if d.filled < HeaderBytes || d.current.Type != Data {
+		return 0, 0
+	}
+	return d.current.ID, d.left
+}
+
+// Took accounts for bytes of the pending frame that the sink got without the Decoder.
+func (d *Decoder) Took(n int) {
+	if d.left -= n; d.left == 0 {
+		d.filled = 0
+	}
+}
+
 // start looks at a complete header.
 func (d *Decoder) start(sink Sink) error {
 	h, err := parseHeader(d.header[:])
