@@ -31,6 +31,7 @@ export class LinkWritable extends Writable implements GuestWritable, DataSource 
   readonly streamId: number;
   /** Whether a CALL has named the id: before, the guest must not hear of it. */
   announced = false;
+  onWritten: ((chunk: Buffer) => void) | undefined;
   readonly #host: WritableHost;
   #windowBytes = INITIAL_WINDOW_BYTES;
   #pending: Buffer[] = [];
@@ -128,7 +129,10 @@ export class LinkWritable extends Writable implements GuestWritable, DataSource 
       done();
       return;
     }
-    this.#done = done;
+    this.#done = (error) => {
+      if (error === undefined) for (const chunk of chunks) this.onWritten?.(chunk);
+      done(error);
+    };
     this.#schedule();
   }
 

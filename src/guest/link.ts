@@ -33,6 +33,8 @@ export interface GuestReadable extends Readable {
 
 export interface GuestWritable extends Writable {
   readonly streamId: number;
+  /** Told each chunk when its bytes have left this process and may be changed. */
+  onWritten?: ((chunk: Buffer) => void) | undefined;
 }
 
 /** A failure that the guest reported for a call. `code` is an errno name. */

@@ -16,6 +16,7 @@ import {
   type Stats,
 } from "node:fs";
 import { throwIfAborted } from "../abort.ts";
+import { ChunkPool } from "./chunk-pool.ts";
 import { type CopyEntry, type EntryType, MAX_LINK_BYTES, MAX_PATH_BYTES } from "./copy-records.ts";
 import { errnoOf, hostFileError, reasonOf } from "./host-errors.ts";
 import type { PackSource } from "./pack-sources.ts";
@@ -25,6 +26,8 @@ export interface PackOptions {
   signal?: AbortSignal | undefined;
   /** Told after each chunk how many bytes of files were taken in all, holes included. */
   onBytes?: (bytes: number) => void;
+  /** Where chunks come from, for a consumer that gives them back. */
+  pool?: ChunkPool;
 }
 
 export interface PackTotals {
@@ -53,7 +56,7 @@ export async function* pack(
   options: PackOptions = {},
 ): AsyncGenerator<Buffer, void, undefined> {
   throwIfAborted(options.signal, "the copy");
-  const packer = new Packer(totals);
+  const packer = new Packer(totals, options.pool);
   for (const source of sources) {
     for (const step of packer.tree(source)) {
       if (step === "turn") await new Promise(setImmediate);
@@ -71,12 +74,13 @@ export async function* pack(
 type Step = "chunk" | "turn";
 
 class Packer {
-  readonly encoder = new RecordEncoder();
+  readonly encoder: RecordEncoder;
   readonly totals: PackTotals;
   /** First path of each file that has several names, by device and inode. */
   readonly #linked = new Map<string, Buffer>();
 
-  constructor(totals: PackTotals) {
+  constructor(totals: PackTotals, pool: ChunkPool = new ChunkPool()) {
+    this.encoder = new RecordEncoder(pool);
     this.totals = totals;
   }
 

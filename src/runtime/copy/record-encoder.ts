@@ -2,6 +2,7 @@
  * Encoder of copy streams: records side by side in chunks of 256 KiB, so that thousands of small files cost few
  * messages. File data is read straight into the chunk that is sent.
  */
+import { ChunkPool } from "./chunk-pool.ts";
 import {
   CHUNK_BYTES,
   type CopyEntry,
@@ -16,11 +17,18 @@ import { BLOCK_BYTES, findHole } from "./zero-runs.ts";
 const HOLE_RECORD_BYTES = RECORD_HEADER_BYTES + 8;
 
 export class RecordEncoder {
-  #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  readonly #pool: ChunkPool;
+  #chunk: Buffer;
   #used = 0;
   #ready: Buffer[] = [];
   /** A run of zeros that has not been written yet: neighbours become one record. */
   #pendingHoleBytes = 0;
+
+  /** @param pool where chunks come from; who takes one may give it back there */
+  constructor(pool: ChunkPool = new ChunkPool()) {
+    this.#pool = pool;
+    this.#chunk = pool.take();
+  }
 
   get hasChunk(): boolean {
     return this.#ready.length > 0;
@@ -108,7 +116,7 @@ export class RecordEncoder {
   flush(): void {
     if (this.#used === 0) return;
     this.#ready.push(this.#chunk.subarray(0, this.#used));
-    this.#chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    this.#chunk = this.#pool.take();
     this.#used = 0;
   }
 

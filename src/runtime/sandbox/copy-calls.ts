@@ -71,6 +71,7 @@ export async function sendFromGuest<R>(
 /**
  * Has a sandbox receive the copy stream that `chunks` gives.
  *
+ * @param onWritten told each chunk that may be changed again; a chunk may also never be
  * @throws whatever `chunks` throws, as it is; else SbxError `guest_error`, `aborted`, `connection_closed`
  */
 export async function receiveInGuest(
@@ -78,10 +79,12 @@ export async function receiveInGuest(
   chunks: AsyncIterable<Buffer>,
   destination: GuestDestination,
   options: CopyOptions,
+  onWritten?: (chunk: Buffer) => void,
 ): Promise<CopyStreamReport> {
   const { client } = end;
   const { signal } = options;
   const stream = client.openWritable();
+  stream.onWritten = onWritten;
   const params = { destination: destination.path, directory: destination.directory, streamId: stream.streamId };
   const answer = inWords(client.call("sbx.copyReceive", { ...params, ...account(options) }), end);
   // A sandbox that refuses says so in its answer, at any time.

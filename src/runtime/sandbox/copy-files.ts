@@ -5,6 +5,7 @@
 import { posix } from "node:path";
 import { RemoteError } from "../../protocol/rpc-error.ts";
 import { throwIfAborted } from "../abort.ts";
+import { ChunkPool } from "../copy/chunk-pool.ts";
 import { copyProgress } from "../copy/copy-progress.ts";
 import { resolveDestination } from "../copy/destination.ts";
 import { isContentsPath, listContents, type PackSource, resolveSources } from "../copy/pack-sources.ts";
@@ -30,8 +31,9 @@ export async function uploadFiles(
   const total = options.onProgress === undefined ? undefined : await scanBytes(sources, options.signal);
   const progress = copyProgress(options.onProgress, "copying to the sandbox", total);
   const totals: PackTotals = { files: 0, bytes: 0 };
-  const chunks = pack(sources, totals, { signal: options.signal, onBytes: progress.onBytes });
-  const report = await receiveInGuest(end, chunks, target, options);
+  const pool = new ChunkPool();
+  const chunks = pack(sources, totals, { signal: options.signal, onBytes: progress.onBytes, pool });
+  const report = await receiveInGuest(end, chunks, target, options, (chunk) => pool.give(chunk));
   progress.finish();
   return { ...totals, skipped: report.skipped };
 }

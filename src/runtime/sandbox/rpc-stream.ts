@@ -39,6 +39,8 @@ export class RpcReadable extends Readable {
 /** Bytes to the sandbox. Fails with `EPIPE` when the sandbox reads no more; destroying it early is an error there. */
 export class RpcWritable extends Writable {
   readonly #outbound: OutboundStream;
+  /** Told each chunk that was written alone, when its bytes may be changed again. */
+  onWritten: ((chunk: Buffer) => void) | undefined;
 
   constructor(outbound: OutboundStream) {
     super({ highWaterMark: HIGH_WATER_BYTES, decodeStrings: true });
@@ -54,7 +56,10 @@ export class RpcWritable extends Writable {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    this.#outbound.write(chunk, done);
+    this.#outbound.write(chunk, (error) => {
+      if (error === undefined) this.onWritten?.(chunk);
+      done(error);
+    });
   }
 
   override _writev(chunks: Chunk[], done: Done): void {

@@ -3,6 +3,7 @@ import { pipeline } from "node:stream/promises";
 import { dialGuest } from "../../guest/guest-socket.ts";
 import type { AgentCopyReport } from "../../protocol/agent-calls.ts";
 import { callTypeError, describing, onPath } from "./call-error.ts";
+import { freeFrame } from "./free-frame.ts";
 import { fromGuest } from "./outgoing-streams.ts";
 import type { Handlers } from "./session.ts";
 
@@ -67,6 +68,7 @@ export const SBX_HANDLERS: Handlers<Methods> = {
       const receiving = state.link.call("copy.receive", params, { signal });
       const sending = pipeline(source, target, { signal });
       sending.catch(() => undefined); // the report, or its error, says more
+      target.onWritten = freeFrame;
       return await describing<AgentCopyReport>(onPath("copy to", destination), receiving);
     } catch (error) {
       const reason = error instanceof Error ? error : new Error(String(error));

@@ -300,3 +300,17 @@ async function roundTrip(link: AgentLink, agent: FakeAgent, n: number): Promise<
   agent.sendJson(FRAME.reply, (await agent.call(n)).id, { ok: null });
   await call;
 }
+
+test("who writes is told each chunk when its bytes may be changed, and not before", async () => {
+  const { link, agent } = await openFakeLink();
+  const writable = link.openWritable();
+  const told: string[] = [];
+  writable.onWritten = (chunk) => told.push(String(chunk));
+  for (const text of ["one", "two", "three"]) writable.write(text);
+  await new Promise(setImmediate);
+  assert.deepEqual(told, []);
+  await announce(link, agent, { write: writable.streamId });
+  writable.end();
+  await finished(writable);
+  assert.deepEqual(told, ["one", "two", "three"]);
+});
