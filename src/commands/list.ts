@@ -6,6 +6,9 @@ import { renderTable } from "../cli/output/table.ts";
 import { parseLabels } from "../cli/parsers/label.ts";
 import { SANDBOX_COLUMNS, sandboxJson, sandboxRow } from "../cli/view/sandbox-view.ts";
 
+/** A terminal with so many columns has room for whole sentences. */
+const WIDE_COLUMNS = 100;
+
 export default class List extends SbxCommand {
   static override aliases = ["ls"];
   static override summary = "List the sandboxes.";
@@ -48,7 +51,8 @@ them (\`run\`, a shell) are left out unless --all is given.`);
         flags.running || flags.label !== undefined ? "no such sandbox" : "no sandbox yet; sbx create makes one",
       );
     } else {
-      const rows = shown.map((info) => sandboxRow(info, this.context.now()));
+      const brief = this.stdoutWidth !== undefined && this.stdoutWidth < WIDE_COLUMNS;
+      const rows = shown.map((info) => sandboxRow(info, this.context.now(), brief));
       this.print(renderTable(SANDBOX_COLUMNS, rows, { width: this.stdoutWidth, palette: await this.stdoutPalette() }));
     }
   }

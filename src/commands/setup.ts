@@ -30,7 +30,7 @@ export default class Setup extends SbxCommand {
     progress.stop();
     const shown = flags.quiet ? checks.filter(({ status }) => status === "failed") : checks;
     if (flags.json) this.printJson(checks);
-    else if (shown.length > 0) this.print(renderChecks(shown, await this.stdoutPalette()));
+    else if (shown.length > 0) this.print(renderChecks(shown, await this.stdoutPalette(), this.stdoutWidth));
     if (checks.some(({ status }) => status === "failed")) this.context.setExitStatus(1);
   }
 }

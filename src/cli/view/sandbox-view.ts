@@ -2,6 +2,7 @@
 import type { SandboxInfo, StopReason } from "../../runtime/types.ts";
 import { humanDuration, humanSize, humanTime } from "../output/human.ts";
 import type { Column } from "../output/table.ts";
+import { formatSize } from "../parsers/size.ts";
 import type { Palette } from "../output/palette.ts";
 
 const REASONS: Readonly<Record<StopReason, string>> = {
@@ -22,26 +23,33 @@ export function describeReason(info: SandboxInfo): string {
 
 export const SANDBOX_COLUMNS: readonly Column[] = [
   { title: "ID" },
-  { title: "NAME", minWidth: 8 },
+  { title: "NAME", minWidth: 6 },
   { title: "CREATED" },
-  { title: "STATUS", minWidth: 7, paint: paintStatus },
+  // "out of memory" is not cut.
+  { title: "STATUS", minWidth: 13, paint: paintStatus },
   { title: "UPTIME" },
   { title: "EXPIRES" },
 ];
 
 function paintStatus(palette: Palette, cell: string): string {
   if (cell.startsWith("running")) return palette.good(cell);
-  return cell.startsWith("failed") ? palette.bad(cell) : palette.dim(cell);
+  const failed = cell.startsWith("failed") || cell.trimEnd() === REASONS.start_failed;
+  return failed ? palette.bad(cell) : palette.dim(cell);
 }
 
-export function sandboxRow(info: SandboxInfo, nowMs: number): string[] {
+/**
+ * A row of `list`.
+ *
+ * @param brief says only why a sandbox stopped and only `session` where one keeps it, since there is no room for more
+ */
+export function sandboxRow(info: SandboxInfo, nowMs: number, brief = false): string[] {
   return [
     info.id,
     info.name ?? "-",
     `${humanDuration(nowMs - info.createdAt)} ago`,
-    statusText(info),
+    brief && info.reason !== null && info.stoppedAt !== null ? REASONS[info.reason] : statusText(info),
     uptimeText(info, nowMs),
-    expiryText(info, nowMs),
+    expiryText(info, nowMs, brief),
   ];
 }
 
@@ -54,9 +62,9 @@ function uptimeText(info: SandboxInfo, nowMs: number): string {
   return humanDuration((info.stoppedAt ?? nowMs) - info.startedAt);
 }
 
-function expiryText(info: SandboxInfo, nowMs: number): string {
+function expiryText(info: SandboxInfo, nowMs: number, brief = false): string {
   if (info.stoppedAt !== null || info.status === "stopped" || info.status === "failed") return "-";
-  if (info.expiresAt === null) return "with its session";
+  if (info.expiresAt === null) return brief ? "session" : "with its session";
   return info.expiresAt > nowMs ? `in ${humanDuration(info.expiresAt - nowMs)}` : "now";
 }
 
@@ -70,7 +78,7 @@ export function sandboxFields(info: SandboxInfo, nowMs: number): [string, string
     ["Status", info.status],
     ["Reason", info.reason === null ? "" : describeReason(info)],
     ["Image", info.image.name === null ? info.image.id : `${info.image.name} (${info.image.id.slice(0, 12)})`],
-    ["Memory", humanSize(info.memoryBytes)],
+    ["Memory", formatSize(info.memoryBytes)],
     ["CPUs", String(info.cpus)],
     ["Disk", humanSize(info.diskBytes)],
     ["Region", info.region],

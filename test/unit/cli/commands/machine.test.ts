@@ -46,6 +46,26 @@ test("doctor prints a line for each check and a fix for each fault", async () =>
   assert.equal(result.status, 0);
 });
 
+test("on a terminal doctor breaks its lines between words, below the titles where there is no room beside them", async () => {
+  const found = "KVM is there, but QEMU ended:\nCould not access it: Permission denied; emulation works";
+  const fix = "ask whoever runs this machine for access to /dev/kvm, or live with it";
+  const checks: Check[] = [{ id: "kvm", title: "Accelerator", status: "warning", found, fix }];
+  const lines = async (columns: number): Promise<string[]> => {
+    const options = { runtime: withChecks(checks), tty: { stdout: true, columns }, env: { NO_COLOR: "1" } };
+    return (await runCommand(Doctor, "doctor", [], options)).stdout.trimEnd().split("\n");
+  };
+  assert.deepEqual(await lines(70), [
+    "warning  Accelerator  KVM is there, but QEMU ended: Could not access",
+    "                      it: Permission denied; emulation works",
+    "         try: ask whoever runs this machine for access to /dev/kvm, or",
+    "              live with it",
+  ]);
+  assert.deepEqual((await lines(50)).slice(0, 2), [
+    "warning  Accelerator",
+    "         KVM is there, but QEMU ended: Could not",
+  ]);
+});
+
 test("doctor and setup end with 1 when sbx could not run", async () => {
   const runtime = withChecks([...CHECKS, BROKEN]);
   assert.equal((await runCommand(Doctor, "doctor", [], { runtime })).status, 1);

@@ -48,6 +48,14 @@ test("list shows each sandbox with its age, status, uptime and end, stopped ones
   );
 });
 
+test("on a terminal of 80 columns list says in full why a sandbox stopped", async () => {
+  const options = { runtime: threeSandboxes(), tty: { stdout: true, columns: 80 }, env: { NO_COLOR: "1" } };
+  const result = await runCommand(List, "list", [], options);
+  const lines = result.stdout.trimEnd().split("\n");
+  assert.ok(lines.every((line) => line.length <= 80));
+  assert.match(lines.at(-1) ?? "", / {2}out of memory {2}49s /);
+});
+
 test("list leaves out sandboxes that ended with their command; --all shows them, and nothing hides a failure", async () => {
   const runtime = new FakeRuntime();
   runtime.sandboxes = [
@@ -68,7 +76,7 @@ test("list fits the terminal: cells shrink, and a narrow terminal gets blocks", 
     env: { NO_COLOR: "1" },
   });
   for (const line of wide.stdout.split("\n")) assert.ok(line.length <= 90, line);
-  assert.match(wide.stdout, /stopped \(ou…/);
+  assert.match(wide.stdout, / {2}old\\e\[2J\\u202e {2}1m ago {3}out of memory {2}/);
   const narrow = await runCommand(List, "list", [], {
     runtime: threeSandboxes(),
     tty: { stdout: true, columns: 40 },
@@ -116,7 +124,7 @@ test("list --json is an array with ISO times, also when there is nothing", async
 test("inspect shows what is known, and nothing of what is not", async () => {
   const result = await runCommand(Inspect, "inspect", ["web"], { runtime: threeSandboxes() });
   assert.match(result.stdout, /^ID {10} +sbx_loc_00000000000000000003\nName +web\nStatus +running\n/);
-  assert.match(result.stdout, /\nMemory +1\.3 GiB\n/);
+  assert.match(result.stdout, /\nMemory +1280MiB\n/);
   assert.match(result.stdout, /\nLabels +project=shop\n/);
   assert.doesNotMatch(result.stdout, /Reason|Stopped/);
 });
