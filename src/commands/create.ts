@@ -5,7 +5,7 @@ import { durationFlag, switchFlag } from "../cli/flags/common.ts";
 import { environmentFlags, placeFlags, readEnvironment } from "../cli/flags/guest-command.ts";
 import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
 import { GuestCommand, type PlaceFlags } from "../cli/guest-command.ts";
-import { humanDuration } from "../cli/output/human.ts";
+import { humanRest } from "../cli/output/human.ts";
 import { toGuestArgv } from "../cli/parsers/command-line.ts";
 import { usageError } from "../cli/parsers/usage-error.ts";
 import { LIFETIME_LIMITS } from "../cli/settings/keys.ts";
@@ -89,7 +89,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
   /** Tells which sandbox lives on: on stdout, or on stderr where stdout is the command's. */
   #announce({ id, info }: Sandbox, hasCommand: boolean, flags: { json: boolean; quiet: boolean }): void {
     if (hasCommand) {
-      const left = info.expiresAt === null ? "" : ` for ${humanDuration(info.expiresAt - this.context.now())}`;
+      const left = info.expiresAt === null ? "" : ` for ${humanRest(info.expiresAt - this.context.now())}`;
       if (flags.json) this.context.stderr.write(`${JSON.stringify(sandboxJson(info))}\n`);
       else if (!flags.quiet) this.notice(`${id} lives on${left}`);
     } else if (flags.json) {

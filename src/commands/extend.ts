@@ -1,7 +1,7 @@
 /** `sbx extend`: more time for a sandbox. */
 import * as Args from "@oclif/core/args";
 import { SbxCommand } from "../cli/base-command.ts";
-import { humanDuration, humanTime } from "../cli/output/human.ts";
+import { humanRest, humanTime } from "../cli/output/human.ts";
 import { parseDuration } from "../cli/parsers/duration.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
 import { LIFETIME_LIMITS } from "../cli/settings/keys.ts";
@@ -28,6 +28,6 @@ export default class Extend extends SbxCommand {
     const now = this.context.now();
     if (flags.json) this.printJson({ sandbox: ref, expiresAt: new Date(expiresAt).toISOString() });
     else if (flags.quiet) this.print(new Date(expiresAt).toISOString());
-    else this.print(`${ref} lives until ${humanTime(expiresAt, now)} (in ${humanDuration(expiresAt - now)})`);
+    else this.print(`${ref} lives until ${humanTime(expiresAt, now)} (in ${humanRest(expiresAt - now)})`);
   }
 }

@@ -12,6 +12,11 @@ export function humanDuration(ms: number): string {
   return hours % 24 === 0 ? `${days}d` : `${days}d${hours % 24}h`;
 }
 
+/** Time that is left: a second that has begun counts, so that the whole time is what was asked for. */
+export function humanRest(ms: number): string {
+  return humanDuration(Math.ceil(ms / 1000) * 1000);
+}
+
 /** A size in binary units with one decimal at most: `1.3 GiB`. */
 export function humanSize(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -1,6 +1,6 @@
 /** Sandboxes as text and JSON. Labels and details may be anybody's words; the table escapes what goes through it. */
 import type { SandboxInfo, StopReason } from "../../runtime/types.ts";
-import { humanDuration, humanSize, humanTime } from "../output/human.ts";
+import { humanDuration, humanRest, humanSize, humanTime } from "../output/human.ts";
 import type { Column } from "../output/table.ts";
 import { formatSize } from "../parsers/size.ts";
 import type { Palette } from "../output/palette.ts";
@@ -65,7 +65,7 @@ function uptimeText(info: SandboxInfo, nowMs: number): string {
 function expiryText(info: SandboxInfo, nowMs: number, brief = false): string {
   if (info.stoppedAt !== null || info.status === "stopped" || info.status === "failed") return "-";
   if (info.expiresAt === null) return brief ? "session" : "with its session";
-  return info.expiresAt > nowMs ? `in ${humanDuration(info.expiresAt - nowMs)}` : "now";
+  return info.expiresAt > nowMs ? `in ${humanRest(info.expiresAt - nowMs)}` : "now";
 }
 
 /** Everything that is known, for `inspect`. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { displayWidth, pad, truncate } from "../../../../src/cli/output/display-width.ts";
 import { escapeLine, escapeText } from "../../../../src/cli/output/escape.ts";
-import { humanDuration, humanSize, humanTime } from "../../../../src/cli/output/human.ts";
+import { humanDuration, humanRest, humanSize, humanTime } from "../../../../src/cli/output/human.ts";
 import { colorLevel, openPalette, PLAIN } from "../../../../src/cli/output/palette.ts";
 import { prose } from "../../../../src/cli/output/prose.ts";
 import { quoteWord } from "../../../../src/cli/output/shell-quote.ts";
@@ -47,6 +47,10 @@ test("what is cut fits, whatever is in it", () => {
       assert.ok(displayWidth(truncate(text, columns)) <= columns);
     }),
   );
+});
+
+test("what was just given is left in full", () => {
+  assert.deepEqual([1_199_950, 1_200_000, 59_001, 0].map(humanRest), ["20m", "20m", "1m", "0s"]);
 });
 
 test("times and sizes are short", () => {
