@@ -42,7 +42,7 @@ func development(args []string) {
 	const setParentDeathSignal, setChildSubreaper = 1, 36
 	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, setParentDeathSignal, uintptr(syscall.SIGTERM), 0)
 	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, setChildSubreaper, 1, 0)
-	procs, err := proc.NewManager(-1, nil)
+	procs, err := proc.NewManager(nil, nil)
 	if err != nil {
 		die(err)
 	}

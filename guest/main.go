@@ -59,7 +59,7 @@ func guest() {
 	if err := boot.Init(); err != nil {
 		boot.Fatal(boot.Stage(err))
 	}
-	group, err := boot.MakeUserGroup()
+	groups, err := boot.MakeGroups()
 	if err != nil {
 		boot.Fatal("control group", err)
 	}
@@ -73,7 +73,7 @@ func guest() {
 	if err != nil {
 		boot.Fatal("kernel log", err)
 	}
-	procs, err := proc.NewManager(group, watch)
+	procs, err := proc.NewManager(groups, watch)
 	if err != nil {
 		boot.Fatal("process table", err)
 	}

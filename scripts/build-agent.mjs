@@ -1,5 +1,5 @@
 /**
- * Builds the guest agent (guest/, Go) for both architectures into dist/agent/.
+ * Builds the guest agent and the program that starts machines (guest/, Go) for both architectures into dist/agent/.
  *
  * Plain JavaScript that runs on Node 20 too, because it is part of the build of a package that may be installed from
  * source. Builds are skipped while the sources, the Go version and the binaries are what they were. With `--host` only
@@ -23,9 +23,12 @@ export const ARCHITECTURES = ["amd64", "arm64"];
 /** Arguments of `go build`: no paths of this machine, no symbol tables. */
 const BUILD_FLAGS = ["-trimpath", "-ldflags", "-s -w -buildid="];
 
-/** Where the agent for an architecture of Go's naming is, once built. */
-export function agentPath(architecture) {
-  return path.join(outputPath, `sbx-agent-linux-${architecture}`);
+/** The programs, by the package they are made from: the guest's agent, and what starts machines on the host. */
+const PROGRAMS = { "sbx-agent": ".", "sbx-launch": "./cmd/sbx-launch" };
+
+/** Where a program for an architecture of Go's naming is, once built. */
+function programPath(program, architecture) {
+  return path.join(outputPath, `${program}-linux-${architecture}`);
 }
 
 /** All Go sources and what else decides the result, sorted. Tests do not. */
@@ -40,7 +43,7 @@ function sourceFiles(directoryPath = sourcePath) {
 }
 
 function hashOf(goVersion) {
-  const hash = createHash("sha256").update(JSON.stringify([goVersion, BUILD_FLAGS, ARCHITECTURES]));
+  const hash = createHash("sha256").update(JSON.stringify([goVersion, BUILD_FLAGS, ARCHITECTURES, PROGRAMS]));
   for (const file of sourceFiles()) {
     const content = readFileSync(file);
     hash.update(`${path.relative(sourcePath, file)}\0${content.length}\0`).update(content);
@@ -65,16 +68,16 @@ function findGo() {
   return version;
 }
 
-/** Whether the binaries on disk are those that the stamp was written for. */
-function isCurrent(sizes, architecture) {
+/** Whether a binary on disk is the one that the stamp was written for. */
+function isCurrent(sizes, target) {
   try {
-    return statSync(agentPath(architecture)).size === sizes[architecture];
+    return statSync(target).size === sizes[path.basename(target)];
   } catch {
     return false; // There is no binary.
   }
 }
 
-/** Sizes of the binaries that were built from these sources, by architecture. */
+/** Sizes of the binaries that were built from these sources, by name. */
 function builtSizes(hash) {
   try {
     const stamp = JSON.parse(readFileSync(stampPath, "utf8"));
@@ -84,38 +87,47 @@ function builtSizes(hash) {
   }
 }
 
+/** @returns the size of the binary, `bytes` */
+function compile(source, architecture, target) {
+  const unfinished = `${target}.${process.pid}`;
+  try {
+    execFileSync("go", ["build", ...BUILD_FLAGS, "-o", unfinished, source], {
+      cwd: sourcePath,
+      env: { ...process.env, CGO_ENABLED: "0", GOOS: "linux", GOARCH: architecture, GOFLAGS: "", GOWORK: "off" },
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    const { size } = statSync(unfinished);
+    renameSync(unfinished, target);
+    return size;
+  } finally {
+    rmSync(unfinished, { force: true });
+  }
+}
+
 /** This machine's architecture in Go's naming: the one that guests on it have. */
 export const HOST_ARCHITECTURE = process.arch === "arm64" ? "arm64" : "amd64";
 
 /**
  * Builds what is out of date of the architectures asked for.
  *
- * @returns whether anything was built, and the paths by architecture
+ * @returns whether anything was built, and the paths of the agent by architecture
  * @throws Error if Go is missing, too old or fails; its output goes to stderr
  */
 export function buildAgent({ log = () => {}, architectures = ARCHITECTURES } = {}) {
   const goVersion = findGo();
   const hash = hashOf(goVersion);
-  const paths = Object.fromEntries(architectures.map((name) => [name, agentPath(name)]));
+  const paths = Object.fromEntries(architectures.map((name) => [name, programPath("sbx-agent", name)]));
   const sizes = builtSizes(hash);
-  const outdated = architectures.filter((name) => !isCurrent(sizes, name));
+  const outdated = architectures.flatMap((architecture) =>
+    Object.entries(PROGRAMS)
+      .map(([program, source]) => ({ architecture, source, target: programPath(program, architecture) }))
+      .filter(({ target }) => !isCurrent(sizes, target)),
+  );
   if (outdated.length === 0) return { built: false, paths };
   mkdirSync(outputPath, { recursive: true });
-  for (const architecture of outdated) {
-    log(`building the guest agent for ${architecture}`);
-    const target = agentPath(architecture);
-    const unfinished = `${target}.${process.pid}`;
-    try {
-      execFileSync("go", ["build", ...BUILD_FLAGS, "-o", unfinished, "."], {
-        cwd: sourcePath,
-        env: { ...process.env, CGO_ENABLED: "0", GOOS: "linux", GOARCH: architecture, GOFLAGS: "", GOWORK: "off" },
-        stdio: ["ignore", "ignore", "inherit"],
-      });
-      sizes[architecture] = statSync(unfinished).size;
-      renameSync(unfinished, target);
-    } finally {
-      rmSync(unfinished, { force: true });
-    }
+  for (const { architecture, source, target } of outdated) {
+    log(`building ${path.basename(target)}`);
+    sizes[path.basename(target)] = compile(source, architecture, target);
   }
   writeFileSync(`${stampPath}.${process.pid}`, JSON.stringify({ hash, goVersion, sizes }));
   renameSync(`${stampPath}.${process.pid}`, stampPath);

@@ -21,6 +21,11 @@ export function agentPath(architecture: "amd64" | "arm64"): string {
   return path.join(packageRoot(), "dist", "agent", `sbx-agent-linux-${architecture}`);
 }
 
+/** The program that starts a machine and becomes its supervisor, for an architecture of Debian's naming. */
+export function launcherPath(architecture: "amd64" | "arm64"): string {
+  return path.join(packageRoot(), "dist", "agent", `sbx-launch-linux-${architecture}`);
+}
+
 function findPackageRoot(start: string): string {
   for (let directory = start; ; directory = path.dirname(directory)) {
     if (nameIn(directory) === PACKAGE) return directory;

@@ -44,6 +44,8 @@ export interface SandboxLaunch extends LaunchMachine {
   lifetime: { kind: "session"; token: string } | { kind: "duration"; ms: number };
   env: Record<string, string>;
   hostname: string;
+  /** Whether the machine was started along with the supervisor. */
+  prestarted: boolean;
 }
 
 export interface TemplateLaunch extends LaunchMachine {
@@ -59,4 +61,9 @@ export interface TemplateLaunch extends LaunchMachine {
 export type Launch = SandboxLaunch | TemplateLaunch;
 
 export type LaunchAnswer =
-  { type: "progress"; message: string } | { type: "ready" } | { type: "failed"; error: ErrorRecord };
+  | { type: "progress"; message: string }
+  /** Clients may connect to the sandbox's socket; they are served after `ready`. */
+  | { type: "door" }
+  /** `info` is the sandbox's (the runtime's SandboxInfo), `null` for a template. */
+  | { type: "ready"; info: object | null }
+  | { type: "failed"; error: ErrorRecord };

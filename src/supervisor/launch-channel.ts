@@ -1,6 +1,6 @@
 /** The supervisor's end of its start: reads the launch, answers, and notices when the launcher dies before its commit. */
-import { createWriteStream, type WriteStream } from "node:fs";
-import type { Readable } from "node:stream";
+import { createWriteStream, readSync, type WriteStream } from "node:fs";
+import { Socket } from "node:net";
 import {
   ANSWER_FD,
   COMMIT_LINE,
@@ -10,6 +10,8 @@ import {
   type LaunchAnswer,
 } from "../protocol/launch.ts";
 import { SbxError } from "../runtime/errors.ts";
+
+const INPUT_FD = 0;
 
 function parseObject(line: string): Record<string, unknown> | undefined {
   try {
@@ -21,27 +23,22 @@ function parseObject(line: string): Record<string, unknown> | undefined {
 }
 
 export class LaunchChannel {
-  readonly #input: Readable;
   readonly #answers: WriteStream;
   readonly #lines: string[] = [];
+  #input: Socket | undefined;
   #buffer = "";
   #ended = false;
   #wake: (() => void) | undefined;
 
-  constructor(input: Readable) {
-    this.#input = input;
+  constructor() {
     // The launcher may be gone when an answer is due; that shows at the input.
     this.#answers = createWriteStream("", { fd: ANSWER_FD });
     this.#answers.on("error", () => undefined);
-    input.setEncoding("utf8");
-    input.on("data", (chunk: string) => this.#receive(chunk));
-    input.on("end", () => this.#end());
-    input.on("error", () => this.#end());
   }
 
   /** @throws SbxError `internal` for anything but a launch of this version */
-  async readLaunch(): Promise<Launch> {
-    const line = await this.#nextLine();
+  readLaunch(): Launch {
+    const line = this.#firstLine();
     if (line === undefined) throw new SbxError("internal", "the supervisor was started without a launch");
     const launch = parseObject(line);
     if (launch === undefined)
@@ -57,6 +54,35 @@ export class LaunchChannel {
     return launch as unknown as Launch;
   }
 
+  /** The launch is there already or comes at once, and there is nothing else to do: no stream needs to be set up. */
+  #firstLine(): string | undefined {
+    const chunk = Buffer.alloc(64 * 1024);
+    const chunks: Buffer[] = [];
+    let total = 0;
+    for (;;) {
+      const length = readSync(INPUT_FD, chunk);
+      total += length;
+      if (length === 0 || total > MAX_LINE_BYTES) return undefined;
+      const end = chunk.subarray(0, length).indexOf("\n");
+      chunks.push(Buffer.from(chunk.subarray(0, length)));
+      if (end < 0) continue;
+      const text = Buffer.concat(chunks).toString();
+      const [line, ...rest] = text.split("\n");
+      this.#buffer = rest.join("\n");
+      return line;
+    }
+  }
+
+  /** From here on the launcher's end is noticed. */
+  #listen(): Socket {
+    const input = new Socket({ fd: INPUT_FD, readable: true, writable: false });
+    input.setEncoding("utf8");
+    input.on("data", (chunk: string) => this.#receive(chunk));
+    input.on("end", () => this.#end());
+    input.on("error", () => this.#end());
+    return input;
+  }
+
   /** True when the launcher has taken over the sandbox, false when it is gone. */
   async waitForCommit(): Promise<boolean> {
     return (await this.#nextLine()) === COMMIT_LINE;
@@ -68,7 +94,7 @@ export class LaunchChannel {
 
   /** Closes both directions, so that nothing keeps the launcher waiting or this process alive. */
   async close(): Promise<void> {
-    this.#input.destroy();
+    this.#input?.destroy();
     await new Promise<void>((resolve) => this.#answers.end(resolve));
   }
 
@@ -90,6 +116,8 @@ export class LaunchChannel {
   }
 
   async #nextLine(): Promise<string | undefined> {
+    this.#input ??= this.#listen();
+    this.#receive("");
     while (this.#lines.length === 0 && !this.#ended) {
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }

@@ -7,16 +7,16 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { toErrorRecord } from "../runtime/errors.ts";
 import type { Launch } from "../protocol/launch.ts";
-import { explainFailure } from "./failure.ts";
+import { explainFailure } from "../runtime/failure.ts";
 import { LaunchChannel } from "./launch-channel.ts";
 
 async function main(): Promise<void> {
   process.title = "sbx-supervisor";
   process.umask(0o077);
-  const channel = new LaunchChannel(process.stdin);
+  const channel = new LaunchChannel();
   let launch: Launch | undefined;
   try {
-    launch = await channel.readLaunch();
+    launch = channel.readLaunch();
     if (launch.kind === "template") {
       const { makeTemplate } = await import("./template-maker.ts");
       await makeTemplate(launch, channel);

@@ -9,6 +9,7 @@ import { SbxError, toErrorRecord } from "../runtime/errors.ts";
 import type { SandboxInfo, SandboxStatus, StopReason } from "../runtime/types.ts";
 import { openDatabase } from "../store/database.ts";
 import { SandboxStore } from "../store/sandbox-store.ts";
+import { layerPath } from "../vm/restore-options.ts";
 import type { VirtualMachine } from "../vm/virtual-machine.ts";
 import { CappedLog, logLine } from "./capped-log.ts";
 import { connectAgent, describeExit, giveIdentity, LastWords } from "./guest-boot.ts";
@@ -16,7 +17,7 @@ import { HostWatch } from "./host-watch.ts";
 import { Lifetime } from "./lifetime.ts";
 import { createGuestState, type GuestState } from "./rpc/guest-state.ts";
 import { serveConnection, type RpcConnection } from "./rpc/connection.ts";
-import { openDoor, type Door } from "./socket-server.ts";
+import { openDoor, type Door, type Visitor } from "./socket-server.ts";
 
 /** Reasons after which nobody asks for the logs: they go with the rest. */
 const ORDERLY: readonly StopReason[] = ["killed", "expired", "session_ended", "guest_shutdown"];
@@ -34,9 +35,12 @@ export interface ServiceOptions {
   deadlineMs: number;
   /** Gives the start up. */
   signal: AbortSignal;
+  /** Called when clients may connect. They are served when the guest has its identity. */
+  doorOpen: () => void;
 }
 
 export interface SandboxService {
+  info(): SandboxInfo;
   stop(reason: StopReason, detail?: string): Promise<void>;
   /** Settles when nothing of the sandbox is left. */
   readonly stopped: Promise<void>;
@@ -60,6 +64,8 @@ class SandboxRun implements SandboxService {
   readonly #vm: VirtualMachine;
   readonly #words: LastWords;
   readonly #connections = new Set<RpcConnection>();
+  /** Clients that came while the sandbox was being made. */
+  readonly #early: { socket: WebSocket; how: Visitor }[] = [];
   readonly #resolveStopped: () => void;
   #door: Door | undefined;
   #watch: HostWatch | undefined;
@@ -81,19 +87,10 @@ class SandboxRun implements SandboxService {
     ({ promise: this.stopped, resolve: this.#resolveStopped } = Promise.withResolvers<void>());
   }
 
-  async start({ deadlineMs, signal }: ServiceOptions): Promise<void> {
+  async start({ deadlineMs, signal, doorOpen }: ServiceOptions): Promise<void> {
     const { launch } = this;
     this.#claim((store) => store.amend(launch.id, { supervisor: ownIdentity(), vmPid: this.#vm.pid }));
     void this.#vm.exited.then(({ code, signal }) => this.#machineEnded(code, signal));
-    const link = await connectAgent(this.#vm, this.#words, deadlineMs, signal);
-    this.#link = link;
-    await giveIdentity(link, launch.hostname);
-    link.onEvent((event) => {
-      if (event.event === "oom") this.#outOfMemory = true;
-    });
-    void link.closed.then((error) => this.#linkEnded(error));
-    this.#state = this.#createState(link);
-    this.#watch = new HostWatch({ vm: this.#vm, link, directory: launch.directory, log: (m) => this.#log(m) });
     this.#door = await openDoor({
       id: launch.id,
       socketPath: launch.socketPath,
@@ -102,6 +99,17 @@ class SandboxRun implements SandboxService {
       extendTo: (stopAtMs) => this.#extendTo(stopAtMs),
       connected: (socket, how) => this.#connected(socket, how),
     });
+    doorOpen();
+    const link = await connectAgent(this.#vm, this.#words, deadlineMs, signal);
+    this.#link = link;
+    const identity = giveIdentity(link, launch.hostname);
+    link.onEvent((event) => {
+      if (event.event === "oom") this.#outOfMemory = true;
+    });
+    void link.closed.then((error) => this.#linkEnded(error));
+    this.#state = this.#createState(link);
+    this.#watch = new HostWatch({ vm: this.#vm, link, directory: launch.directory, log: (m) => this.#log(m) });
+    await identity;
     signal.throwIfAborted();
     this.#begin();
   }
@@ -164,16 +172,22 @@ class SandboxRun implements SandboxService {
     if (lifetime.kind === "session") {
       this.#primaryTimer = setTimeout(() => void this.stop("session_ended"), PRIMARY_DEADLINE_MS);
     }
+    for (const { socket, how } of this.#early.splice(0)) {
+      this.#serve(socket, how);
+      socket.resume();
+    }
   }
 
-  #connected(
-    socket: WebSocket,
-    { extensions, primaryToken }: { extensions: boolean; primaryToken: string | null },
-  ): void {
-    if (this.#state === undefined || this.#end !== undefined) {
-      socket.close(1001, "the sandbox is stopping");
-      return;
-    }
+  #connected(socket: WebSocket, how: Visitor): void {
+    if (this.#end !== undefined) socket.close(1001, "the sandbox is stopping");
+    else if (this.#status === "creating") {
+      socket.pause();
+      this.#early.push({ socket, how });
+    } else this.#serve(socket, how);
+  }
+
+  #serve(socket: WebSocket, { extensions, primaryToken }: Visitor): void {
+    if (this.#state === undefined) throw new SbxError("internal", "a client is served before there is a guest");
     const connection = serveConnection(socket, this.#state, { extensions });
     this.#connections.add(connection);
     const { lifetime } = this.#launch;
@@ -218,11 +232,12 @@ class SandboxRun implements SandboxService {
     clearTimeout(this.#primaryTimer);
     this.#watch?.[Symbol.dispose]();
     for (const connection of this.#connections) connection.close(1001, `sandbox ${reason}`);
+    for (const { socket } of this.#early.splice(0)) socket.close(1001, `sandbox ${reason}`);
     this.#door?.close();
     await this.#vm.stop();
     await this.#link?.[Symbol.asyncDispose]();
     const keepLogs = !ORDERLY.includes(reason);
-    await rm(keepLogs ? path.join(directory, "disk.qcow2") : directory, { recursive: true, force: true });
+    await rm(keepLogs ? layerPath(directory) : directory, { recursive: true, force: true });
     this.#status = reason === "start_failed" ? "failed" : "stopped";
     const at = { stoppedAt: this.#end.at, reason, detail, vmPid: null };
     this.#record((store) => store.transition(id, this.#status, at));

@@ -1,13 +1,14 @@
 /**
- * One sandbox from start to end: copies its layer, starts its machine, and hands both to the service. Whatever ends it,
+ * One sandbox from start to end: finds or starts its machine, and hands both to the service. Whatever ends it,
  * a signal or the death of the command that makes it, does so from the first moment on.
  */
-import { copyFile, mkdir, rm } from "node:fs/promises";
-import path from "node:path";
+import { rm } from "node:fs/promises";
 import type { SandboxLaunch } from "../protocol/launch.ts";
 import { SbxError } from "../runtime/errors.ts";
 import type { StopReason } from "../runtime/types.ts";
-import { startMachine, unprivilegedUid, type VirtualMachine } from "../vm/virtual-machine.ts";
+import { adoptMachine } from "../vm/prestarted-machine.ts";
+import { layerPath, restoreOptions } from "../vm/restore-options.ts";
+import { startMachine, type VirtualMachine } from "../vm/virtual-machine.ts";
 import type { LaunchChannel } from "./launch-channel.ts";
 import type { SandboxService } from "./sandbox-service.ts";
 
@@ -33,37 +34,23 @@ export async function runSandbox(launch: SandboxLaunch, channel: LaunchChannel):
     if (committed) await channel.close();
     else end("session_ended", "the command that made it ended too early");
   });
-  const layerPath = path.join(launch.directory, "disk.qcow2");
-  await mkdir(launch.directory, { recursive: true, mode: 0o700 });
   let vm: VirtualMachine | undefined;
   try {
-    await copyFile(launch.template.emptyLayerPath, layerPath);
+    vm = launch.prestarted ? adoptMachine() : await startMachine(restoreOptions(launch));
+    if (vm === undefined) throw new SbxError("internal", "the supervisor was started without its machine");
     starting.signal.throwIfAborted();
-    vm = await restoreMachine(launch, layerPath);
     // Everything else loads while QEMU starts.
     const { serveSandbox } = await import("./sandbox-service.ts");
-    service = await serveSandbox({ launch, vm, deadlineMs: RESTORE_DEADLINE_MS, signal: starting.signal });
+    service = await serveSandbox({
+      ...{ launch, vm, deadlineMs: RESTORE_DEADLINE_MS, signal: starting.signal },
+      doorOpen: () => channel.answer({ type: "door" }),
+    });
   } catch (error) {
     await vm?.stop();
-    await rm(layerPath, { force: true });
+    await rm(layerPath(launch.directory), { force: true });
     throw error;
   }
   if (starting.signal.aborted) await service.stop("session_ended", (starting.signal.reason as Error).message);
-  channel.answer({ type: "ready" });
+  channel.answer({ type: "ready", info: service.info() });
   await service.stopped;
-}
-
-async function restoreMachine(launch: SandboxLaunch, layerPath: string): Promise<VirtualMachine> {
-  return startMachine({
-    ...launch,
-    mode: { kind: "restore", statePath: launch.template.statePath },
-    memoryPath: launch.template.memoryPath,
-    disk: [
-      { path: launch.imageRootPath, format: "raw" },
-      { path: launch.template.diskPath, format: "qcow2" },
-      { path: layerPath, format: "qcow2" },
-    ],
-    exchangePath: null,
-    uid: unprivilegedUid(),
-  });
 }

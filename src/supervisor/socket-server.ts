@@ -22,7 +22,13 @@ export interface DoorOptions {
   stop: (reason: "killed" | "session_ended") => Promise<void>;
   /** Extends its life to this time, epoch `ms`; returns the end that holds. */
   extendTo: (stopAtMs: number) => number;
-  connected: (socket: WebSocket, options: { extensions: boolean; primaryToken: string | null }) => void;
+  connected: (socket: WebSocket, visitor: Visitor) => void;
+}
+
+/** How a client introduced itself. */
+export interface Visitor {
+  extensions: boolean;
+  primaryToken: string | null;
 }
 
 export interface Door {

@@ -11,7 +11,8 @@ import { SbxError } from "../runtime/errors.ts";
 import { createOverlay } from "../vm/disk.ts";
 import { kernelCommandLine } from "../vm/qemu-args.ts";
 import { describeTemplate, templatePaths, type TemplatePaths } from "../vm/template.ts";
-import { startMachine, unprivilegedUid, type VirtualMachine } from "../vm/virtual-machine.ts";
+import { unprivilegedUid } from "../vm/machine-plan.ts";
+import { startMachine, type VirtualMachine } from "../vm/virtual-machine.ts";
 import { connectAgent, LastWords } from "./guest-boot.ts";
 import type { LaunchChannel } from "./launch-channel.ts";
 
@@ -65,7 +66,7 @@ export async function makeTemplate(launch: TemplateLaunch, channel: LaunchChanne
   await rm(exchangePath, { recursive: true, force: true });
   await rm(path.join(launch.directory, "kvm"), { force: true });
   await finish(paths, launch);
-  channel.answer({ type: "ready" });
+  channel.answer({ type: "ready", info: null });
 }
 
 async function launcherGone(channel: LaunchChannel): Promise<void> {

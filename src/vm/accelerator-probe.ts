@@ -10,7 +10,8 @@ import type { Accelerator, AcceleratorName, BootFiles, DiskLayer, MachineSpec } 
 import { kernelCommandLine } from "./qemu-args.ts";
 import type { QemuBinary } from "./qemu-binary.ts";
 import type { JailTools } from "./jail.ts";
-import { startMachine, unprivilegedUid, type VirtualMachine } from "./virtual-machine.ts";
+import { unprivilegedUid } from "./machine-plan.ts";
+import { startMachine, type VirtualMachine } from "./virtual-machine.ts";
 
 /** A healthy KVM guest is up in about a second. */
 const KVM_DEADLINE_MS = 10_000;

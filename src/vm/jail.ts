@@ -28,6 +28,8 @@ export interface JailSpec {
   /** Account for QEMU when sbx runs as root: a number of its own for each sandbox. */
   runAs: { uid: number; groups: number[] } | null;
   limits: { addressSpaceBytes: number; fileSizeBytes: number };
+  /** Descriptor that bubblewrap writes the exit code to, as a line of JSON (bwrap(1), --json-status-fd). */
+  statusFd?: number;
 }
 
 /**
@@ -92,6 +94,7 @@ function namespaceWords(spec: JailSpec): string[] {
     words.push("--ro-bind-try", directory, directory);
   }
   words.push("--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/vm");
+  if (spec.statusFd !== undefined) words.push("--json-status-fd", String(spec.statusFd));
   // After /tmp, where it may lie.
   const qemuDirectory = path.dirname(spec.qemuPath);
   if (!qemuDirectory.startsWith("/usr/") && qemuDirectory !== "/bin") {

@@ -14,7 +14,7 @@ const home = await openTestHome();
 afterEach(async () => home.clear());
 after(async () => home[Symbol.asyncDispose]());
 
-test("a fork bomb hurts nobody but its own sandbox, which can still be killed", async () => {
+test("a fork bomb hurts nobody but its own sandbox, where further commands still run, and which can be killed", async () => {
   const [id, neighbour] = await Promise.all([home.create(), home.create()]);
   const bomb = home.start(["exec", "--no-stdin", id, "--", "bash", "-c", "echo lit; :(){ :|:& };: ; sleep 1000"]);
   await new Promise((resolve) => bomb.stdout.once("data", resolve));
@@ -22,6 +22,8 @@ test("a fork bomb hurts nobody but its own sandbox, which can still be killed", 
   await sleep(BURN_MS);
   assert.equal(await home.bash(neighbour, "ps -e | wc -l"), before);
   assert.equal((await home.info(id)).status, "running");
+  assert.equal(await home.must(["exec", id, "--", "echo", "alive"]), "alive");
+  assert.equal(await home.must(["exec", "--user", "root", id, "--", "echo", "alive"]), "alive");
   const machine = (await processesOf([id])).filter(({ pid }) => pid !== bomb.pid);
   assert.equal(machine.length, 4, "on the host it is still the same four processes");
   await home.must(["kill", id]);

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"bytes"
 	"os"
 	"syscall"
 	"time"
@@ -28,8 +29,8 @@ func Stop(done func()) {
 
 // empty reports whether the user's control group has no process left. The agent reaps them meanwhile.
 func empty() bool {
-	procs, err := os.ReadFile(UserGroup + "/cgroup.procs")
-	return err != nil || len(procs) == 0
+	events, err := os.ReadFile(UserGroup + "/cgroup.events")
+	return err != nil || bytes.Contains(events, []byte("populated 0"))
 }
 
 func await(limit time.Duration, condition func() bool) {
@@ -41,6 +42,7 @@ func await(limit time.Duration, condition func() bool) {
 // Halt stops the machine at once. QEMU takes a restart for the end (-no-reboot); microvm has nothing to switch it off.
 func Halt() {
 	syscall.Sync()
+	closeIdentity()
 	_ = syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_RDONLY, "")
 	_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_RESTART)
 	// Not reached unless the kernel refuses, and PID 1 must not return.

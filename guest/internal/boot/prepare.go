@@ -72,7 +72,7 @@ func DropCaches() {
 
 // Settle leaves nothing to be done after the template was saved.
 func Settle() error {
-	if err := blankNames(); err != nil {
+	if err := settleIdentity(); err != nil {
 		return err
 	}
 	debug.FreeOSMemory()

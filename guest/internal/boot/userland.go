@@ -46,6 +46,9 @@ var sysctls = [][2]string{
 	{"kernel/printk", "4 4 1 7"},
 }
 
+// rlimitNPROC limits the processes of one account; the syscall package has no name for it.
+const rlimitNPROC, infinity = 6, ^uint64(0)
+
 // fileLimits are those of the agent and of every process: soft, hard.
 var fileLimits = syscall.Rlimit{Cur: 65536, Max: 1048576}
 
@@ -77,6 +80,9 @@ func tune() {
 		_ = os.WriteFile("/proc/sys/"+s[0], []byte(s[1]), 0)
 	}
 	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &fileLimits)
+	// Control groups bound the number of processes. The kernel's own limit counts by account, so that a user's first
+	// runaway would keep all others of that user from starting.
+	_ = syscall.Setrlimit(rlimitNPROC, &syscall.Rlimit{Cur: infinity, Max: infinity})
 }
 
 // loopbackUp does what `ip link set lo up` does; the kernel adds the addresses itself.

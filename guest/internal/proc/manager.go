@@ -35,10 +35,10 @@ const (
 
 // Manager owns the processes that were started for the host. There is one in an agent.
 type Manager struct {
-	// cgroupFD is the control group that processes are born in, -1 for the agent's own.
-	cgroupFD int
-	devNull  int
-	oom      *OOMWatch
+	// groups are the control groups that processes are born in, nil for the agent's own.
+	groups  Groups
+	devNull int
+	oom     *OOMWatch
 
 	// birth is held for reading from before a fork until the child is in the table, and for writing while a dead child
 	// is taken out of it, so that no child is reaped before it is known.
@@ -69,13 +69,19 @@ type process struct {
 
 type waiter struct{ tell func(Status) }
 
-// NewManager makes a Manager and starts to reap. cgroupFD may be -1, watch may be nil.
-func NewManager(cgroupFD int, watch *OOMWatch) (*Manager, error) {
+// Groups are control groups for processes to be born in. FD returns a descriptor of the first, and of further ones for
+// when those before are full, as long as it is ok.
+type Groups interface {
+	FD(index int) (fd int, ok bool)
+}
+
+// NewManager makes a Manager and starts to reap. groups and watch may be nil.
+func NewManager(groups Groups, watch *OOMWatch) (*Manager, error) {
 	devNull, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, errno.At(err, "/dev/null")
 	}
-	m := &Manager{cgroupFD: cgroupFD, devNull: devNull, oom: watch, procs: map[int]*process{}}
+	m := &Manager{groups: groups, devNull: devNull, oom: watch, procs: map[int]*process{}}
 	m.some.L = &m.mu
 	go m.reap()
 	return m, nil

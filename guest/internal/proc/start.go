@@ -97,9 +97,6 @@ func check(spec *Spec) error {
 // fork finds the program and starts it.
 func (m *Manager) fork(spec *Spec, files []uintptr) (int, error) {
 	attr := &syscall.ProcAttr{Dir: spec.Dir, Env: spec.Env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
-	if m.cgroupFD >= 0 {
-		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, m.cgroupFD
-	}
 	if spec.PTY != nil {
 		attr.Sys.Setctty, attr.Sys.Ctty = true, 0
 	}
@@ -108,7 +105,7 @@ func (m *Manager) fork(spec *Spec, files []uintptr) (int, error) {
 	}
 	name := spec.Argv[0]
 	if strings.Contains(name, "/") {
-		pid, err := syscall.ForkExec(name, spec.Argv, attr)
+		pid, err := m.forkExec(name, spec.Argv, attr)
 		return pid, explain(err, spec, name)
 	}
 	failure := error(syscall.ENOENT)
@@ -120,7 +117,7 @@ func (m *Manager) fork(spec *Spec, files []uintptr) (int, error) {
 		if !mayBeProgram(file, spec.Dir) {
 			continue
 		}
-		pid, err := syscall.ForkExec(file, spec.Argv, attr)
+		pid, err := m.forkExec(file, spec.Argv, attr)
 		switch err {
 		case nil:
 			return pid, nil
@@ -136,6 +133,23 @@ func (m *Manager) fork(spec *Spec, files []uintptr) (int, error) {
 		}
 	}
 	return 0, explain(failure, spec, name)
+}
+
+// forkExec starts a program in the first control group that has room for it.
+func (m *Manager) forkExec(file string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+	if m.groups == nil {
+		return syscall.ForkExec(file, argv, attr)
+	}
+	err = syscall.EAGAIN
+	for index := 0; err == syscall.EAGAIN; index++ {
+		fd, ok := m.groups.FD(index)
+		if !ok {
+			break
+		}
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, fd
+		pid, err = syscall.ForkExec(file, argv, attr)
+	}
+	return pid, err
 }
 
 func searchPath(env []string) string {

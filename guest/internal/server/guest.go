@@ -65,13 +65,7 @@ func (g *Guest) Identity(user string) (*accounts.Identity, error) {
 func (g *Guest) MemoryTotal() uint64 { return boot.MemoryTotal() }
 
 // Processes implements Machine.
-func (g *Guest) Processes() int {
-	procs, err := os.ReadFile(boot.UserGroup + "/cgroup.procs")
-	if err != nil {
-		return 0
-	}
-	return bytes.Count(procs, []byte{'\n'})
-}
+func (g *Guest) Processes() int { return boot.Processes() }
 
 // OOMKills implements Machine.
 func (g *Guest) OOMKills() uint64 {

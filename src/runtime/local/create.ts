@@ -1,17 +1,21 @@
 /** Making a sandbox: admission, image, accelerator, template, record, supervisor, connection. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { identifyProcess, ownIdentity } from "../../host/process-identity.ts";
 import { LAUNCH_VERSION, type LaunchMachine, type SandboxLaunch } from "../../protocol/launch.ts";
 import { findJailTools } from "../../vm/jail.ts";
 import { roundDiskBytes } from "../../vm/disk.ts";
+import { planMachine } from "../../vm/machine-plan.ts";
+import { STATUS_FD } from "../../vm/prestarted-machine.ts";
+import { layerPath, restoreOptions } from "../../vm/restore-options.ts";
 import type { OpenImage } from "../../vm/image/image-store.ts";
 import type { Settings } from "../defaults.ts";
 import { SbxError } from "../errors.ts";
+import { explainFailure } from "../failure.ts";
 import type { CallOptions, Sandbox } from "../runtime.ts";
-import { openRpcSandbox } from "../sandbox/rpc-sandbox.ts";
-import type { SandboxSpec } from "../types.ts";
+import { connectRpc, type RpcClient } from "../sandbox/rpc-client.ts";
+import type { SandboxInfo, SandboxSpec } from "../types.ts";
 import { findVerdict, readVerdict } from "./accelerators.ts";
 import { admit } from "./admission.ts";
 import type { LocalImages } from "./images.ts";
@@ -25,10 +29,15 @@ const MiB = 1024 ** 2;
 /** Names are also host names in the guest. */
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
-export interface CreateContext {
+export interface LocalContext {
   state: LocalState;
   images: LocalImages;
   settings: Settings;
+}
+
+export interface CreateContext extends LocalContext {
+  /** Makes the handle of a sandbox that was connected to. */
+  open: (client: RpcClient, info: SandboxInfo) => Sandbox;
 }
 
 type NamedImage = OpenImage & { name: string | null };
@@ -55,7 +64,7 @@ export async function createSandbox(context: CreateContext, spec: SandboxSpec, o
 
 /** Everything a start needs that does not depend on the sandbox's own name or labels. */
 export async function prepareMachine(
-  { state, images, settings }: CreateContext,
+  { state, images, settings }: LocalContext,
   spec: Pick<SandboxSpec, "image" | "memoryBytes" | "cpus" | "diskBytes">,
   options: CallOptions,
 ): Promise<{ image: NamedImage; machine: LaunchMachine }> {
@@ -96,7 +105,7 @@ async function start(
   template: ReadyTemplate,
   options: CallOptions,
 ): Promise<Sandbox> {
-  const { store, paths } = context.state;
+  const { store } = context.state;
   const launch = makeLaunch(context, spec, image, machine, template);
   const { id, directory, socketPath: socket } = launch;
   store.insert({
@@ -104,30 +113,50 @@ async function start(
     ...{ directory, socket, creator: ownIdentity() },
   });
   let supervisor: StartedSupervisor | undefined;
+  let connecting: Promise<RpcClient> | undefined;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
+    copyFileSync(template.paths.emptyLayerPath, layerPath(directory));
+    const machineStart = launch.prestarted
+      ? await planMachine({ ...restoreOptions(launch), statusFd: STATUS_FD })
+      : null;
     supervisor = await startSupervisor(launch, {
       logPath: path.join(directory, "supervisor.log"),
       signal: options.signal,
+      ...(machineStart === null
+        ? {}
+        : { machine: { command: machineStart.command, statePath: template.paths.statePath } }),
       onStarted: (pid) => store.amend(id, { supervisor: identifyProcess(pid) }),
       onProgress: (message) => options.onProgress?.({ stage: "start", message }),
+      onDoor: () => {
+        // What goes wrong with the start says more than what goes wrong with the connection.
+        connecting = connect(context, launch, options);
+        connecting.catch(() => undefined);
+      },
     });
-    const sandbox = await openRpcSandbox({
-      socketPath: socketPathOf(paths, id),
-      requestPath: `/api/v3/sandbox/${id}/connect`,
-      ...(launch.lifetime.kind === "session" ? { primary: launch.lifetime.token } : {}),
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    });
+    const client = await (connecting ?? connect(context, launch, options));
     await supervisor.commit();
-    return sandbox;
+    if (supervisor.info === null) throw new SbxError("supervisor_lost", "the supervisor does not say what it made");
+    return context.open(client, supervisor.info);
   } catch (error) {
+    await connecting?.then((client) => client.close()).catch(() => undefined);
     await supervisor?.abandon();
-    const detail = error instanceof Error ? error.message : String(error);
+    const explained = explainFailure(error, directory);
+    const detail = explained instanceof Error ? explained.message : String(explained);
     // Refused if the supervisor has written its own, better reason.
     store.transition(id, "failed", { stoppedAt: Date.now(), reason: "start_failed", detail });
     rmSync(directory, { recursive: true, force: true });
-    throw error;
+    throw explained;
   }
+}
+
+async function connect({ state }: CreateContext, launch: SandboxLaunch, { signal }: CallOptions): Promise<RpcClient> {
+  return connectRpc({
+    socketPath: socketPathOf(state.paths, launch.id),
+    requestPath: `/api/v3/sandbox/${launch.id}/connect`,
+    ...(launch.lifetime.kind === "session" ? { primary: launch.lifetime.token } : {}),
+    ...(signal === undefined ? {} : { signal }),
+  });
 }
 
 function makeLaunch(
@@ -165,6 +194,8 @@ function makeLaunch(
       spec.lifetime.kind === "session" ? { kind: "session", token: randomBytes(16).toString("hex") } : spec.lifetime,
     env: spec.env ?? {},
     hostname: spec.name ?? `sbx-${id.slice(-8)}`,
+    // How a machine that is not its own child ended is told to the supervisor by bubblewrap.
+    prestarted: machine.tools.bubblewrap !== null,
   };
 }
 

@@ -7,7 +7,8 @@ import { throwIfAborted } from "../abort.ts";
 import type { Settings } from "../defaults.ts";
 import { SbxError } from "../errors.ts";
 import type { CallOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
-import { openRpcSandbox } from "../sandbox/rpc-sandbox.ts";
+import type { RpcClient } from "../sandbox/rpc-client.ts";
+import { openRpcSandbox, RpcSandbox, type RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
 import type { LogLine, PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
 import { recordStaging } from "./abandoned-copies.ts";
 import { createSandbox } from "./create.ts";
@@ -49,7 +50,12 @@ class LocalRuntime implements Runtime {
   }
 
   async create(spec: SandboxSpec, options: CallOptions = {}): Promise<Sandbox> {
-    const context = { state: this.#state, images: this.#images, settings: this.#settings };
+    const context = {
+      state: this.#state,
+      images: this.#images,
+      settings: this.#settings,
+      open: (client: RpcClient, info: SandboxInfo) => new RpcSandbox({ client, info, ...this.#staging }),
+    };
     return createSandbox(context, spec, options);
   }
 
@@ -59,7 +65,7 @@ class LocalRuntime implements Runtime {
     return openRpcSandbox({
       socketPath: row.socket,
       requestPath: `/api/v3/sandbox/${row.id}/connect`,
-      onStaging: (stagingPath) => recordStaging(this.#state.staging, stagingPath),
+      ...this.#staging,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
   }
@@ -102,6 +108,10 @@ class LocalRuntime implements Runtime {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#state[Symbol.dispose]();
+  }
+
+  get #staging(): Pick<RpcSandboxOptions, "onStaging"> {
+    return { onStaging: (stagingPath) => recordStaging(this.#state.staging, stagingPath) };
   }
 
   #find(ref: string): SandboxRow {

@@ -6,7 +6,7 @@ import type { Check } from "../types.ts";
 import { readVerdict } from "./accelerators.ts";
 import { failedBy, ok, warning } from "./checks/check-result.ts";
 import { hostChecks } from "./checks/host-checks.ts";
-import { prepareMachine, type CreateContext } from "./create.ts";
+import { prepareMachine, type LocalContext } from "./create.ts";
 import { damagedDatabases } from "./state.ts";
 import { discardTemplate, ensureTemplate, listTemplates } from "./templates.ts";
 
@@ -15,9 +15,9 @@ const TEMPLATE = { id: "template", title: "Template" };
 const STATE = { id: "state", title: "State" };
 
 export class LocalMachine implements MachineApi {
-  readonly #context: CreateContext;
+  readonly #context: LocalContext;
 
-  constructor(context: CreateContext) {
+  constructor(context: LocalContext) {
     this.#context = context;
   }
 

@@ -5,10 +5,13 @@ import { closeSync, openSync } from "node:fs";
 import path from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { compileCachePath } from "../../host/compile-cache.ts";
-import { packageRoot } from "../../host/package-root.ts";
+import { launcherPath, packageRoot } from "../../host/package-root.ts";
 import { COMMIT_LINE, MAX_LINE_BYTES, type Launch, type LaunchAnswer } from "../../protocol/launch.ts";
+import { hostArchitecture } from "../../vm/image/recipe.ts";
+import { prestartCommand } from "../../vm/prestarted-machine.ts";
 import { abortedError } from "../abort.ts";
 import { SbxError, fromErrorRecord } from "../errors.ts";
+import type { SandboxInfo } from "../types.ts";
 
 /** A supervisor is small: these keep its heap so (measured in docs/performance.md). */
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=1", "--max-old-space-size=1024"];
@@ -18,6 +21,8 @@ const ABANDON_DEADLINE_MS = 5_000;
 
 export interface StartedSupervisor {
   readonly pid: number;
+  /** What was made, `null` for a template. */
+  readonly info: SandboxInfo | null;
   /** Tells it to live on without this process. */
   commit(): Promise<void>;
   /** Takes it down again, by hanging up; settles when it is gone. */
@@ -30,6 +35,10 @@ export interface StartSupervisorOptions {
   signal?: AbortSignal | undefined;
   /** Called in the moment the process is there, so that it can be recorded. */
   onStarted?: (pid: number) => void;
+  /** Called when clients may connect, before it is ready. */
+  onDoor?: () => void;
+  /** A machine to be started along with it. */
+  machine?: { command: string[]; statePath: string };
 }
 
 /**
@@ -41,7 +50,8 @@ export async function startSupervisor(launch: Launch, options: StartSupervisorOp
   const log = openSync(options.logPath, "a", 0o600);
   let child: ChildProcess;
   try {
-    child = spawn(process.execPath, [...NODE_FLAGS, supervisorScript()], {
+    const [program, ...words] = startCommand(options.machine);
+    child = spawn(program, words, {
       detached: true,
       cwd: "/",
       stdio: ["pipe", "ignore", log, "pipe"],
@@ -66,15 +76,15 @@ export async function startSupervisor(launch: Launch, options: StartSupervisorOp
   try {
     options.onStarted?.(child.pid);
     input.write(`${JSON.stringify(launch)}\n`);
-    await untilReady(answers, options);
-    return started;
+    const info = await untilReady(answers, options);
+    return { ...started, info };
   } catch (error) {
     await started.abandon();
     throw error;
   }
 }
 
-function handle(child: ChildProcess, pid: number, input: Writable, answers: Readable): StartedSupervisor {
+function handle(child: ChildProcess, pid: number, input: Writable, answers: Readable): Omit<StartedSupervisor, "info"> {
   const letGo = (): void => {
     answers.destroy();
     child.unref();
@@ -96,9 +106,9 @@ function handle(child: ChildProcess, pid: number, input: Writable, answers: Read
   };
 }
 
-async function untilReady(answers: Readable, options: StartSupervisorOptions): Promise<void> {
-  const { signal, onProgress } = options;
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+async function untilReady(answers: Readable, options: StartSupervisorOptions): Promise<SandboxInfo | null> {
+  const { signal, onProgress, onDoor } = options;
+  const { promise, resolve, reject } = Promise.withResolvers<SandboxInfo | null>();
   const onAbort = (): void => reject(abortedError(signal, "starting the sandbox"));
   signal?.addEventListener("abort", onAbort);
   let buffer = "";
@@ -111,7 +121,8 @@ async function untilReady(answers: Readable, options: StartSupervisorOptions): P
     for (const line of lines) {
       const answer = parseAnswer(line);
       if (answer === undefined) reject(new SbxError("supervisor_lost", "the supervisor speaks nonsense"));
-      else if (answer.type === "ready") resolve();
+      else if (answer.type === "ready") resolve(answer.info as SandboxInfo | null);
+      else if (answer.type === "door") onDoor?.();
       else if (answer.type === "failed") reject(fromErrorRecord(answer.error));
       else onProgress?.(answer.message);
     }
@@ -125,7 +136,7 @@ async function untilReady(answers: Readable, options: StartSupervisorOptions): P
   });
   try {
     if (signal?.aborted === true) onAbort();
-    await promise;
+    return await promise;
   } finally {
     signal?.removeEventListener("abort", onAbort);
   }
@@ -137,6 +148,12 @@ function parseAnswer(line: string): LaunchAnswer | undefined {
   } catch {
     return undefined; // Not JSON: it is not a supervisor of this version.
   }
+}
+
+function startCommand(machine: StartSupervisorOptions["machine"]): [string, ...string[]] {
+  const supervisor: [string, ...string[]] = [process.execPath, ...NODE_FLAGS, supervisorScript()];
+  if (machine === undefined) return supervisor;
+  return prestartCommand(launcherPath(hostArchitecture()), machine.statePath, machine.command, supervisor);
 }
 
 /** The bundle's supervisor, or the source's when sbx runs from its sources. */

@@ -120,6 +120,7 @@ async function makeLaunch(root: string, mode: FakeMode): Promise<SandboxLaunch> 
       emptyLayerPath: file("empty"),
     },
     lifetime: { kind: "duration", ms: 600_000 },
+    prestarted: false,
   };
 }
 

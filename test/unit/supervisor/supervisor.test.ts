@@ -51,6 +51,7 @@ test("SIGTERM during the start gives it up, with a record of why", async (t) => 
   bench.child.kill("SIGTERM");
   assert.equal(await bench.exited, 1);
   assert.deepEqual(bench.answers, [
+    { type: "door" },
     { type: "failed", error: { code: "aborted", message: "the start was given up: the supervisor got SIGTERM" } },
   ]);
   assert.equal(bench.row()?.status, "failed");
@@ -83,7 +84,7 @@ test("QEMU's last words are the launcher's error, and lie beside the logs for la
     message: "QEMU ended with status 1: qemu-system: could not open the disk",
     hint: "sbx doctor",
   };
-  assert.deepEqual(bench.answers, [{ type: "failed", error }]);
+  assert.deepEqual(bench.answers, [{ type: "door" }, { type: "failed", error }]);
   assert.deepEqual(JSON.parse(readFileSync(path.join(bench.launch.directory, "failure.json"), "utf8")), error);
   assert.equal(bench.row()?.status, "failed");
   assert.deepEqual(bench.leftovers(), []);

@@ -2,7 +2,8 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { jailedCommand, type JailSpec } from "../../../src/vm/jail.ts";
-import { startMachine, type StartOptions } from "../../../src/vm/virtual-machine.ts";
+import type { StartOptions } from "../../../src/vm/machine-plan.ts";
+import { startMachine } from "../../../src/vm/virtual-machine.ts";
 import { grantDevice, planAccess } from "../../../src/vm/device-access.ts";
 import { SbxError } from "../../../src/runtime/errors.ts";
 import { temporaryDirectory } from "../store/temporary-directory.ts";

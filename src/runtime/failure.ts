@@ -1,11 +1,11 @@
-/** What a failure of the supervisor is called: a full disk shows in many places, and always needs the same advice. */
+/** What a failed start is called: a full disk shows in many places, and always needs the same advice. */
 import { statfsSync } from "node:fs";
-import { SbxError } from "../runtime/errors.ts";
+import { SbxError } from "./errors.ts";
 
 /** With less free space than this, a start that failed is put down to the full disk, `bytes`. */
 const FULL_DISK_BYTES = 16 * 1024 ** 2;
 
-/** @param directory where the supervisor writes */
+/** @param directory where the sandbox's files are */
 export function explainFailure(error: unknown, directory: string | undefined): unknown {
   if (error instanceof SbxError && error.code !== "vm_start_failed") return error;
   const { code } = error as { code?: unknown };
