@@ -74,6 +74,9 @@ export function kernelCommandLine(machine: MachineSpec, options: { verbose: bool
     // QEMU's software TLB forgets everything when a mapping larger than 4 KiB changes, and the kernel's search for
     // such mappings is work and memory of an idle guest.
     words.push("transparent_hugepage=never");
+    // The kernel's hardening against its own bugs: pages and objects zeroed before use, stacks at random offsets, copies
+    // checked. All of it is code for every call and page of an emulated guest, whose kernel guards nothing of the host's.
+    words.push("init_on_alloc=0", "randomize_kstack_offset=off", "hardened_usercopy=off");
     // QEMU translates code again at each new address, so with random ones every process pays for all of its libraries
     // anew (an exec of `true`: 24 ms instead of 10). The boundary is the machine; `sudo sysctl` brings them back.
     words.push("norandmaps");
