@@ -11,6 +11,7 @@ const TYPES = ["file", "dir", "symlink", "fifo"] as const;
 
 export class FakeLink implements AgentLink {
   readonly hello = { protocol: 1, agent: "fuzz", arch: "amd64", kernel: "6" };
+  readonly greeting = undefined;
   readonly closed = new Promise<undefined>(() => undefined);
   readonly #random: SeededRandom;
   readonly #readables: GuestReadable[] = [];

@@ -16,6 +16,7 @@ import {
   type FrameType,
   MAX_FRAME_BYTES,
 } from "../protocol/agent-frames.ts";
+import { GREETING_CALL_ID } from "../protocol/agent-greeting.ts";
 import type { AgentCalls, AgentEvent, AgentHello } from "../protocol/agent-calls.ts";
 import { HelloScanner } from "../protocol/agent-hello.ts";
 import { parseEvent, parseFailure, parseReply } from "../protocol/agent-replies.ts";
@@ -34,6 +35,8 @@ const MAX_ID = 0xffff_ffff;
 export interface AgentLinkOptions {
   /** Ends the handshake; the socket is destroyed. */
   signal?: AbortSignal;
+  /** HELLO and the call `resume` were written to the socket before (src/protocol/agent-greeting.ts). */
+  greeted?: boolean;
 }
 
 /**
@@ -44,7 +47,7 @@ export interface AgentLinkOptions {
  */
 export async function openAgentLink(socket: Duplex, options: AgentLinkOptions = {}): Promise<AgentLink> {
   const scanner = new HelloScanner();
-  const { signal } = options;
+  const { signal, greeted = false } = options;
   return new Promise((resolve, reject) => {
     const settle = (): void => {
       signal?.removeEventListener("abort", onAbort);
@@ -66,7 +69,7 @@ export async function openAgentLink(socket: Duplex, options: AgentLinkOptions = 
         const found = scanner.push(chunk);
         if (found === undefined) return;
         settle();
-        const link = new SocketAgentLink(socket, found.hello);
+        const link = new SocketAgentLink(socket, found.hello, greeted);
         resolve(link);
         link.start(found.rest);
       } catch (error) {
@@ -79,7 +82,7 @@ export async function openAgentLink(socket: Duplex, options: AgentLinkOptions = 
     }
     signal?.addEventListener("abort", onAbort);
     socket.on("end", onClose).on("close", onClose).on("error", onError).on("data", onData);
-    socket.write(encodeJsonFrame(FRAME.hello, 0, { protocol: AGENT_PROTOCOL }));
+    if (!greeted) socket.write(encodeJsonFrame(FRAME.hello, 0, { protocol: AGENT_PROTOCOL }));
   });
 }
 
@@ -92,6 +95,7 @@ interface OpenCall {
 
 class SocketAgentLink implements AgentLink {
   readonly hello: AgentHello;
+  readonly greeting: Promise<AgentCalls["resume"]["result"]> | undefined;
   readonly closed: Promise<Error | undefined>;
   readonly #socket: Duplex;
   readonly #decoder = new FrameDecoder(this);
@@ -105,7 +109,7 @@ class SocketAgentLink implements AgentLink {
   #over: SbxError | undefined;
   #reportClosed: (reason: Error | undefined) => void = () => undefined;
 
-  constructor(socket: Duplex, hello: AgentHello) {
+  constructor(socket: Duplex, hello: AgentHello, greeted: boolean) {
     this.#socket = socket;
     this.hello = hello;
     this.#streamHost = {
@@ -114,6 +118,23 @@ class SocketAgentLink implements AgentLink {
       forget: (streamId) => this.#streams.delete(streamId),
     };
     this.closed = new Promise((resolve) => (this.#reportClosed = resolve));
+    this.greeting = greeted ? this.#expectGreeting() : undefined;
+  }
+
+  #expectGreeting(): Promise<AgentCalls["resume"]["result"]> {
+    this.#lastCallId = GREETING_CALL_ID;
+    const greeting = new Promise<AgentCalls["resume"]["result"]>((resolve, reject) => {
+      this.#calls.set(GREETING_CALL_ID, {
+        method: "resume",
+        streams: [],
+        settle: (outcome) => {
+          if ("error" in outcome) reject(outcome.error);
+          else resolve(outcome.ok as AgentCalls["resume"]["result"]);
+        },
+      });
+    });
+    greeting.catch(() => undefined); // nobody has to ask for it
+    return greeting;
   }
 
   /** Begins to read; `rest` is what came behind the HELLO. */

@@ -8,6 +8,8 @@ import type { AgentCalls, AgentEvent, AgentHello } from "../protocol/agent-calls
 export interface AgentLink extends AsyncDisposable {
   /** What the agent said of itself. */
   readonly hello: AgentHello;
+  /** The answer to the call that was made before there was a link; `undefined` if there was none. */
+  readonly greeting: Promise<AgentCalls["resume"]["result"]> | undefined;
   /**
    * Calls the agent. Replies are validated before they are returned.
    *

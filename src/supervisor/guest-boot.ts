@@ -1,8 +1,8 @@
 /** From a started QEMU to a guest that answers: waits for the agent, with what went wrong if it never does. */
-import { randomBytes } from "node:crypto";
 import { constants } from "node:os";
 import { openAgentLink } from "../guest/agent-link.ts";
 import type { AgentLink } from "../guest/link.ts";
+import { newIdentity, nowNs } from "../protocol/agent-greeting.ts";
 import { SbxError } from "../runtime/errors.ts";
 import type { VirtualMachine } from "../vm/virtual-machine.ts";
 import type { CappedLog } from "./capped-log.ts";
@@ -49,6 +49,7 @@ export class LastWords {
 }
 
 /**
+ * @param options.greeted whether HELLO and identity wait in the machine's socket already
  * @throws SbxError `vm_start_failed` when QEMU ends first, `vm_start_timeout` when the deadline passes, the reason of
  *   `signal`
  */
@@ -56,7 +57,7 @@ export async function connectAgent(
   vm: VirtualMachine,
   words: LastWords,
   deadlineMs: number,
-  signal?: AbortSignal,
+  { signal, greeted = false }: { signal?: AbortSignal; greeted?: boolean } = {},
 ): Promise<AgentLink> {
   const giveUp = new AbortController();
   const onAbort = (): void => giveUp.abort(signal?.reason);
@@ -74,7 +75,7 @@ export async function connectAgent(
     giveUp.abort(new SbxError("vm_start_failed", `QEMU ended ${how}: ${words.summary()}`, { hint: "sbx doctor" }));
   });
   try {
-    return await openAgentLink(vm.agentSocket, { signal: giveUp.signal });
+    return await openAgentLink(vm.agentSocket, { signal: giveUp.signal, greeted });
   } catch (error) {
     // A hang-up and the exit that caused it arrive in either order; the exit explains more.
     if (!giveUp.signal.aborted) await Promise.race([vm.exited, new Promise((resolve) => setTimeout(resolve, 500))]);
@@ -93,20 +94,13 @@ export function describeExit(code: number | null, signal: NodeJS.Signals | null)
   return number > 0 ? `by signal ${number}` : `with status ${code ?? 0}`;
 }
 
-/** What makes one clone of a template different from all others. */
+/** What makes one clone of a template different from all others, if that was not said before there was a link. */
 export async function giveIdentity(link: AgentLink, hostname: string): Promise<void> {
-  await link.call("resume", {
-    entropy: randomBytes(128).toString("base64"),
-    unixNs: nowNs(),
-    hostname,
-    machineId: randomBytes(16).toString("hex"),
-  });
-}
-
-/**
- * The host's clock, `ns` since the epoch, in decimal. (performance.timeOrigin would be finer, and wrong from the moment
- * on in which the host's clock is set or the host sleeps.)
- */
-export function nowNs(): string {
-  return String(BigInt(Date.now()) * 1_000_000n);
+  if (link.greeting === undefined) {
+    await link.call("resume", newIdentity(hostname));
+    return;
+  }
+  await link.greeting;
+  // The time in the greeting is that of the launch.
+  link.call("clock", { unixNs: nowNs() }).catch(() => undefined); // whoever watches the link acts on its end
 }

@@ -2,7 +2,7 @@
 import { statfs } from "node:fs/promises";
 import type { AgentLink } from "../guest/link.ts";
 import type { VirtualMachine } from "../vm/virtual-machine.ts";
-import { nowNs } from "./guest-boot.ts";
+import { nowNs } from "../protocol/agent-greeting.ts";
 
 /** Rarely enough that an idle sandbox stays idle, `ms`. */
 const CLOCK_INTERVAL_MS = 60_000;

@@ -100,7 +100,10 @@ class SandboxRun implements SandboxService {
       connected: (socket, how) => this.#connected(socket, how),
     });
     doorOpen();
-    const link = await connectAgent(this.#vm, this.#words, deadlineMs, signal);
+    const link = await connectAgent(this.#vm, this.#words, deadlineMs, {
+      signal,
+      greeted: launch.prestarted,
+    });
     this.#link = link;
     const identity = giveIdentity(link, launch.hostname);
     link.onEvent((event) => {

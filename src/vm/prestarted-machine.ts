@@ -23,12 +23,14 @@ export const STATUS_FD = 6;
 /**
  * The words for sbx-launch.
  *
+ * @param greetingBytes how much of standard input is for the guest's agent; the rest is the supervisor's
  * @param machine command of the machine, planned with `statusFd` {@link STATUS_FD}
  * @param supervisor command of the supervisor
  */
 export function prestartCommand(
   launcherPath: string,
   statePath: string,
+  greetingBytes: number,
   machine: string[],
   supervisor: string[],
 ): [string, ...string[]] {
@@ -43,6 +45,7 @@ export function prestartCommand(
     ...["--file", `${QEMU_FD.state}:${statePath}`],
     // QEMU restores as soon as it reads this.
     ...["--say", `${QEMU_FD.monitor}:${Qmp.restoreCommands(`fd:${QEMU_FD.state}`)}`],
+    ...["--input", `${QEMU_FD.agent}:${greetingBytes}`],
     String(machine.length),
     ...machine,
     ...supervisor,

@@ -1,17 +1,20 @@
 // Sbx-launch starts a machine and then becomes its supervisor, so that both start at the same time though the machine
 // is the supervisor's child. It runs on the host, once for each sandbox, for a few milliseconds.
 //
-//	sbx-launch [--socket VM:SUPERVISOR | --file VM:PATH | --say VM:TEXT]... WORDS VM-COMMAND... SUPERVISOR-COMMAND...
+//	sbx-launch [--socket VM:SUPERVISOR | --file VM:PATH | --say VM:TEXT | --input VM:BYTES]...
+//	           WORDS VM-COMMAND... SUPERVISOR-COMMAND...
 //
 // --socket makes a pair of connected sockets: descriptor VM of the machine's process, SUPERVISOR of the supervisor's.
 // --file opens a file for reading as descriptor VM of the machine's process. --say writes a text into the supervisor's
-// end of the pair of VM, before anybody reads. WORDS is the number of words of VM-COMMAND. The supervisor keeps
-// descriptors 0 to 3, and finds the machine's process id in SBX_VM_PID.
+// end of the pair of VM, before anybody reads; --input does it with the first BYTES of standard input, for what nobody
+// may read in a command line. WORDS is the number of words of VM-COMMAND. The supervisor keeps descriptors 0 to 3, and
+// finds the machine's process id in SBX_VM_PID.
 package main
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -25,6 +28,8 @@ const (
 	// vmEnvironment is all that the machine's process gets.
 	vmPath, vmLocale = "PATH=/usr/bin:/bin", "LC_ALL=C"
 	failed           = 125
+	// maxInput is less than a socket takes without a reader.
+	maxInput = 64 << 10
 )
 
 func main() {
@@ -46,6 +51,10 @@ func run(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s could not be started: %w", p.machine[0], err)
 	}
+	if err := p.passInput(); err != nil {
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
+		return err
+	}
 	for target, fd := range p.own {
 		if err := syscall.Dup3(fd, target, 0); err != nil {
 			return fmt.Errorf("descriptor %d: %w", target, err)
@@ -64,11 +73,16 @@ type plan struct {
 	files      []uintptr
 	own        map[int]int
 	peers      map[int]int
+	input      []part
 	machine    []string
 	supervisor []string
 }
 
-var errUsage = errors.New("usage: sbx-launch [--socket VM:SUPERVISOR | --file VM:PATH | --say VM:TEXT]... WORDS VM... SUPERVISOR...")
+// part is a number of bytes of standard input for one of the machine's sockets.
+type part struct{ peer, bytes int }
+
+var errUsage = errors.New("usage: sbx-launch [--socket VM:SUPERVISOR | --file VM:PATH | --say VM:TEXT | " +
+	"--input VM:BYTES]... WORDS VM... SUPERVISOR...")
 
 func parse(args []string) (*plan, error) {
 	p := &plan{own: map[int]int{}, peers: map[int]int{}}
@@ -95,6 +109,8 @@ func parse(args []string) (*plan, error) {
 			}
 		case "--say":
 			_, err = syscall.Write(p.peers[target], []byte(value))
+		case "--input":
+			err = p.expectInput(target, value)
 		default:
 			err = errUsage
 		}
@@ -138,6 +154,30 @@ func (p *plan) socket(at int, supervisors string) error {
 	}
 	p.give(at, ends[0])
 	p.own[own], p.peers[at] = ends[1], ends[1]
+	return nil
+}
+
+func (p *plan) expectInput(at int, value string) error {
+	peer, known := p.peers[at]
+	bytes, err := strconv.Atoi(value)
+	if err != nil || !known || bytes < 0 || bytes > maxInput {
+		return errUsage
+	}
+	p.input = append(p.input, part{peer, bytes})
+	return nil
+}
+
+// passInput reads no more of standard input than it was told: what follows is the supervisor's.
+func (p *plan) passInput() error {
+	for _, part := range p.input {
+		content := make([]byte, part.bytes)
+		if _, err := io.ReadFull(os.Stdin, content); err != nil {
+			return fmt.Errorf("standard input: %w", err)
+		}
+		if _, err := syscall.Write(part.peer, content); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { identifyProcess, ownIdentity } from "../../host/process-identity.ts";
+import { greetAgent } from "../../protocol/agent-greeting.ts";
 import { LAUNCH_VERSION, type LaunchMachine, type SandboxLaunch } from "../../protocol/launch.ts";
 import { findJailTools } from "../../vm/jail.ts";
 import { roundDiskBytes } from "../../vm/disk.ts";
@@ -125,7 +126,13 @@ async function start(
       signal: options.signal,
       ...(machineStart === null
         ? {}
-        : { machine: { command: machineStart.command, statePath: template.paths.statePath } }),
+        : {
+            machine: {
+              command: machineStart.command,
+              statePath: template.paths.statePath,
+              greeting: greetAgent(launch.hostname),
+            },
+          }),
       onStarted: (pid) => store.amend(id, { supervisor: identifyProcess(pid) }),
       onProgress: (message) => options.onProgress?.({ stage: "start", message }),
       onDoor: () => {

@@ -37,8 +37,8 @@ export interface StartSupervisorOptions {
   onStarted?: (pid: number) => void;
   /** Called when clients may connect, before it is ready. */
   onDoor?: () => void;
-  /** A machine to be started along with it. */
-  machine?: { command: string[]; statePath: string };
+  /** A machine to be started along with it, and what its agent reads first. */
+  machine?: { command: string[]; statePath: string; greeting: Buffer };
 }
 
 /**
@@ -75,6 +75,7 @@ export async function startSupervisor(launch: Launch, options: StartSupervisorOp
   const started = handle(child, child.pid, input, answers);
   try {
     options.onStarted?.(child.pid);
+    if (options.machine !== undefined) input.write(options.machine.greeting);
     input.write(`${JSON.stringify(launch)}\n`);
     const info = await untilReady(answers, options);
     return { ...started, info };
@@ -153,7 +154,13 @@ function parseAnswer(line: string): LaunchAnswer | undefined {
 function startCommand(machine: StartSupervisorOptions["machine"]): [string, ...string[]] {
   const supervisor: [string, ...string[]] = [process.execPath, ...NODE_FLAGS, supervisorScript()];
   if (machine === undefined) return supervisor;
-  return prestartCommand(launcherPath(hostArchitecture()), machine.statePath, machine.command, supervisor);
+  return prestartCommand(
+    launcherPath(hostArchitecture()),
+    machine.statePath,
+    machine.greeting.length,
+    machine.command,
+    supervisor,
+  );
 }
 
 /** The bundle's supervisor, or the source's when sbx runs from its sources. */

@@ -5,13 +5,41 @@ import { test } from "node:test";
 import { openAgentLink } from "../../../src/guest/agent-link.ts";
 import { AgentError } from "../../../src/guest/link.ts";
 import { encodeJsonFrame, FRAME } from "../../../src/protocol/agent-frames.ts";
-import { type FakeAgent, HELLO, openFakeLink } from "./fake-agent.ts";
+import { greetAgent } from "../../../src/protocol/agent-greeting.ts";
+import { FakeAgent, HELLO, openFakeLink } from "./fake-agent.ts";
 
 test("the link says HELLO first and reports what the agent said of itself", async () => {
   const { link, agent } = await openFakeLink();
   assert.deepEqual(link.hello, HELLO);
   assert.deepEqual(JSON.parse(String(agent.seen[0]?.payload)), { protocol: 1 });
   assert.equal(agent.seen[0]?.type, FRAME.hello);
+});
+
+test("a link that was greeted before says nothing itself and takes the answer to the greeting", async () => {
+  const [host, guest] = duplexPair();
+  const agent = new FakeAgent(guest);
+  host.write(greetAgent("box"));
+  const { method, params, id } = await agent.call();
+  assert.deepEqual([method, params.hostname], ["resume", "box"]);
+  agent.sendJson(FRAME.reply, id, { ok: { bootId: "b" } });
+  const link = await openAgentLink(host, { greeted: true });
+  assert.deepEqual(await link.greeting, { bootId: "b" });
+  const next = link.call("fs.realPath", { path: "/a", user: "app" });
+  agent.sendJson(FRAME.reply, (await agent.call(1)).id, { ok: "/a" });
+  assert.equal(await next, "/a");
+  assert.equal(agent.seen.filter(({ type }) => type === FRAME.hello).length, 1);
+});
+
+test("a greeting that the guest refuses, or hangs up on, is an error", async () => {
+  for (const answer of ["refuse", "hang up"]) {
+    const [host, guest] = duplexPair();
+    const agent = new FakeAgent(guest);
+    host.write(greetAgent("box"));
+    const link = await openAgentLink(host, { greeted: true });
+    if (answer === "hang up") guest.destroy();
+    else agent.sendJson(FRAME.reply, (await agent.call()).id, { error: { code: "EINVAL", message: "no" } });
+    await assert.rejects(link.greeting ?? Promise.resolve());
+  }
 });
 
 test("what a former link left in the port is dropped, and what follows the HELLO is not", async () => {

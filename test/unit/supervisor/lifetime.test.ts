@@ -2,7 +2,7 @@
 import { test, type TestContext } from "node:test";
 import assert from "node:assert/strict";
 import { Lifetime } from "../../../src/supervisor/lifetime.ts";
-import { nowNs } from "../../../src/supervisor/guest-boot.ts";
+import { nowNs } from "../../../src/protocol/agent-greeting.ts";
 
 /** Time that only the test moves: timers, the wall clock, and the monotonic clock. */
 function stopTime(t: TestContext): { advance: (ms: number) => void } {

@@ -52,7 +52,7 @@ test("the machine reads its state and the monitor's first commands, and talks to
     echo on the console; echo complaint >&2
     echo '{"exit-code": 7}' >&6
     echo hello >&4; read answer <&4; echo "$answer" >> ${directory}/seen`;
-  const seen = run(prestartCommand(LAUNCHER, stateFile(directory), machine(script), SUPERVISOR));
+  const seen = run(prestartCommand(LAUNCHER, stateFile(directory), 0, machine(script), SUPERVISOR));
   assert.deepEqual(seen.streams, { console: "on the console\n", errors: "complaint\n", agent: "hello\n" });
   assert.deepEqual(seen.exit, { code: 7, signal: null });
   assert.equal(readFileSync(path.join(directory, "seen"), "utf8"), "the saved statebye\n");
@@ -71,11 +71,22 @@ test("the machine reads its state and the monitor's first commands, and talks to
   );
 });
 
+test("the first bytes of standard input are for the agent, the rest is the supervisor's", (t) => {
+  const directory = temporaryDirectory(t);
+  const script = `head -c 5 <&4 > ${directory}/greeting`;
+  const supervisor = ["/bin/bash", "-c", `cat > ${directory}/rest`];
+  const words = prestartCommand(LAUNCHER, stateFile(directory), 5, machine(script), supervisor);
+  assert.equal(spawnSync(words[0], words.slice(1), { input: "greetthe launch", timeout: 30_000 }).status, 0);
+  assert.equal(readFileSync(path.join(directory, "rest"), "utf8"), "the launch");
+  const short = spawnSync(words[0], words.slice(1), { input: "gre", encoding: "utf8", timeout: 30_000 });
+  assert.deepEqual([short.status, short.stderr], [125, "sbx-launch: standard input: unexpected EOF\n"]);
+});
+
 test("the machine has its own descriptors only, no environment and a process group of its own", (t) => {
   const directory = temporaryDirectory(t);
   const script = `ls /proc/$$/fd | tr '\\n' ' ' > ${directory}/fds; env | sort > ${directory}/env
     ps -o pgid= -p $$ | tr -d ' ' > ${directory}/group; readlink /proc/$$/fd/0 > ${directory}/stdin`;
-  const seen = run(prestartCommand(LAUNCHER, stateFile(directory), machine(script), SUPERVISOR));
+  const seen = run(prestartCommand(LAUNCHER, stateFile(directory), 0, machine(script), SUPERVISOR));
   const text = (name: string): string => readFileSync(path.join(directory, name), "utf8").trim();
   const own = ["0", "1", "2", "3", "4", "5", "6"];
   assert.deepEqual(
@@ -91,10 +102,10 @@ test("the machine has its own descriptors only, no environment and a process gro
 
 test("a machine that ends without a word was killed, and one that is stopped is gone with all below it", (t) => {
   const directory = temporaryDirectory(t);
-  const silent = run(prestartCommand(LAUNCHER, stateFile(directory), machine("exit 3"), SUPERVISOR));
+  const silent = run(prestartCommand(LAUNCHER, stateFile(directory), 0, machine("exit 3"), SUPERVISOR));
   assert.deepEqual(silent.exit, { code: null, signal: "SIGKILL" });
   const script = `sleep 1000 & echo $! > ${directory}/below; wait`;
-  const stopped = run(prestartCommand(LAUNCHER, stateFile(directory), machine(script), [...SUPERVISOR, "stop"]));
+  const stopped = run(prestartCommand(LAUNCHER, stateFile(directory), 0, machine(script), [...SUPERVISOR, "stop"]));
   assert.deepEqual(stopped.exit, { code: null, signal: "SIGKILL" });
   if (existsSync(path.join(directory, "below"))) {
     const below = readFileSync(path.join(directory, "below"), "utf8").trim();
@@ -106,7 +117,7 @@ test("a machine that dies with its parent dies with the supervisor, and not befo
   const directory = temporaryDirectory(t);
   // Another program takes the process over twice, as prlimit and bubblewrap do.
   const dying = ["setpriv", "--pdeathsig", "KILL", "sleep", "1000"];
-  const words = prestartCommand(LAUNCHER, stateFile(directory), ["/usr/bin/env", ...dying], SUPERVISOR);
+  const words = prestartCommand(LAUNCHER, stateFile(directory), 0, ["/usr/bin/env", ...dying], SUPERVISOR);
   const child = spawn(words[0], words.slice(1), { stdio: ["ignore", "pipe", "inherit"] });
   const [first] = (await once(child.stdout, "data")) as [Buffer];
   const [, pid] = JSON.parse(first.toString().split("\n")[0] ?? "") as [string, number];
@@ -130,7 +141,7 @@ function isRunning(pid: number): boolean {
 test("a supervisor that cannot be started takes the machine with it, and says why", async (t) => {
   const directory = temporaryDirectory(t);
   const script = `echo $$ > ${directory}/pid; exec sleep 1000`;
-  const words = prestartCommand(LAUNCHER, stateFile(directory), machine(script), ["/nonexistent/node"]);
+  const words = prestartCommand(LAUNCHER, stateFile(directory), 0, machine(script), ["/nonexistent/node"]);
   const { status, stderr } = spawnSync(words[0], words.slice(1), { encoding: "utf8", timeout: 30_000 });
   assert.equal(status, 125);
   assert.match(stderr, /^sbx-launch: \/nonexistent\/node could not be started: no such file or directory\n$/);
