@@ -2,7 +2,7 @@
 import { constants } from "node:os";
 import { openAgentLink } from "../guest/agent-link.ts";
 import type { AgentLink } from "../guest/link.ts";
-import { newIdentity, nowNs } from "../protocol/agent-greeting.ts";
+import { newIdentity } from "../protocol/agent-greeting.ts";
 import { SbxError } from "../runtime/errors.ts";
 import type { VirtualMachine } from "../vm/virtual-machine.ts";
 import type { CappedLog } from "./capped-log.ts";
@@ -101,6 +101,4 @@ export async function giveIdentity(link: AgentLink, hostname: string): Promise<v
     return;
   }
   await link.greeting;
-  // The time in the greeting is that of the launch.
-  link.call("clock", { unixNs: nowNs() }).catch(() => undefined); // whoever watches the link acts on its end
 }
