@@ -77,8 +77,7 @@ export class FilePlacer implements Disposable {
 
   #openStaging(): Staging {
     if (this.#staging !== undefined) return this.#staging;
-    this.#staging = new Staging(this.#root, this.#rootPath);
-    this.#onStaging?.(this.#staging.path);
+    this.#staging = new Staging(this.#root, this.#rootPath, this.#onStaging);
     return this.#staging;
   }
 

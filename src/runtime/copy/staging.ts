@@ -2,7 +2,8 @@
  * Where a copy's files are while they are incomplete: a directory of its own in the destination, so that a rename
  * puts each in its place at once and whoever was killed leaves one name behind that can be recognised and removed.
  */
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type DirectoryHandle, openChild } from "./directory-handle.ts";
 import { errnoOf } from "./host-errors.ts";
@@ -21,13 +22,16 @@ export class Staging implements Disposable {
   #current: string | undefined;
   #count = 0;
 
-  /** @throws the system's error if the destination cannot be written to */
-  constructor(root: DirectoryHandle, rootPath: string) {
-    const prefix = root.child(`.sbx-copy-${process.pid}-${startTimeOf(process.pid) ?? "0"}-`);
+  /**
+   * @param onStaging told the directory before it is there
+   * @throws the system's error if the destination cannot be written to
+   */
+  constructor(root: DirectoryHandle, rootPath: string, onStaging?: (path: string) => void) {
     this.#parent = root;
-    // The user's own path and an ASCII name: text in either form.
-    this.#component = basename(mkdtempSync(prefix.toString()));
+    this.#component = `.sbx-copy-${process.pid}-${startTimeOf(process.pid) ?? "0"}-${randomBytes(3).toString("hex")}`;
     this.path = join(rootPath, this.#component);
+    onStaging?.(this.path);
+    mkdirSync(root.child(this.#component), { mode: 0o700 });
     this.#handle = openChild(root, this.#component);
   }
 

@@ -18,6 +18,9 @@ import { SbxError } from "../errors.ts";
 import type { CopyOptions, CopyReport } from "../runtime.ts";
 import { type CopyEnd, type GuestDestination, type GuestSources, receiveInGuest, sendFromGuest } from "./copy-calls.ts";
 
+/** What relative paths in a sandbox are relative to. */
+const GUEST_HOME = "/home/app";
+
 /** Host to sandbox. */
 export async function uploadFiles(
   end: CopyEnd,
@@ -79,6 +82,7 @@ export async function transferFiles(
 ): Promise<CopyReport> {
   needSources(paths);
   needDistinctNames(paths);
+  if (source.id === target.id) needOtherPlace(paths, destination);
   throwIfAborted(options.signal, "the copy");
   const sources = await findGuestSources(source, paths);
   const goesInto = sources.mayBeSeveral;
@@ -150,6 +154,18 @@ function needDistinctNames(paths: string[]): void {
       });
     }
     names.set(name, path);
+  }
+}
+
+/** As on the host: a directory that is copied into itself would be copied with what has been copied so far. */
+function needOtherPlace(paths: string[], destination: string): void {
+  const to = posix.resolve(GUEST_HOME, destination);
+  for (const path of paths.filter((path) => !hasGlob(path))) {
+    const from = posix.resolve(GUEST_HOME, path);
+    if (to !== from && !to.startsWith(from === "/" ? "/" : `${from}/`)) continue;
+    throw new SbxError("usage", `'${from}' cannot be copied into itself, '${to}'`, {
+      hint: "name a destination outside of it",
+    });
   }
 }
 

@@ -194,6 +194,16 @@ test("a transfer tells of the end that failed: a missing source, a destination t
   assert.equal(nowhere.code, "guest_error");
   assert.match(nowhere.message, /no such file or directory in the sandbox: '.*\/no\/such/);
   await first.sandbox.transfer(["f"], second.sandbox, "f");
+  for (const [source, destination] of [
+    ["", ""],
+    ["f", "f"],
+    ["/", "/tmp"],
+    ["x", "x/y"],
+    ["./x/.", "/home/app/x"],
+  ]) {
+    const inside = await failure(first.sandbox.transfer([source ?? ""], first.sandbox, destination ?? ""));
+    assert.match(inside.message, /cannot be copied into itself/);
+  }
   assert.equal(statSync(join(second.home, "f")).size, 3_000_000);
 });
 

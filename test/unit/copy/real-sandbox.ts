@@ -10,6 +10,9 @@ import { createGuestState } from "../../../src/supervisor/rpc/guest-state.ts";
 import { openRealLink } from "../rpc-server/real-agent.ts";
 import { Scratch } from "./scratch.ts";
 
+/** Each has an id of its own. */
+let opened = 0;
+
 export interface RealSandbox {
   sandbox: RpcSandbox;
   client: RpcClient;
@@ -20,7 +23,7 @@ export interface RealSandbox {
 export async function openRealSandbox(t: TestContext): Promise<RealSandbox> {
   const { link, home } = await openRealLink(t);
   const env = { PATH: process.env["PATH"] ?? "", HOME: home };
-  const info = { id: "sbx_loc_00000000000000000000", name: null } as unknown as SandboxInfo;
+  const info = { id: `sbx_loc_${String(opened++).padStart(20, "0")}`, name: null } as unknown as SandboxInfo;
   const state = createGuestState({ link, user: "app", home, env, info: () => info });
   const scratch = new Scratch();
   const http = createServer();
