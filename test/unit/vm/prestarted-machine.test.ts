@@ -84,14 +84,14 @@ test("the first bytes of standard input are for the agent, the rest is the super
 
 test("the machine has its own descriptors only, no environment and a process group of its own", (t) => {
   const directory = temporaryDirectory(t);
-  const script = `ls /proc/$$/fd | tr '\\n' ' ' > ${directory}/fds; env | sort > ${directory}/env
+  const script = `ls /proc/$$/fd > ${directory}/fds; env | sort > ${directory}/env
     ps -o pgid= -p $$ | tr -d ' ' > ${directory}/group; readlink /proc/$$/fd/0 > ${directory}/stdin`;
   const seen = run(prestartCommand(LAUNCHER, stateFile(directory), 0, machine(script), SUPERVISOR));
   const text = (name: string): string => readFileSync(path.join(directory, name), "utf8").trim();
   const own = ["0", "1", "2", "3", "4", "5", "6"];
   assert.deepEqual(
     text("fds")
-      .split(" ")
+      .split("\n")
       .filter((fd) => own.includes(fd) || !AMBIENT.has(fd)),
     own,
   );
