@@ -1,6 +1,7 @@
 /** The supervisor's end of its start: reads the launch, answers, and notices when the launcher dies before its commit. */
 import { createWriteStream, readSync, type WriteStream } from "node:fs";
 import { Socket } from "node:net";
+import { StringDecoder } from "node:string_decoder";
 import {
   ANSWER_FD,
   COMMIT_LINE,
@@ -57,20 +58,13 @@ export class LaunchChannel {
   /** The launch is there already or comes at once, and there is nothing else to do: no stream needs to be set up. */
   #firstLine(): string | undefined {
     const chunk = Buffer.alloc(64 * 1024);
-    const chunks: Buffer[] = [];
-    let total = 0;
-    for (;;) {
+    const decoder = new StringDecoder("utf8");
+    while (this.#lines.length === 0 && !this.#ended) {
       const length = readSync(INPUT_FD, chunk);
-      total += length;
-      if (length === 0 || total > MAX_LINE_BYTES) return undefined;
-      const end = chunk.subarray(0, length).indexOf("\n");
-      chunks.push(Buffer.from(chunk.subarray(0, length)));
-      if (end < 0) continue;
-      const text = Buffer.concat(chunks).toString();
-      const [line, ...rest] = text.split("\n");
-      this.#buffer = rest.join("\n");
-      return line;
+      if (length === 0) this.#end();
+      else this.#receive(decoder.write(chunk.subarray(0, length)));
     }
+    return this.#lines.shift();
   }
 
   /** From here on the launcher's end is noticed. */
@@ -117,7 +111,6 @@ export class LaunchChannel {
 
   async #nextLine(): Promise<string | undefined> {
     this.#input ??= this.#listen();
-    this.#receive("");
     while (this.#lines.length === 0 && !this.#ended) {
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }

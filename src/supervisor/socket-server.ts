@@ -8,6 +8,7 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
 import { EXTENSIONS_HEADER, EXTENSIONS_VERSION, PRIMARY_HEADER, SANDBOX_ID_HEADER } from "../protocol/rpc-messages.ts";
 import { MAX_SERVER_MESSAGE_BYTES } from "../protocol/rpc-limits.ts";
+import { connectTarget, sandboxTarget } from "../protocol/sandbox-target.ts";
 import type { SandboxInfo } from "../runtime/types.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
@@ -54,7 +55,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => undefined); // the peer may vanish in the middle of the handshake
-    if (parseTarget(request.url)?.pathname !== `/api/v3/sandbox/${options.id}/connect`) {
+    if (parseTarget(request.url)?.pathname !== connectTarget(options.id)) {
       refuse(socket, 404, "SANDBOX_NOT_FOUND", "this socket serves another sandbox");
       return;
     }
@@ -91,7 +92,7 @@ function wantsExtensions(request: IncomingMessage): boolean {
 
 async function answer(request: IncomingMessage, response: ServerResponse, options: DoorOptions): Promise<void> {
   const url = parseTarget(request.url);
-  const own = `/api/v3/sandbox/${options.id}`;
+  const own = sandboxTarget(options.id);
   if (url === undefined) {
     send(response, 400, { code: "BAD_REQUEST", message: "the request's target is no path" });
   } else if (request.method === "GET" && url.pathname === "/sbx/v1/info") {

@@ -14,6 +14,11 @@ const home = await openTestHome();
 afterEach(async () => home.clear());
 after(async () => home[Symbol.asyncDispose]());
 
+/** Runs a line of shell as root in the guest. */
+async function rootShell(id: string, line: string): ReturnType<typeof home.sbx> {
+  return home.sbx(["exec", "--user", "root", id, "--", "sh", "-c", line]);
+}
+
 test("a fork bomb hurts nobody but its own sandbox, where further commands still run, and which can be killed", async () => {
   const [id, neighbour] = await Promise.all([home.create(), home.create()]);
   const bomb = home.start(["exec", "--no-stdin", id, "--", "bash", "-c", "echo lit; :(){ :|:& };: ; sleep 1000"]);
@@ -46,16 +51,10 @@ test("a command that takes all memory is killed with status 137, which is said, 
 
 test("a full disk in the guest is the guest's error alone", async () => {
   const id = await home.create();
-  const outcome = await home.sbx([
-    "exec",
-    "--user",
-    "root",
+  const outcome = await rootShell(
     id,
-    "--",
-    "sh",
-    "-c",
     "fallocate -l 9G /var/a; fallocate -l 3G /var/b; cat /dev/zero | head -c 2000000000 > /var/c",
-  ]);
+  );
   assert.notEqual(outcome.status, 0);
   assert.match(outcome.stderr, /No space left on device/);
   assert.equal(await home.must(["exec", id, "--", "echo", "alive"]), "alive");
@@ -85,16 +84,7 @@ test("the agent cannot be killed, stopped or spoken over by root in the guest", 
 
 test("a guest whose kernel panics is reported as crashed, with its console kept", async () => {
   const id = await home.create();
-  const outcome = await home.sbx([
-    "exec",
-    "--user",
-    "root",
-    id,
-    "--",
-    "sh",
-    "-c",
-    "echo c > /proc/sysrq-trigger; sleep 100",
-  ]);
+  const outcome = await rootShell(id, "echo c > /proc/sysrq-trigger; sleep 100");
   assert.notEqual(outcome.status, 0);
   assert.match(outcome.stderr, /stopped while the command was running/);
   await eventually(async () => assert.equal((await home.info(id)).status, "stopped"));

@@ -25,7 +25,7 @@ import (
 const (
 	// firstOwn is above all descriptors that are asked for, so that moving one never hits another.
 	firstOwn = 64
-	// vmEnvironment is all that the machine's process gets.
+	// vmPath and vmLocale are the whole environment of the machine's process.
 	vmPath, vmLocale = "PATH=/usr/bin:/bin", "LC_ALL=C"
 	failed           = 125
 	// maxInput is less than a socket takes without a reader.
@@ -51,8 +51,15 @@ func run(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s could not be started: %w", p.machine[0], err)
 	}
+	err = p.becomeSupervisor(pid)
+	// The machine has nobody to talk to; its end of the sockets closes with this process.
+	_ = syscall.Kill(-pid, syscall.SIGKILL)
+	return err
+}
+
+// becomeSupervisor returns only if that fails.
+func (p *plan) becomeSupervisor(pid int) error {
 	if err := p.passInput(); err != nil {
-		_ = syscall.Kill(-pid, syscall.SIGKILL)
 		return err
 	}
 	for target, fd := range p.own {
@@ -61,9 +68,7 @@ func run(args []string) error {
 		}
 	}
 	environment := append(os.Environ(), "SBX_VM_PID="+strconv.Itoa(pid))
-	err = syscall.Exec(p.supervisor[0], p.supervisor, environment)
-	// The machine has nobody to talk to; its end of the sockets closes with this process.
-	_ = syscall.Kill(-pid, syscall.SIGKILL)
+	err := syscall.Exec(p.supervisor[0], p.supervisor, environment)
 	return fmt.Errorf("%s could not be started: %w", p.supervisor[0], err)
 }
 

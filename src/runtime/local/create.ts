@@ -7,6 +7,7 @@ import { greetAgent } from "../../protocol/agent-greeting.ts";
 import { LAUNCH_VERSION, type LaunchMachine, type SandboxLaunch } from "../../protocol/launch.ts";
 import { findJailTools } from "../../vm/jail.ts";
 import { roundDiskBytes } from "../../vm/disk.ts";
+import { connectTarget } from "../../protocol/sandbox-target.ts";
 import { planMachine } from "../../vm/machine-plan.ts";
 import { STATUS_FD } from "../../vm/prestarted-machine.ts";
 import { layerPath, restoreOptions } from "../../vm/restore-options.ts";
@@ -160,7 +161,7 @@ async function start(
 async function connect({ state }: CreateContext, launch: SandboxLaunch, { signal }: CallOptions): Promise<RpcClient> {
   return connectRpc({
     socketPath: socketPathOf(state.paths, launch.id),
-    requestPath: `/api/v3/sandbox/${launch.id}/connect`,
+    requestPath: connectTarget(launch.id),
     ...(launch.lifetime.kind === "session" ? { primary: launch.lifetime.token } : {}),
     ...(signal === undefined ? {} : { signal }),
   });

@@ -5,6 +5,7 @@ import type { SandboxRow } from "../../store/sandbox-store.ts";
 import { isLive } from "../../store/lifecycle.ts";
 import { throwIfAborted } from "../abort.ts";
 import type { Settings } from "../defaults.ts";
+import { connectTarget } from "../../protocol/sandbox-target.ts";
 import { SbxError } from "../errors.ts";
 import type { CallOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
 import type { RpcClient } from "../sandbox/rpc-client.ts";
@@ -64,7 +65,7 @@ class LocalRuntime implements Runtime {
     if (row.status !== "running") throw notRunning(row);
     return openRpcSandbox({
       socketPath: row.socket,
-      requestPath: `/api/v3/sandbox/${row.id}/connect`,
+      requestPath: connectTarget(row.id),
       ...this.#staging,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });

@@ -4,10 +4,10 @@
  * of each command and costs one query when all is well.
  */
 import { readdirSync, readFileSync, rmSync } from "node:fs";
-import path from "node:path";
 import { isAlive } from "../../host/process-identity.ts";
 import { isLive } from "../../store/lifecycle.ts";
 import type { SandboxRow, SandboxStore } from "../../store/sandbox-store.ts";
+import { layerPath } from "../../vm/restore-options.ts";
 import type { StopReason } from "../types.ts";
 import { readFailure } from "./failure-record.ts";
 
@@ -45,7 +45,7 @@ function hasLivingProcess(row: SandboxRow): boolean {
 export function reclaim(row: SandboxRow): void {
   killStrayMachine(row);
   rmSync(row.socket, { force: true });
-  rmSync(path.join(row.directory, "disk.qcow2"), { force: true });
+  rmSync(layerPath(row.directory), { force: true });
 }
 
 /**
@@ -53,14 +53,14 @@ export function reclaim(row: SandboxRow): void {
  * process can miss the outer one's death. What is left names the sandbox's own directory in its arguments.
  */
 function killStrayMachine(row: SandboxRow): void {
-  const layerPath = path.join(row.directory, "disk.qcow2");
+  const layer = layerPath(row.directory);
   for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
     try {
       const words = readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0");
       // The first words that sbx gives QEMU: somebody's own tool may look at the layer, too.
       if (!words.includes("-nodefaults") || !words.includes("-no-user-config")) continue;
-      const belongs = words.some((word) => word === layerPath || word.includes(JSON.stringify(layerPath)));
+      const belongs = words.some((word) => word === layer || word.includes(JSON.stringify(layer)));
       if (belongs) process.kill(Number(entry), "SIGKILL");
     } catch {
       continue; // Gone meanwhile, or somebody else's.

@@ -1,5 +1,6 @@
 /** Requests to a supervisor's socket that need no session: its info, its end, its lifetime. */
 import { request } from "node:http";
+import { sandboxTarget } from "../../protocol/sandbox-target.ts";
 import { SbxError } from "../errors.ts";
 import type { SandboxInfo } from "../types.ts";
 
@@ -11,7 +12,7 @@ export async function fetchInfo(socketPath: string, timeoutMs: number): Promise<
 
 /** Asks for the end and waits until the supervisor says that it came. */
 export async function requestStop(socketPath: string, id: string, timeoutMs: number): Promise<void> {
-  await send(socketPath, "DELETE", `/api/v3/sandbox/${id}`, { timeoutMs });
+  await send(socketPath, "DELETE", sandboxTarget(id), { timeoutMs });
 }
 
 /** Returns the end that holds, epoch `ms`. */
@@ -22,7 +23,7 @@ export async function requestExtension(
   timeoutMs: number,
 ): Promise<number> {
   const body = { stop_at_ms: stopAtMs };
-  const answer = (await send(socketPath, "PATCH", `/api/v3/sandbox/${id}`, { body, timeoutMs })) as typeof body;
+  const answer = (await send(socketPath, "PATCH", sandboxTarget(id), { body, timeoutMs })) as typeof body;
   return answer.stop_at_ms;
 }
 
