@@ -26,7 +26,13 @@ module.exports = {
       "^src/runtime/select\\.ts$",
     ]),
     layer("local-does-not-link-the-supervisor", "^src/runtime/", "^src/(supervisor|guest|cli|egress|ssh)/"),
-    layer("protocol-is-a-leaf", "^src/protocol/", "^src/(?!protocol/|runtime/errors\\.ts)"),
+    layer("protocol-is-a-leaf", "^src/protocol/", "^src/(?!protocol/|policy/|runtime/errors\\.ts)"),
+    layer("policy-is-a-leaf", "^src/policy/", "^src/(?!policy/|runtime/errors\\.ts)"),
+    layer(
+      "egress-stands-alone",
+      "^src/egress/",
+      "^src/(vm|guest|ssh|supervisor|cli|server|store|runtime/(?!(errors|types)\\.ts))",
+    ),
     layer(
       "vm-stands-alone",
       "^src/vm/",

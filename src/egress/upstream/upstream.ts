@@ -1,0 +1,65 @@
+/** The host's own side of a connection: from a name to a checked address to a socket, directly or by way of a proxy. */
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { ConnectionTarget, Decision } from "../../policy/spec.ts";
+
+export type UpstreamErrorCode =
+  /** Every address that the name has is one that the policy keeps closed. */
+  | "address_denied"
+  | "unresolved"
+  | "refused"
+  | "unreachable"
+  | "timeout"
+  | "reset"
+  /** The certificate is expired, self-signed, for another name, of an unknown authority. */
+  | "certificate"
+  | "tls"
+  /** The corporate proxy said no. */
+  | "proxy"
+  | "aborted";
+
+export class UpstreamError extends Error {
+  override readonly name = "UpstreamError";
+  readonly code: UpstreamErrorCode;
+  /** For `address_denied`. */
+  readonly decision: Decision | undefined;
+  constructor(code: UpstreamErrorCode, message: string, options: { cause?: unknown; decision?: Decision } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.decision = options.decision;
+  }
+}
+
+export interface UpstreamConnection<S extends Socket = Socket> {
+  socket: S;
+  /** What was dialled: the checked address, or `proxy HOST:PORT`. */
+  address: string;
+}
+
+/** A name's addresses, or a pinned one (`--resolve host:port:addr`), which counts as named by the user. */
+export interface ResolveOverride {
+  host: string;
+  port: number;
+  address: string;
+}
+
+/** The user's proxies, as from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. URLs may hold a password. */
+export interface ProxySettings {
+  http: string | null;
+  https: string | null;
+  noProxy: readonly string[];
+}
+
+export interface Upstream {
+  /** @throws UpstreamError */
+  connect(target: ConnectionTarget, signal: AbortSignal): Promise<UpstreamConnection>;
+  /**
+   * TLS with the certificate verified for `target.host`, always. `alpnProtocols` are offered in this order.
+   *
+   * @throws UpstreamError
+   */
+  connectTls(
+    target: ConnectionTarget,
+    options: { alpnProtocols: readonly string[]; signal: AbortSignal },
+  ): Promise<UpstreamConnection<TLSSocket>>;
+}
