@@ -61,6 +61,7 @@ export async function preparePlainMachine(bench: Bench, options: PlainMachineOpt
     memoryPath: null,
     readOnlyTemplate: false,
     disk: [base, { path: layerPath, format: "qcow2" }],
+    network: false,
   });
   return {
     async boot() {

@@ -42,6 +42,7 @@ export async function makeTemplate(launch: TemplateLaunch, channel: LaunchChanne
   {
     await using vm = await startMachine({
       ...launch,
+      network: true,
       mode: {
         kind: "boot",
         boot: launch.boot,
@@ -54,6 +55,8 @@ export async function makeTemplate(launch: TemplateLaunch, channel: LaunchChanne
       uid: unprivilegedUid(),
     });
     void launcherGone(channel).then(() => vm.stop());
+    // Nobody answers what a booting guest says on its network.
+    vm.networkSocket?.resume();
     const words = new LastWords(vm, null);
     await using link = await connectAgent(vm, words, BOOT_DEADLINE_MS);
     channel.answer({ type: "progress", message: "settling" });

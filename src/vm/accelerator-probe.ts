@@ -120,6 +120,7 @@ type Outcome = { ready: true } | { ready: false; why: string; again: boolean };
 async function tryBoot(options: ProbeOptions, accelerator: Accelerator, deadlineMs: number): Promise<Outcome> {
   const machine: MachineSpec = { accelerator, memoryBytes: PROBE_MEMORY_BYTES, cpus: 2 };
   await using vm = await startMachine({
+    network: false,
     ...options,
     machine,
     mode: {

@@ -25,6 +25,8 @@ export interface StartOptions {
   /** Root disk, the writable layer last. */
   disk: DiskLayer[];
   diskBytes: number;
+  /** Whether it gets a network card. */
+  network: boolean;
   /** A directory that QEMU may write to (for a migration socket), or `null`. */
   exchangePath: string | null;
   /** Account for QEMU when sbx is root; see {@link unprivilegedUid}. */
@@ -84,7 +86,7 @@ export async function planMachine(options: StartOptions): Promise<MachinePlan> {
       },
       ...(options.statusFd === undefined ? {} : { statusFd: options.statusFd }),
     },
-    qemuArgs({ machine: options.machine, mode, memoryPath, readOnlyTemplate, disk }),
+    qemuArgs({ machine: options.machine, mode, memoryPath, readOnlyTemplate, disk, network: options.network }),
   );
   return { command, exchangePath };
 }

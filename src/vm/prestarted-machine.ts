@@ -12,7 +12,7 @@ import { Qmp } from "./qmp.ts";
 import { killGroup, type VirtualMachine, type VmExit } from "./virtual-machine.ts";
 
 /** Where the supervisor finds the machine; 0 to 3 are its own. */
-const SUPERVISOR_FD = { monitor: 4, agent: 5, console: 6, errors: 7, status: 8 } as const;
+const SUPERVISOR_FD = { monitor: 4, agent: 5, console: 6, errors: 7, status: 8, network: 9 } as const;
 
 /** What is read of bubblewrap's report, `bytes`. */
 const MAX_STATUS_LENGTH = 4096;
@@ -42,6 +42,7 @@ export function prestartCommand(
     ...pair(1, SUPERVISOR_FD.console),
     ...pair(2, SUPERVISOR_FD.errors),
     ...pair(STATUS_FD, SUPERVISOR_FD.status),
+    ...pair(QEMU_FD.network, SUPERVISOR_FD.network),
     ...["--file", `${QEMU_FD.state}:${statePath}`],
     // QEMU restores as soon as it reads this.
     ...["--say", `${QEMU_FD.monitor}:${Qmp.restoreCommands(`fd:${QEMU_FD.state}`)}`],
@@ -73,6 +74,7 @@ export function adoptMachine(): VirtualMachine | undefined {
     ...{ pid, consoleOutput, errorOutput, exited, stop },
     qmp: new Qmp(socket(SUPERVISOR_FD.monitor), { negotiated: true }),
     agentSocket: socket(SUPERVISOR_FD.agent),
+    networkSocket: socket(SUPERVISOR_FD.network),
     exchangePath: null,
     [Symbol.asyncDispose]: stop,
   };

@@ -5,7 +5,10 @@
 import type { BootFiles, DiskLayer, MachineSpec } from "./machine-spec.ts";
 
 /** File descriptors that QEMU inherits (see virtual-machine.ts, which opens them). */
-export const QEMU_FD = { monitor: 3, agent: 4, state: 5 } as const;
+export const QEMU_FD = { monitor: 3, agent: 4, state: 5, network: 7 } as const;
+
+/** The guest's network card; the agent and the network stack know it (src/egress/net/addresses.ts). */
+const GUEST_MAC = "52:54:00:73:62:02";
 
 const MiB = 1024 * 1024;
 
@@ -26,6 +29,8 @@ export interface QemuArgsInput {
   /** Since QEMU 8.2 a private mapping needs no write access to the template's file. */
   readOnlyTemplate: boolean;
   disk: DiskLayer[];
+  /** Whether there is a network card. Its other end is descriptor 7: frames, each behind its length. */
+  network: boolean;
 }
 
 export function qemuArgs(input: QemuArgsInput): string[] {
@@ -47,6 +52,7 @@ export function qemuArgs(input: QemuArgsInput): string[] {
     ["-device", "virtio-serial-device,max_ports=4", "-chardev", `socket,id=agent,fd=${QEMU_FD.agent}`],
     ["-device", "virtserialport,chardev=agent,name=sbx.agent,nr=1"],
     ...diskArguments(input.disk),
+    ...(input.network ? networkArguments() : []),
   ].flat();
 }
 
@@ -108,6 +114,19 @@ function memoryBackend(input: QemuArgsInput): Record<string, unknown> {
   const shared = input.mode.kind === "boot" && input.mode.shareMemory;
   const file = { "qom-type": "memory-backend-file", ...base, "mem-path": input.memoryPath, share: shared };
   return input.readOnlyTemplate && !shared ? { ...file, readonly: true, rom: "off" } : file;
+}
+
+/**
+ * All of the guest's network is a socket to the supervisor: QEMU itself routes nothing and opens nothing. More room in
+ * the ring, since one of the guest's large frames takes many of its buffers.
+ */
+function networkArguments(): string[][] {
+  const netdev = `stream,id=network,server=off,addr.type=fd,addr.str=${QEMU_FD.network}`;
+  const device = `virtio-net-device,netdev=network,mac=${GUEST_MAC},rx_queue_size=1024`;
+  return [
+    ["-netdev", netdev],
+    ["-device", device],
+  ];
 }
 
 function diskArguments(layers: DiskLayer[]): string[][] {

@@ -25,6 +25,7 @@ export function restoreOptions(spec: RestoreSpec): StartOptions {
       { path: template.diskPath, format: "qcow2" },
       { path: layerPath(spec.directory), format: "qcow2" },
     ],
+    network: true,
     exchangePath: null,
     uid: unprivilegedUid(),
   };

@@ -11,7 +11,7 @@ import { SbxError } from "../runtime/errors.ts";
 import type { MachineSpec } from "./machine-spec.ts";
 import { kernelCommandLine, qemuArgs } from "./qemu-args.ts";
 
-const SCHEMA = 2;
+const SCHEMA = 3;
 const MAX_RECORD_BYTES = 64 * 1024;
 
 export interface TemplatePaths {
@@ -73,6 +73,7 @@ function shapeOf(machine: MachineSpec): string[] {
       { path: "disk", format: "qcow2" },
       { path: "layer", format: "qcow2" },
     ],
+    network: true,
   });
 }
 

@@ -23,6 +23,8 @@ export interface VirtualMachine extends AsyncDisposable {
   readonly pid: number;
   readonly qmp: Qmp;
   readonly agentSocket: Duplex;
+  /** The other end of the guest's network card; `null` without one. Frames, each behind its length (4 bytes, big-endian). */
+  readonly networkSocket: Duplex | null;
   /** The guest's serial console. Must be read, or the guest's writes to it stall. */
   readonly consoleOutput: Readable;
   /** QEMU's own complaints. */
@@ -45,7 +47,12 @@ export async function startMachine(options: StartOptions): Promise<VirtualMachin
   const state = options.mode.kind === "restore" ? await open(options.mode.statePath, "r") : null;
   try {
     const child = spawn(plan.command[0], plan.command.slice(1), {
-      stdio: ["ignore", "pipe", "pipe", "pipe", "pipe", state === null ? "ignore" : state.fd],
+      stdio: [
+        ...(["ignore", "pipe", "pipe", "pipe", "pipe"] as const),
+        state === null ? "ignore" : state.fd,
+        "ignore",
+        options.network ? "pipe" : "ignore",
+      ],
       env: { PATH: "/usr/bin:/bin", LC_ALL: "C" },
       // A process group of its own: a terminal's Ctrl-C is sbx's to act on, and stop() ends the group.
       detached: true,
@@ -90,6 +97,8 @@ async function attach(child: ChildProcess, exchangePath: string | null): Promise
     child.once("error", (cause) => reject(new SbxError("vm_start_failed", "QEMU could not be started", { cause })));
   });
   const [, consoleOutput, errorOutput, monitor, agentSocket] = child.stdio;
+  // Typed as a tuple of five; there are as many as were asked for.
+  const networkSocket = (child.stdio as (Duplex | null)[])[QEMU_FD.network] ?? null;
   const pid = child.pid;
   if (!consoleOutput || !errorOutput || !monitor || !agentSocket || pid === undefined) {
     throw new SbxError("internal", `QEMU was started without descriptor ${QEMU_FD.monitor} or ${QEMU_FD.agent}`);
@@ -104,6 +113,7 @@ async function attach(child: ChildProcess, exchangePath: string | null): Promise
     pid,
     qmp: new Qmp(monitor as Duplex),
     agentSocket: agentSocket as Duplex,
+    networkSocket,
     consoleOutput: consoleOutput,
     errorOutput: errorOutput,
     exchangePath,

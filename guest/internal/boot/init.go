@@ -78,6 +78,9 @@ func Init() error {
 	if err := loopbackUp(); err != nil {
 		return at("bring up lo", err)
 	}
+	if err := networkUp(); err != nil {
+		return at("bring up the network", err)
+	}
 	tune()
 	return nil
 }

@@ -82,6 +82,7 @@ for (const [missing, hint] of [
       memoryPath: null,
       disk: [],
       diskBytes: 0,
+      network: false,
       exchangePath: null,
       uid: 1_234_567_890,
     };

@@ -21,6 +21,7 @@ const RESTORE: QemuArgsInput = {
     { path: "/vm/disk1", format: "qcow2" },
     { path: "/vm/disk2", format: "qcow2" },
   ],
+  network: true,
 };
 
 function after(words: string[], option: string): string[] {
@@ -55,7 +56,15 @@ test("a sandbox is restored by exactly this command line", () => {
     '{"driver":"qcow2","node-name":"root","read-only":false,"discard":"unmap","backing":"layer1","file":{"driver":"file","filename":"/vm/disk2","read-only":false,"cache":{"no-flush":true},"discard":"unmap"},"cache":{"no-flush":true}}',
     "-device",
     "virtio-blk-device,id=root,drive=root,werror=stop,rerror=report,discard=on,write-zeroes=on",
+    ...["-netdev", "stream,id=network,server=off,addr.type=fd,addr.str=7"],
+    ...["-device", "virtio-net-device,netdev=network,mac=52:54:00:73:62:02,rx_queue_size=1024"],
   ]);
+});
+
+test("the only network is a socket to the supervisor, and there is none unless it was asked for", () => {
+  assert.deepEqual(after(qemuArgs(RESTORE), "-netdev"), ["stream,id=network,server=off,addr.type=fd,addr.str=7"]);
+  const without = qemuArgs({ ...RESTORE, network: false });
+  assert.ok(!without.some((word) => /netdev|virtio-net|^-net|-nic/.test(word)));
 });
 
 test("a first boot loads the kernel directly and shares its memory with the template's file", () => {
