@@ -6,6 +6,7 @@
  * died, and the supervisor takes everything down again.
  */
 import type { ErrorRecord } from "../runtime/errors.ts";
+import type { EgressLaunch } from "./net-launch.ts";
 import type { ResolvedSpecRecord } from "./sandbox-record.ts";
 
 export const LAUNCH_VERSION = 1;
@@ -43,6 +44,7 @@ export interface SandboxLaunch extends LaunchMachine {
   /** A session ends with the connection that presents the token. */
   lifetime: { kind: "session"; token: string } | { kind: "duration"; ms: number };
   env: Record<string, string>;
+  egress: EgressLaunch;
   hostname: string;
   /** Whether the machine was started along with the supervisor. */
   prestarted: boolean;

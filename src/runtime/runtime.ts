@@ -6,27 +6,30 @@
  * handle can be disposed more than once.
  */
 import type { Readable, Writable, Duplex } from "node:stream";
+import type { NetworkApi, SecretApi } from "./network.ts";
 import type {
+  CallerEnvironment,
+  CallOptions,
   Check,
   ExecSpec,
   ExitStatus,
   ImageBuildSpec,
   ImageInfo,
   LogLine,
-  ProgressEvent,
   PruneReport,
   SandboxInfo,
   SandboxSpec,
 } from "./types.ts";
 
-export interface CallOptions {
-  signal?: AbortSignal;
-  onProgress?: (event: ProgressEvent) => void;
-}
+export type { CallOptions };
 
 export interface Runtime extends AsyncDisposable {
-  /** Makes a sandbox and connects to it. A `session` sandbox ends when the returned handle is disposed. */
-  create(spec: SandboxSpec, options?: CallOptions): Promise<Sandbox>;
+  /**
+   * Makes a sandbox and connects to it. A `session` sandbox ends when the returned handle is disposed.
+   *
+   * @throws SbxError among others `secret_not_found` or `secret_unreadable` for a secret without a value
+   */
+  create(spec: SandboxSpec, options?: CallOptions & CallerEnvironment): Promise<Sandbox>;
   /** Connects to a running sandbox by id, name, or a unique prefix of either. Never changes its lifetime. */
   connect(ref: string, options?: CallOptions): Promise<Sandbox>;
   /** @throws SbxError `sandbox_not_found` or `sandbox_ambiguous` */
@@ -42,6 +45,8 @@ export interface Runtime extends AsyncDisposable {
   prune(options?: CallOptions & { dryRun?: boolean; images?: boolean }): Promise<PruneReport>;
   readonly images: ImageApi;
   readonly machine: MachineApi;
+  readonly network: NetworkApi;
+  readonly secrets: SecretApi;
 }
 
 export interface Sandbox extends AsyncDisposable {

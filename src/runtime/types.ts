@@ -1,4 +1,11 @@
 /** Data that crosses the Runtime interface: plain values, no behaviour. Sizes are bytes, times are epoch ms. */
+import type { PolicySpec } from "../policy/spec.ts";
+import type { LeakActionName, ResolveOverrideRecord, SecretHostRecord } from "../protocol/net-launch.ts";
+
+export interface CallOptions {
+  signal?: AbortSignal;
+  onProgress?: (event: ProgressEvent) => void;
+}
 
 export type SandboxStatus = "creating" | "running" | "stopping" | "stopped" | "failed";
 
@@ -18,7 +25,38 @@ export interface SandboxSpec {
   diskBytes?: number;
   env?: Record<string, string>;
   labels?: Record<string, string>;
+  /** What it may reach; nothing if absent. */
+  network?: NetworkSpec;
   lifetime: Lifetime;
+}
+
+/** What a new sandbox may reach, and with which secrets. Holds no value of any. */
+export interface NetworkSpec {
+  policy: PolicySpec;
+  secrets: readonly SecretRequest[];
+  onLeak: LeakActionName;
+  /** Intercept every connection that can be. */
+  inspect: boolean;
+  /** Absolute path of the user's hook module. */
+  hookPath: string | null;
+  resolve: readonly ResolveOverrideRecord[];
+  /** Certificates that upstreams are verified with, besides the host's own. */
+  extraRootsPem: readonly string[];
+}
+
+/**
+ * A secret that a sandbox is given. Its value is the stored one; where none of this name is stored, the variable `name`
+ * of {@link CallerEnvironment}.
+ */
+export interface SecretRequest {
+  name: string;
+  /** `null`: the hosts that it was stored with. A stored secret is for no other hosts than those. */
+  hosts: readonly SecretHostRecord[] | null;
+}
+
+/** The environment of the process that asks: secrets and proxies are read from it. */
+export interface CallerEnvironment {
+  environment?: Readonly<Record<string, string | undefined>>;
 }
 
 export interface SandboxInfo {
