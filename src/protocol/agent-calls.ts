@@ -84,6 +84,8 @@ export interface AgentCalls {
   resume: Call<{ entropy: string; unixNs: string; hostname: string; machineId: string }, { bootId: string }>;
   clock: Call<{ unixNs: string }, null>;
   sync: Call<Record<string, never>, null>;
+  /** A certificate in PEM form, and the name that OpenSSL looks for it under (its subject's hash, `.0`). */
+  trust: Call<{ pem: string; link: string }, null>;
   poweroff: Call<Record<string, never>, null>;
   stats: Call<
     Record<string, never>,

@@ -83,6 +83,7 @@ const RESULTS: ResultSchemas = {
   resume: () => z.object({ bootId: text(64) }),
   clock: none,
   sync: none,
+  trust: none,
   poweroff: none,
   stats: () => z.object({ memoryTotal: count(), memoryAvailable: count(), processes: count(), oomKills: count() }),
   exec: () => z.object({ pid: pid() }),

@@ -26,6 +26,9 @@ func (d *Development) Prepare(uint64, func(argv []string)) error { return nil }
 // SetClock implements Machine.
 func (d *Development) SetClock(int64) error { return nil }
 
+// Trust implements Machine.
+func (d *Development) Trust(string, string) error { return nil }
+
 // PowerOff implements Machine.
 func (d *Development) PowerOff(done func()) {
 	done()

@@ -45,6 +45,9 @@ func (g *Guest) Prepare(diskBytes uint64, run func(argv []string)) error {
 // SetClock implements Machine.
 func (g *Guest) SetClock(unixNs int64) error { return sys.SetClock(unixNs) }
 
+// Trust implements Machine.
+func (g *Guest) Trust(pem, link string) error { return boot.Trust(pem, link) }
+
 // PowerOff implements Machine.
 func (g *Guest) PowerOff(done func()) {
 	boot.Stop(func() {

@@ -41,6 +41,8 @@ type Machine interface {
 	// Prepare brings the machine into the state that a template keeps. run runs a command and waits for it.
 	Prepare(diskBytes uint64, run func(argv []string)) error
 	SetClock(unixNs int64) error
+	// Trust makes the machine trust a certificate authority.
+	Trust(pem, link string) error
 	// PowerOff stops everything and tells done before the end.
 	PowerOff(done func())
 	Identity(user string) (*accounts.Identity, error)
@@ -82,7 +84,7 @@ func New(machine Machine, procs *proc.Manager, log func(string)) *Server {
 	}
 	s.methods = map[string]method{
 		"info": s.info, "prepare": s.prepare, "resume": s.resume, "clock": s.clock, "sync": s.sync,
-		"poweroff": s.powerOff, "stats": s.stats,
+		"poweroff": s.powerOff, "stats": s.stats, "trust": s.trust,
 		"exec": s.exec, "wait": s.wait, "kill": s.kill, "resize": s.resize,
 		"fs.readFile": s.readFile, "fs.writeFile": s.writeFile, "fs.walk": s.walk, "fs.umask": s.umask,
 		"fs.open": s.open, "copy.send": s.copySend, "copy.receive": s.copyReceive,
@@ -310,6 +312,28 @@ func finish(c *link.Call, err error) error {
 	}
 	c.Null()
 	return nil
+}
+
+func (s *Server) trust(c *link.Call, r *jsonlite.Reader) (func(), error) {
+	var pem, name string
+	r.Object(func(key string) {
+		switch key {
+		case "pem":
+			pem = r.String()
+		case "link":
+			name = r.String()
+		}
+	})
+	if err := invalid(r); err != nil {
+		return nil, err
+	}
+	return func() {
+		if err := s.machine.Trust(pem, name); err != nil {
+			c.Error(err)
+			return
+		}
+		c.Null()
+	}, nil
 }
 
 func (s *Server) sync(c *link.Call, _ *jsonlite.Reader) (func(), error) {
