@@ -19,6 +19,7 @@ import { IMAGE_FILES, type ImageFile, type ImageManifest } from "./manifest.ts";
 import { fetchNpmPackages, unpackNpmPackages } from "./npm-packages.ts";
 import { buildKey, isPackageName, type Recipe } from "./recipe.ts";
 import { GUEST_USER, distributionName, finishRootSystem, installDebian, listPackages } from "./root-system.ts";
+import { findRegistries } from "./registries.ts";
 import { rootPath, type RootSystemOptions } from "./root-system.ts";
 import { chooseWorkPlace, makeWorkDirectory, openWorkshop, type Workshop, type WorkPlace } from "./workshop.ts";
 
@@ -128,6 +129,7 @@ async function assemble(
     await mergeTools(workshop, signal);
     step("image-account", "setting up the guest's account");
     await finishRootSystem(rootOptions(workshop, request, sources, extraPackages));
+    const registries = await findRegistries(workshop, rootPath(workshop), sources.guestList, signal);
     await writeFile(path.join(directory, "modules.cpio"), await packModules(workshop, recipe, kernel.release, signal));
     await workshop.run(["cp", kernel.imagePath, path.join(directory, "vmlinuz")], { signal });
     const packages = [...(await listPackages(workshop)), kernel.package];
@@ -135,7 +137,7 @@ async function assemble(
     step("image-disk", "writing the file system");
     const fileSystemUuid = randomUUID();
     await writeFileSystem(workshop, path.join(directory, "root.ext4"), fileSystemUuid, signal);
-    return { kernel: kernel.release, packages, distribution, fileSystemUuid };
+    return { kernel: kernel.release, packages, distribution, registries, fileSystemUuid };
   })();
   await rm(diskPath, { recursive: true });
   await rm(path.join(directory, "npm"), { recursive: true });

@@ -8,7 +8,7 @@ import { mkdir, open, readFile, readdir, rename, rm, stat } from "node:fs/promis
 import path from "node:path";
 import { SbxError } from "../../runtime/errors.ts";
 import { TRASH_PREFIX, removeBuildDirectory } from "./build-directory.ts";
-import { syncPath, writeDurably } from "./durable-file.ts";
+import { syncPath, writeDurably } from "../../host/durable-file.ts";
 import { hashFile } from "./file-hash.ts";
 import { IMAGE_FILES, MANIFEST_FILE, MAX_MANIFEST_BYTES, manifestId, parseManifest } from "./manifest.ts";
 import { NewerManifestError, encodeManifest, type ImageManifest } from "./manifest.ts";

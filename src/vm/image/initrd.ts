@@ -9,7 +9,7 @@ import { readFile, readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { SbxError } from "../../runtime/errors.ts";
 import { writeCpio, type CpioEntry } from "./cpio.ts";
-import { writeDurably } from "./durable-file.ts";
+import { writeDurably } from "../../host/durable-file.ts";
 import type { OpenImage } from "./image-store.ts";
 
 const PREFIX = "initrd-";

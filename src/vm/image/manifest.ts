@@ -39,6 +39,11 @@ const manifestSchema = z.strictObject({
   recipe: sha256,
   /** sha-256 of the recipe and the extra packages. */
   build: sha256,
+  /** Hosts that the image's package managers fetch from. Images of earlier versions do not say. */
+  registries: z
+    .array(z.strictObject({ tool: word, host: word }))
+    .max(100)
+    .default([]),
   fileSystemUuid: z.guid(),
   /** Epoch ms. */
   createdAt: z.int().nonnegative(),

@@ -22,6 +22,7 @@ export function manifestOf(files: ImageManifest["files"], changes: Partial<Image
     packages: [{ name: "bash", version: "5.2" }],
     recipe: HASH,
     build: HASH,
+    registries: [{ tool: "npm", host: "packages.example.com" }],
     fileSystemUuid: randomUUID(),
     createdAt: 1_700_000_000_000,
     files,
