@@ -6,9 +6,9 @@ import type { Verdict } from "../policy/spec.ts";
 import type { AuditEvent } from "../protocol/audit-event.ts";
 import type { CheckAnswer, NetView, RulesAnswer } from "../protocol/net-calls.ts";
 import type { SecretHostRecord } from "../protocol/net-launch.ts";
-import type { CallerEnvironment, CallOptions } from "./types.ts";
+import type { CallerEnvironment, CallOptions, SecretSource } from "./types.ts";
 
-export type { AuditEvent, CheckAnswer, NetView, RulesAnswer, SecretHostRecord };
+export type { AuditEvent, CheckAnswer, NetView, RulesAnswer, SecretHostRecord, SecretSource };
 
 export interface NetworkApi {
   /** The effective policy of a running sandbox. @throws SbxError `sandbox_not_found`, `sandbox_stopped` */
@@ -32,16 +32,6 @@ export interface AuditLogOptions extends CallOptions {
   onDamaged?: (count: number) => void;
 }
 
-/** Where a secret's value is taken from. All but `value` are read anew for each sandbox. */
-export type SecretSource =
-  | { kind: "value"; value: string }
-  /** Variable of the process that creates the sandbox. */
-  | { kind: "env"; variable: string }
-  /** A line for `sh -c` on this machine; its output is the value. */
-  | { kind: "command"; command: string }
-  /** Absolute path. */
-  | { kind: "file"; path: string };
-
 export interface SecretInfo {
   name: string;
   hosts: readonly SecretHostRecord[];
@@ -57,7 +47,7 @@ export interface SecretKeyPlace {
   kind: "keyring" | "file";
   /** Of the file, or of the keyring in words. */
   description: string;
-  /** Why the key cannot be had at the moment; `null` if it can (or will be made when it is needed). */
+  /** Why the key cannot be had at the moment; `null` if it can. */
   problem: string | null;
 }
 
@@ -70,7 +60,8 @@ export interface RotatedSandbox {
 }
 
 export interface SecretApi {
-  list(options?: CallOptions): Promise<{ secrets: SecretInfo[]; key: SecretKeyPlace }>;
+  /** All by name, and where their key is (`null` before the first one). @throws SbxError `secrets_broken` */
+  list(options?: CallOptions): Promise<{ secrets: SecretInfo[]; key: SecretKeyPlace | null }>;
   /** Stores a secret, or stores it anew. @param hosts at least one */
   set(
     secret: { name: string; hosts: readonly SecretHostRecord[]; source: SecretSource },

@@ -59,6 +59,16 @@ export interface CallerEnvironment {
   environment?: Readonly<Record<string, string | undefined>>;
 }
 
+/** Where a secret's value is taken from. All but `value` are read anew for each sandbox. */
+export type SecretSource =
+  | { kind: "value"; value: string }
+  /** Variable of the process that creates the sandbox. */
+  | { kind: "env"; variable: string }
+  /** A line for `sh -c` on this machine; its output is the value. */
+  | { kind: "command"; command: string }
+  /** Absolute path. */
+  | { kind: "file"; path: string };
+
 export interface SandboxInfo {
   id: string;
   name: string | null;

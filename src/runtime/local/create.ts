@@ -5,6 +5,7 @@ import path from "node:path";
 import { identifyProcess, ownIdentity } from "../../host/process-identity.ts";
 import { greetAgent } from "../../protocol/agent-greeting.ts";
 import { LAUNCH_VERSION, type LaunchMachine, type SandboxLaunch } from "../../protocol/launch.ts";
+import type { SecretVault } from "../../store/secrets/vault.ts";
 import { findJailTools } from "../../vm/jail.ts";
 import { roundDiskBytes } from "../../vm/disk.ts";
 import { connectTarget } from "../../protocol/sandbox-target.ts";
@@ -17,11 +18,13 @@ import { SbxError } from "../errors.ts";
 import { explainFailure } from "../failure.ts";
 import type { CallOptions, Sandbox } from "../runtime.ts";
 import { connectRpc, type RpcClient } from "../sandbox/rpc-client.ts";
-import type { SandboxInfo, SandboxSpec } from "../types.ts";
+import type { CallerEnvironment, SandboxInfo, SandboxSpec } from "../types.ts";
 import { findVerdict, readVerdict } from "./accelerators.ts";
 import { admit } from "./admission.ts";
 import type { LocalImages } from "./images.ts";
 import { knownQemu } from "./known-qemu.ts";
+import { sendSecrets } from "./network/network-calls.ts";
+import { prepareNetwork, type NetworkLaunch } from "./network/network-launch.ts";
 import { newSandboxId } from "./sandbox-id.ts";
 import { socketPathOf, type LocalState } from "./state.ts";
 import { startSupervisor, type StartedSupervisor } from "./supervisor-process.ts";
@@ -35,6 +38,7 @@ export interface LocalContext {
   state: LocalState;
   images: LocalImages;
   settings: Settings;
+  vault: SecretVault;
 }
 
 export interface CreateContext extends LocalContext {
@@ -49,18 +53,24 @@ type NamedImage = OpenImage & { name: string | null };
  *
  * @throws SbxError; nothing of the sandbox is left then but its record
  */
-export async function createSandbox(context: CreateContext, spec: SandboxSpec, options: CallOptions): Promise<Sandbox> {
+export async function createSandbox(
+  context: CreateContext,
+  spec: SandboxSpec,
+  options: CallOptions & CallerEnvironment,
+): Promise<Sandbox> {
   checkName(spec.name);
+  const network = await prepareNetwork(context.vault, spec.network, options);
   const { image, machine } = await prepareMachine(context, spec, options);
   const request = { paths: context.state.paths, database: context.state.database, image, machine, ...options };
   const template = await ensureTemplate(request);
+  const parts = { spec, image, machine, network };
   try {
-    return await start(context, spec, image, machine, template, options);
+    return await start(context, { ...parts, template }, options);
   } catch (error) {
     if (!mayBeTemplate(error)) throw error;
     options.onProgress?.({ stage: "template", message: "the template does not start; making it anew" });
     await discardTemplate(context.state.paths, template.key);
-    return start(context, spec, image, machine, await ensureTemplate(request), options);
+    return start(context, { ...parts, template: await ensureTemplate(request) }, options);
   }
 }
 
@@ -99,16 +109,19 @@ async function openImage(images: LocalImages, ref: string | null, options: CallO
   }
 }
 
-async function start(
-  context: CreateContext,
-  spec: SandboxSpec,
-  image: NamedImage,
-  machine: LaunchMachine,
-  template: ReadyTemplate,
-  options: CallOptions,
-): Promise<Sandbox> {
+/** What a sandbox is made of. */
+interface Parts {
+  spec: SandboxSpec;
+  image: NamedImage;
+  machine: LaunchMachine;
+  network: NetworkLaunch;
+  template: ReadyTemplate;
+}
+
+async function start(context: CreateContext, parts: Parts, options: CallOptions): Promise<Sandbox> {
   const { store } = context.state;
-  const launch = makeLaunch(context, spec, image, machine, template);
+  const { template } = parts;
+  const launch = makeLaunch(context, parts);
   const { id, directory, socketPath: socket } = launch;
   store.insert({
     ...{ id, name: launch.name, createdAt: launch.createdAt, spec: launch.spec },
@@ -116,6 +129,7 @@ async function start(
   });
   let supervisor: StartedSupervisor | undefined;
   let connecting: Promise<RpcClient> | undefined;
+  const undelivered = new AbortController();
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     copyFileSync(template.paths.emptyLayerPath, layerPath(directory));
@@ -124,7 +138,7 @@ async function start(
       : null;
     supervisor = await startSupervisor(launch, {
       logPath: path.join(directory, "supervisor.log"),
-      signal: options.signal,
+      signal: AbortSignal.any([undelivered.signal, ...(options.signal === undefined ? [] : [options.signal])]),
       ...(machineStart === null
         ? {}
         : {
@@ -140,6 +154,10 @@ async function start(
         // What goes wrong with the start says more than what goes wrong with the connection.
         connecting = connect(context, launch, options);
         connecting.catch(() => undefined);
+        if (parts.network.settings === null) return;
+        // Without its settings the supervisor would wait for ever.
+        const target = { socketPath: socket, signal: options.signal };
+        sendSecrets(target, parts.network.settings).catch((error: unknown) => undelivered.abort(error));
       },
     });
     const client = await (connecting ?? connect(context, launch, options));
@@ -167,13 +185,7 @@ async function connect({ state }: CreateContext, launch: SandboxLaunch, { signal
   });
 }
 
-function makeLaunch(
-  { state }: CreateContext,
-  spec: SandboxSpec,
-  image: NamedImage,
-  machine: LaunchMachine,
-  template: ReadyTemplate,
-): SandboxLaunch {
+function makeLaunch({ state }: CreateContext, { spec, image, machine, network, template }: Parts): SandboxLaunch {
   const id = newSandboxId();
   const { memoryBytes, cpus, accelerator } = machine.machine;
   return {
@@ -201,6 +213,7 @@ function makeLaunch(
     lifetime:
       spec.lifetime.kind === "session" ? { kind: "session", token: randomBytes(16).toString("hex") } : spec.lifetime,
     env: spec.env ?? {},
+    egress: network.egress,
     hostname: spec.name ?? `sbx-${id.slice(-8)}`,
     // How a machine that is not its own child ended is told to the supervisor by bubblewrap.
     prestarted: machine.tools.bubblewrap !== null,

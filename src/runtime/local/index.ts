@@ -3,22 +3,26 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isAlive } from "../../host/process-identity.ts";
 import type { SandboxRow } from "../../store/sandbox-store.ts";
 import { isLive } from "../../store/lifecycle.ts";
+import type { SecretVault } from "../../store/secrets/vault.ts";
 import { throwIfAborted } from "../abort.ts";
 import type { Settings } from "../defaults.ts";
 import { connectTarget } from "../../protocol/sandbox-target.ts";
 import { SbxError } from "../errors.ts";
+import type { NetworkApi, SecretApi } from "../network.ts";
 import type { CallOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
 import type { RpcClient } from "../sandbox/rpc-client.ts";
 import { openRpcSandbox, RpcSandbox, type RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
-import type { LogLine, PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
+import type { CallerEnvironment, LogLine, PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
 import { recordStaging } from "./abandoned-copies.ts";
 import { createSandbox } from "./create.ts";
 import { LocalImages } from "./images.ts";
 import { LocalMachine } from "./machine.ts";
+import { LocalNetwork } from "./network/local-network.ts";
 import { prune } from "./prune.ts";
 import { reclaim, reconcile } from "./reconcile.ts";
 import { readLogs } from "./sandbox-logs.ts";
 import { findSandbox, LOCAL_REGION } from "./sandbox-id.ts";
+import { LocalSecrets, openVault } from "./secrets/local-secrets.ts";
 import { openState, type LocalState } from "./state.ts";
 import { requestExtension, requestStop } from "./supervisor-client.ts";
 
@@ -34,9 +38,12 @@ export async function openLocalRuntime(settings: Settings): Promise<Runtime> {
 class LocalRuntime implements Runtime {
   readonly images: ImageApi;
   readonly machine: MachineApi;
+  readonly network: NetworkApi;
+  readonly secrets: SecretApi;
   readonly #settings: Settings;
   readonly #state: LocalState;
   readonly #images: LocalImages;
+  readonly #vault: SecretVault;
 
   constructor(settings: Settings, state: LocalState) {
     this.#settings = settings;
@@ -47,22 +54,29 @@ class LocalRuntime implements Runtime {
       defaultImage: settings.image,
     });
     this.images = this.#images;
-    this.machine = new LocalMachine({ state, images: this.#images, settings });
+    this.#vault = openVault(state);
+    this.machine = new LocalMachine({ state, images: this.#images, settings, vault: this.#vault });
+    this.network = new LocalNetwork({
+      find: (ref) => this.#find(ref),
+      findRunning: (ref) => this.#findRunning(ref),
+      get: (id) => state.store.get(id),
+    });
+    this.secrets = new LocalSecrets(state, this.#vault);
   }
 
-  async create(spec: SandboxSpec, options: CallOptions = {}): Promise<Sandbox> {
+  async create(spec: SandboxSpec, options: CallOptions & CallerEnvironment = {}): Promise<Sandbox> {
     const context = {
       state: this.#state,
       images: this.#images,
       settings: this.#settings,
+      vault: this.#vault,
       open: (client: RpcClient, info: SandboxInfo) => new RpcSandbox({ client, info, ...this.#staging }),
     };
     return createSandbox(context, spec, options);
   }
 
   async connect(ref: string, options: CallOptions = {}): Promise<Sandbox> {
-    const row = this.#find(ref);
-    if (row.status !== "running") throw notRunning(row);
+    const row = this.#findRunning(ref);
     return openRpcSandbox({
       socketPath: row.socket,
       requestPath: connectTarget(row.id),
@@ -92,8 +106,7 @@ class LocalRuntime implements Runtime {
 
   async extend(ref: string, ms: number, options: CallOptions = {}): Promise<number> {
     throwIfAborted(options.signal, "extending the sandbox");
-    const row = this.#find(ref);
-    if (row.status !== "running") throw notRunning(row);
+    const row = this.#findRunning(ref);
     return requestExtension(row.socket, row.id, Date.now() + ms, EXTEND_TIMEOUT_MS);
   }
 
@@ -117,6 +130,12 @@ class LocalRuntime implements Runtime {
 
   #find(ref: string): SandboxRow {
     return findSandbox(this.#state.store.list(), ref);
+  }
+
+  #findRunning(ref: string): SandboxRow {
+    const row = this.#find(ref);
+    if (row.status !== "running") throw notRunning(row);
+    return row;
   }
 
   #usersOf(imageId: string): string[] {

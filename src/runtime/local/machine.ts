@@ -6,6 +6,7 @@ import type { Check } from "../types.ts";
 import { readVerdict } from "./accelerators.ts";
 import { failedBy, ok, warning } from "./checks/check-result.ts";
 import { hostChecks } from "./checks/host-checks.ts";
+import { checkSecrets } from "./checks/secrets-check.ts";
 import { prepareMachine, type LocalContext } from "./create.ts";
 import { damagedDatabases } from "./state.ts";
 import { discardTemplate, ensureTemplate, listTemplates } from "./templates.ts";
@@ -38,10 +39,10 @@ export class LocalMachine implements MachineApi {
   }
 
   async doctor(options: CallOptions = {}): Promise<Check[]> {
-    const { state, images, settings } = this.#context;
+    const { state, images, settings, vault } = this.#context;
     const { dataPath } = state.paths;
     const host = await hostChecks({ ...options, dataPath, images, image: settings.image });
-    return [...host, await this.#accelerator(), await this.#template(), this.#state()];
+    return [...host, await this.#accelerator(), await this.#template(), this.#state(), await checkSecrets(vault)];
   }
 
   async #accelerator(): Promise<Check> {

@@ -1,12 +1,8 @@
-/**
- * The logs of a sandbox: its supervisor's, QEMU's, and the guest's console. The console's text is the guest's.
- * A log that is followed is held open, so that its end is read even when it was rotated or its directory removed.
- */
-import { open, readFile, stat, type FileHandle } from "node:fs/promises";
+/** The logs of a sandbox: its supervisor's, QEMU's, and the guest's console. The console's text is the guest's. */
 import path from "node:path";
-import { StringDecoder } from "node:string_decoder";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LogLine } from "../types.ts";
+import { FollowedFile } from "./followed-file.ts";
 
 /** File of each source, in the order in which they are shown. */
 const SOURCES = [
@@ -16,7 +12,6 @@ const SOURCES = [
 ] as const;
 const POLL_MS = 250;
 const MAX_LINE_CHARS = 64 * 1024;
-const READ_BYTES = 64 * 1024;
 
 export interface LogOptions {
   follow?: boolean;
@@ -50,108 +45,46 @@ export async function* readLogs(directory: string, options: LogOptions): AsyncIt
 }
 
 class LogFiles implements AsyncDisposable {
-  readonly all: readonly LogFile[];
+  readonly all: readonly SourceLog[];
 
   constructor(directory: string) {
-    this.all = SOURCES.map(([source, name]) => new LogFile(source, path.join(directory, name)));
+    this.all = SOURCES.map(([source, name]) => new SourceLog(source, path.join(directory, name)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const log of this.all) await log.close();
+    for (const log of this.all) await log[Symbol.asyncDispose]();
   }
 }
 
-/** One log, read line by line across its rotations. */
-class LogFile {
+/** One source's lines, from its file. */
+class SourceLog implements AsyncDisposable {
   readonly #source: LogLine["source"];
-  readonly #file: string;
-  #handle: FileHandle | undefined;
-  #inode = 0n;
-  /** Bytes of it that were read. */
-  #position = 0;
-  #decoder = new StringDecoder("utf8");
-  /** The last line as far as it was written. */
-  #partial = "";
+  readonly #file: FollowedFile;
 
   constructor(source: LogLine["source"], file: string) {
     this.#source = source;
-    this.#file = file;
+    this.#file = new FollowedFile(file, { maxLineChars: MAX_LINE_CHARS });
   }
 
-  /** The file that was full before this one. */
   async readRotated(): Promise<LogLine[]> {
-    try {
-      return this.#toLines(await readFile(`${this.#file}.1`, "utf8"));
-    } catch {
-      return []; // The log never was full.
-    }
+    return this.#toLines(await this.#file.readRotated());
   }
 
-  /** Whole lines that were added since the last time. */
   async readNew(): Promise<LogLine[]> {
-    const lines = await this.#drain();
-    lines.push(...(await this.#readEmptied()));
-    const inode = await this.#currentInode();
-    if (inode === null || (this.#handle !== undefined && inode === this.#inode)) return lines;
-    // A new file was begun; what the old one got in between is still in it.
-    lines.push(...(await this.#drain()));
-    await this.close();
-    this.#handle = await open(this.#file, "r").catch(() => undefined);
-    this.#inode = inode;
-    this.#position = 0;
-    return [...lines, ...(await this.#drain())];
+    return this.#toLines(await this.#file.readNew());
   }
 
-  /** A last line without an end. */
   readRest(): LogLine[] {
-    const rest = this.#partial + this.#decoder.end();
-    this.#partial = "";
-    return rest === "" ? [] : [this.#toLine(rest)];
+    return this.#toLines(this.#file.readRest());
   }
 
-  async close(): Promise<void> {
-    await this.#handle?.close();
-    this.#handle = undefined;
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file[Symbol.asyncDispose]();
   }
 
-  /** The supervisor empties its log when it is full (src/supervisor/capped-log.ts); what was in it is beside it then. */
-  async #readEmptied(): Promise<LogLine[]> {
-    if (this.#handle === undefined || (await this.#handle.stat()).size >= this.#position) return [];
-    const before = await readFile(`${this.#file}.1`).catch(() => Buffer.alloc(0));
-    const lines = this.#toLines(this.#decoder.write(before.subarray(this.#position)));
-    this.#position = 0;
-    return [...lines, ...(await this.#drain())];
-  }
-
-  async #drain(): Promise<LogLine[]> {
-    const lines: LogLine[] = [];
-    if (this.#handle === undefined) return lines;
-    const buffer = Buffer.alloc(READ_BYTES);
-    for (;;) {
-      const { bytesRead } = await this.#handle.read(buffer, 0, READ_BYTES, this.#position);
-      if (bytesRead === 0) return lines;
-      this.#position += bytesRead;
-      lines.push(...this.#toLines(this.#decoder.write(buffer.subarray(0, bytesRead))));
-    }
-  }
-
-  async #currentInode(): Promise<bigint | null> {
-    try {
-      return (await stat(this.#file, { bigint: true })).ino;
-    } catch {
-      return null; // Not yet there, or gone.
-    }
-  }
-
-  #toLines(text: string): LogLine[] {
-    const parts = (this.#partial + text).split("\n");
-    this.#partial = (parts.pop() ?? "").slice(0, MAX_LINE_CHARS);
-    return parts.filter((line) => line !== "" && line !== "\r").map((line) => this.#toLine(line));
-  }
-
-  #toLine(text: string): LogLine {
-    const line = text.replace(/\r$/, "").slice(0, MAX_LINE_CHARS);
-    return this.#source === "supervisor" ? parseOwn(line) : { time: null, source: this.#source, text: line };
+  #toLines(lines: readonly string[]): LogLine[] {
+    const source = this.#source;
+    return lines.map((text) => (source === "supervisor" ? parseOwn(text) : { time: null, source, text }));
   }
 }
 

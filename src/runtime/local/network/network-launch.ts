@@ -1,0 +1,69 @@
+/**
+ * What a new sandbox's supervisor is told about its network: what is no secret in its launch, values and proxies over
+ * its socket.
+ */
+import { proxySettings, type ProxySettings } from "../../../policy/proxy-settings.ts";
+import { MAX_SECRETS_BODY_BYTES, type SecretsCall } from "../../../protocol/net-calls.ts";
+import type { EgressLaunch } from "../../../protocol/net-launch.ts";
+import type { SecretVault } from "../../../store/secrets/vault.ts";
+import { SbxError } from "../../errors.ts";
+import type { CallerEnvironment, CallOptions, NetworkSpec } from "../../types.ts";
+import { grantSecrets, type GrantedSecret } from "../secrets/granted-secrets.ts";
+
+export interface NetworkLaunch {
+  egress: EgressLaunch;
+  /** What the supervisor waits for, as the body of the call; `null` where it need not wait. */
+  settings: string | null;
+}
+
+const NO_NETWORK: NetworkSpec = {
+  policy: { mode: "none", rules: [], expressions: [] },
+  secrets: [],
+  onLeak: "block",
+  inspect: false,
+  hookPath: null,
+  resolve: [],
+  extraRootsPem: [],
+};
+
+/**
+ * Reads the values and puts together what is to be said.
+ *
+ * @throws SbxError what a secret without a value is (granted-secrets.ts), `config_invalid` for a proxy that is none,
+ *   `usage` for more than a supervisor takes
+ */
+export async function prepareNetwork(
+  vault: SecretVault,
+  spec: NetworkSpec = NO_NETWORK,
+  options: CallOptions & CallerEnvironment = {},
+): Promise<NetworkLaunch> {
+  const { environment = {}, signal } = options;
+  const proxy = proxySettings(environment);
+  const granted = await grantSecrets(spec.secrets, vault, { environment, signal });
+  const { extraRootsPem, policy, onLeak, inspect, hookPath, resolve } = spec;
+  const awaitsSettings = granted.length > 0 || proxy !== null || extraRootsPem.length > 0;
+  const egress: EgressLaunch = {
+    ...{ policy, onLeak, inspect, hookPath, resolve, awaitsSettings },
+    secrets: granted.map(({ name, hosts }) => ({ name, hosts })),
+  };
+  return { egress, settings: awaitsSettings ? settingsBody(granted, proxy, extraRootsPem) : null };
+}
+
+function settingsBody(
+  granted: readonly GrantedSecret[],
+  proxy: ProxySettings | null,
+  extraRootsPem: readonly string[],
+): string {
+  const call: SecretsCall = {
+    values: Object.fromEntries(granted.map(({ name, value }) => [name, value])),
+    proxy: proxy === null ? null : { ...proxy, noProxy: [...proxy.noProxy] },
+    extraRootsPem: [...extraRootsPem],
+  };
+  const body = JSON.stringify(call);
+  if (Buffer.byteLength(body) > MAX_SECRETS_BODY_BYTES) {
+    throw new SbxError("usage", "the secrets and extra roots of this sandbox are more than 1 MiB together", {
+      hint: "give --ca-file only the certificates that are needed",
+    });
+  }
+  return body;
+}
