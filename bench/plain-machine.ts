@@ -5,9 +5,10 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createReadStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable, Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { openAgentLink } from "../src/guest/agent-link.ts";
 import type { AgentLink } from "../src/guest/link.ts";
 import { agentPath } from "../src/host/package-root.ts";
@@ -24,6 +25,16 @@ export interface PlainMachine extends AsyncDisposable {
   readonly link: AgentLink;
   /** Runs a command as root. @throws Error with its output when it fails */
   run(...argv: string[]): Promise<void>;
+  /** Starts a program as root. */
+  start(...argv: string[]): Promise<PlainProgram>;
+  /** Copies a file of the host into the guest, as an executable of root's. */
+  put(hostPath: string, guestPath: string): Promise<void>;
+}
+
+export interface PlainProgram {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
 }
 
 export interface PlainMachineOptions {
@@ -85,29 +96,49 @@ async function connect(child: ChildProcess, directory: string): Promise<PlainMac
   try {
     const link = await openAgentLink(child.stdio[4] as Duplex, { signal: AbortSignal.timeout(120_000) });
     await giveIdentity(link, "plain");
-    return { link, run: (...argv) => runInGuest(link, argv), [Symbol.asyncDispose]: stop };
+    return {
+      link,
+      run: (...argv) => runInGuest(link, argv),
+      start: (...argv) => startInGuest(link, argv),
+      put: (hostPath, guestPath) => putIntoGuest(link, hostPath, guestPath),
+      [Symbol.asyncDispose]: stop,
+    };
   } catch (cause) {
     await stop();
     throw new Error(`the plain machine did not come up: ${String(cause)}; its console: ${consoleTail}`, { cause });
   }
 }
 
+const PROGRAM_OF_ROOT = { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" }, cwd: "/", user: "root", pty: null } as const;
+
 async function runInGuest(link: AgentLink, argv: string[]): Promise<void> {
   const stdout = link.openReadable();
   let said = "";
   stdout.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-2000)));
   const { pid } = await link.call("exec", {
-    argv,
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
-    cwd: "/",
-    user: "root",
-    pty: null,
-    stdin: null,
-    stdout: stdout.streamId,
-    stderr: null,
+    ...{ ...PROGRAM_OF_ROOT, argv },
+    ...{ stdin: null, stdout: stdout.streamId, stderr: null },
   });
   const { code } = await link.call("wait", { pid });
   if (code !== 0) throw new Error(`${argv.join(" ")} ended with ${code} in the plain machine: ${said}`);
+}
+
+async function startInGuest(link: AgentLink, argv: string[]): Promise<PlainProgram> {
+  const stdin = link.openWritable();
+  const stdout = link.openReadable();
+  const stderr = link.openReadable();
+  await link.call("exec", {
+    ...{ ...PROGRAM_OF_ROOT, argv },
+    ...{ stdin: stdin.streamId, stdout: stdout.streamId, stderr: stderr.streamId },
+  });
+  return { stdin, stdout, stderr };
+}
+
+async function putIntoGuest(link: AgentLink, hostPath: string, guestPath: string): Promise<void> {
+  const content = link.openWritable();
+  const file = { path: guestPath, user: "root", append: false, create: true, createNew: false, mode: 0o755 };
+  const writing = link.call("fs.writeFile", { ...file, stream: content.streamId });
+  await Promise.all([writing, pipeline(createReadStream(hostPath), content)]);
 }
 
 /** The sandbox's own: the verdict of this host, the default memory and CPUs. */

@@ -19,7 +19,12 @@ export function processTree(root: number): number[] {
 
 /** Proportional set size of all of them: private memory, and each one's share of what is shared. `bytes` */
 export function pssBytes(pids: readonly number[]): number {
-  return pids.map(pssOf).reduce((sum, bytes) => sum + bytes, 0);
+  return pids.map((pid) => memoryOf(pid, "Pss")).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** Resident set size of all of them, which counts what is shared in each. `bytes` */
+export function rssBytes(pids: readonly number[]): number {
+  return pids.map((pid) => memoryOf(pid, "Rss")).reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** Processor time of all of them so far, `ms`. */
@@ -32,10 +37,10 @@ export function cpuMs(pids: readonly number[]): number {
   return (ticks.reduce((sum, each) => sum + each, 0) * 1000) / TICKS_PER_SECOND;
 }
 
-function pssOf(pid: number): number {
+function memoryOf(pid: number, kind: "Pss" | "Rss"): number {
   try {
     const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-    return Number(/^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1] ?? 0) * 1024;
+    return Number(new RegExp(`^${kind}:\\s+(\\d+) kB$`, "m").exec(rollup)?.[1] ?? 0) * 1024;
   } catch {
     return 0; // It has ended.
   }

@@ -1,6 +1,6 @@
 /** The results for people (a table) and for programs (JSON). */
 import type { MachineFacts } from "./machine-facts.ts";
-import type { Outcome, Unit } from "./row.ts";
+import { isRate, type Outcome, type Unit } from "./row.ts";
 import type { Series } from "./statistics.ts";
 
 export interface Report {
@@ -44,14 +44,14 @@ function cells({ what, unit, series, beside, ratio, reach, reached }: Outcome): 
     beside?.what ?? "",
     beside === null ? "" : format(beside.series.median, unit),
     ratio === null ? "" : `${ratio.toFixed(ratio < 1 ? 2 : 1)} ×`,
-    reach,
-    reached ? "reached" : "MISSED",
+    reach ?? "",
+    reached === null ? "" : reached ? "reached" : "MISSED",
   ];
 }
 
 /** Of a rate the highest, of a cost the lowest. */
 function best(series: Series, unit: Unit): number {
-  return unit === "MB/s" ? series.max : series.min;
+  return isRate(unit) ? series.max : series.min;
 }
 
 function format(value: number, unit: Unit): string {

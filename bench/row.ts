@@ -2,7 +2,7 @@
 import type { Bench } from "./workbench.ts";
 import { summarize, type Series } from "./statistics.ts";
 
-export type Unit = "ms" | "MB/s" | "MB" | "% of a core";
+export type Unit = "ms" | "µs" | "MB/s" | "MB" | "requests/s" | "% of a core";
 
 export interface Measured {
   what: string;
@@ -15,9 +15,9 @@ export interface Outcome extends Measured {
   beside: Measured | null;
   /** How many times better than `beside`; below 1 it is worse. */
   ratio: number | null;
-  /** What the row should reach, in words. */
-  reach: string;
-  reached: boolean;
+  /** What the row should reach, in words; `null` for one that only says where others stand. */
+  reach: string | null;
+  reached: boolean | null;
 }
 
 export interface Row {
@@ -33,9 +33,9 @@ export interface OutcomeInput {
   unit: Unit;
   samples: readonly number[];
   beside?: { what: string; samples: readonly number[] };
-  reach: string;
+  reach?: string;
   /** Given the median and how many times better than `beside` it is. */
-  isReached: (median: number, ratio: number) => boolean;
+  isReached?: (median: number, ratio: number) => boolean;
 }
 
 export function outcome({ id, what, unit, samples, beside, reach, isReached }: OutcomeInput): Outcome {
@@ -49,11 +49,16 @@ export function outcome({ id, what, unit, samples, beside, reach, isReached }: O
     series,
     beside: other,
     ratio,
-    reach,
-    reached: isReached(series.median, ratio ?? Number.NaN),
+    reach: reach ?? null,
+    reached: isReached?.(series.median, ratio ?? Number.NaN) ?? null,
   };
 }
 
 function timesBetter(unit: Unit, own: number, other: number): number {
-  return unit === "MB/s" ? own / other : other / own;
+  return isRate(unit) ? own / other : other / own;
+}
+
+/** Whether more is better. */
+export function isRate(unit: Unit): boolean {
+  return unit === "MB/s" || unit === "requests/s";
 }

@@ -1,7 +1,9 @@
 /**
  * `npm run bench`: measures the built sbx, each figure beside its comparison from the same run.
  *
- *   npm run bench -- [--only ROW]… [--rounds N] [--copy-rounds N] [--alive N] [--idle-seconds N] [--json] [--out FILE]
+ *   npm run bench -- [--only ROW|GROUP]… [--rounds N] [--copy-rounds N] [--alive N] [--idle-seconds N] [--json] [--out FILE]
+ *
+ * A group is what the names of several rows begin with, such as `egress`.
  *
  * The table goes to stdout (or JSON with --json), what is being done to stderr. The exit status is 1 if a row could not
  * be measured; a row that misses its reach is a result, not a failure.
@@ -13,6 +15,9 @@ import { renderTable, type Report } from "./report.ts";
 import type { Row } from "./row.ts";
 import { execRow, runRow, versionRow } from "./rows/commands.ts";
 import { createRow } from "./rows/create.ts";
+import { flowsRow } from "./rows/egress-flows.ts";
+import { bulkRow, connectRow } from "./rows/egress-guest.ts";
+import { policyRow } from "./rows/egress-policy.ts";
 import { idleRow, memoryRow } from "./rows/footprint.ts";
 import { largeCopyRow, outputRow, smallCopyRow } from "./rows/transfer.ts";
 import { openBench, type Counts } from "./workbench.ts";
@@ -27,6 +32,10 @@ const ROWS: readonly Row[] = [
   smallCopyRow,
   memoryRow,
   idleRow,
+  bulkRow,
+  connectRow,
+  policyRow,
+  flowsRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };
@@ -89,10 +98,11 @@ function readOptions(): Options {
 
 function chooseRows(only: string[] | undefined): readonly Row[] {
   if (only === undefined) return ROWS;
-  const known = ROWS.map(({ id }) => id);
-  const unknown = only.filter((id) => !known.includes(id));
-  if (unknown.length > 0) usage(`there is no row ${unknown.join(", ")}; the rows are ${known.join(", ")}`);
-  return ROWS.filter(({ id }) => only.includes(id));
+  const isNamed = (id: string, name: string): boolean => id === name || id.startsWith(`${name}-`);
+  const unknown = only.filter((name) => !ROWS.some(({ id }) => isNamed(id, name)));
+  const known = ROWS.map(({ id }) => id).join(", ");
+  if (unknown.length > 0) usage(`there is no row ${unknown.join(", ")}; the rows are ${known}`);
+  return ROWS.filter(({ id }) => only.some((name) => isNamed(id, name)));
 }
 
 function readCount(name: string, text: string | undefined, fallback: number): number {

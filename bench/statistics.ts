@@ -47,12 +47,23 @@ export async function inTurns(
   first: () => Promise<number>,
   second: () => Promise<number>,
 ): Promise<[number[], number[]]> {
-  const samples: [number[], number[]] = [[], []];
+  const { one, two } = await allInTurns(rounds, warmups, { one: first, two: second });
+  return [one, two];
+}
+
+/** Any number of measurements in turns, by their names. */
+export async function allInTurns<Name extends string>(
+  rounds: number,
+  warmups: number,
+  works: Record<Name, () => Promise<number>>,
+): Promise<Record<Name, number[]>> {
+  const names = Object.keys(works) as Name[];
+  const samples = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, number[]>;
   for (let round = -warmups; round < rounds; round++) {
-    const pair: [number, number] = [await first(), await second()];
-    if (round < 0) continue;
-    samples[0].push(pair[0]);
-    samples[1].push(pair[1]);
+    for (const name of names) {
+      const sample = await works[name]();
+      if (round >= 0) samples[name].push(sample);
+    }
   }
   return samples;
 }

@@ -12,6 +12,7 @@ import type { Runtime, Sandbox } from "../src/runtime/runtime.ts";
 import { findQemu, type QemuBinary } from "../src/vm/qemu-binary.ts";
 import { shareImages } from "./shared-images.ts";
 import { openSshMachine, type SshMachine } from "./ssh-machine.ts";
+import { servePeer, type PeerServer } from "./egress/peer.ts";
 
 export interface Counts {
   rounds: number;
@@ -37,6 +38,8 @@ export interface Bench extends AsyncDisposable {
   log(message: string): void;
   /** The machine with sshd; booted when it is first asked for. */
   ssh(): Promise<SshMachine>;
+  /** The server of the network rows; built and started when it is first asked for. */
+  peer(): Promise<PeerServer>;
 }
 
 /** The bundle, as the commands use it. */
@@ -67,6 +70,7 @@ export async function openBench(counts: Counts, log: (message: string) => void):
   await runtime.machine.setup({ onProgress: ({ message }) => log(message) });
   const scratchPath = mkdtempSync(path.join(tmpdir(), "sbx-bench-"));
   let machine: Promise<SshMachine> | undefined;
+  let server: Promise<PeerServer> | undefined;
   const bench: Bench = {
     ...{ counts, root, runtime, settings: DEFAULT_SETTINGS, paths, scratchPath, log },
     qemu: await findQemu(),
@@ -75,8 +79,13 @@ export async function openBench(counts: Counts, log: (message: string) => void):
       machine ??= openSshMachine(bench);
       return machine;
     },
+    peer() {
+      server ??= servePeer(path.join(scratchPath, "peer"), log);
+      return server;
+    },
     async [Symbol.asyncDispose]() {
       if (machine !== undefined) await (await machine)[Symbol.asyncDispose]();
+      if (server !== undefined) await (await server)[Symbol.asyncDispose]();
       await runtime[Symbol.asyncDispose]();
       rmSync(scratchPath, { recursive: true, force: true });
     },

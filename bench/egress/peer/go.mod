@@ -1,0 +1,3 @@
+module sbx/bench/peer
+
+go 1.22
