@@ -38,6 +38,9 @@ export interface RuleSpec {
   source: RuleSource;
 }
 
+/** A rule that is not yet part of a policy. */
+export type RuleDraft = Omit<RuleSpec, "id">;
+
 /** A rule in JavaScript over one request (`--rule`): the request is allowed where it is true. Runs in the hook process. */
 export interface ExpressionSpec {
   id: string;
@@ -45,11 +48,23 @@ export interface ExpressionSpec {
   source: RuleSource;
 }
 
+export type ExpressionDraft = Omit<ExpressionSpec, "id">;
+
 export interface PolicySpec {
   mode: NetMode;
   /** In the order written. A deny rule that matches wins over every allow rule. */
   rules: readonly RuleSpec[];
   expressions: readonly ExpressionSpec[];
+}
+
+/** A host that a secret belongs to. */
+export interface SecretHost {
+  /** As {@link RuleSpec.host}, but never `*` and never a range of addresses. */
+  host: string;
+  /** `null`: every port. */
+  port: number | null;
+  /** `http` only where the user wrote it: the value then crosses the network in clear. */
+  scheme: "http" | "https";
 }
 
 /** A host and a port that the guest wants to reach. */
