@@ -1,6 +1,6 @@
 /**
  * Bundles the sources: dist/main.js is the whole command line with the runtime behind it, dist/supervisor.js the
- * supervisor, and each file of dist/commands is where oclif expects a command and only points into dist/main.js.
+ * supervisor, dist/hook-host.js what runs a user's hooks, and each file of dist/commands is where oclif expects a command and only points into dist/main.js.
  *
  * One file, because each further module costs a third of a millisecond at every start; inside it everything is
  * initialised when it is first used. What few commands need and is large stays in node_modules (EXTERNAL).
@@ -15,10 +15,11 @@ import { fileURLToPath } from "node:url";
 import { build as esbuild } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const SUPERVISOR = "src/supervisor/main.ts";
+/** Programs that other programs of sbx start: by the name in dist/. */
+const PROGRAMS = { "supervisor.js": "src/supervisor/main.ts", "hook-host.js": "src/egress/hooks/hook-host.ts" };
 
 /** What of dist/ belongs to this script. */
-const OWNED = ["main.js", "supervisor.js", "commands", "hooks"];
+const OWNED = ["main.js", ...Object.keys(PROGRAMS), "commands", "hooks"];
 
 /**
  * Left to node_modules: loaded by few commands, or optional (oclif compiles with typescript where it is installed, ws
@@ -135,8 +136,8 @@ export async function build(dist = join(ROOT, "dist")) {
       `import { commands } from "${up}main.js";\nexport const { default: command } = await commands["${id}"]();\nexport default command;\n`,
     );
   }
-  if (existsSync(join(ROOT, SUPERVISOR))) {
-    files.set(join(dist, "supervisor.js"), await bundle({ entryPoints: [SUPERVISOR] }));
+  for (const [name, source] of Object.entries(PROGRAMS)) {
+    files.set(join(dist, name), await bundle({ entryPoints: [source] }));
   }
   for (const [path, contents] of files) writeWhole(path, contents);
   removeStale(dist, new Set(files.keys()));

@@ -42,9 +42,21 @@ const NEEDED = [
   { file: "/usr/share/keyrings/debian-archive-keyring.gpg", package: "debian-archive-keyring" },
 ];
 
-/** Installs what is missing, and puts the Go to use first on this process's PATH. */
-export async function prepareSystem() {
-  const missing = missingPackages();
+/** What only the tests need: clients and judges of what sbx does. */
+const NEEDED_BY_TESTS = [
+  { program: "ip", package: "iproute2" },
+  { program: "openssl", package: "openssl" },
+  { program: "python3", package: "python3" },
+  { program: "curl", package: "curl" },
+];
+
+/**
+ * Installs what is missing, and puts the Go to use first on this process's PATH.
+ *
+ * @param {{ tests?: boolean }} options whether `npm test` is what is being prepared
+ */
+export async function prepareSystem({ tests = false } = {}) {
+  const missing = missingPackages(tests ? [...NEEDED, ...NEEDED_BY_TESTS] : NEEDED);
   if (findGo() === undefined && !hasProgram("go")) missing.push("golang-go");
   if (missing.length > 0) await installPackages(missing);
   await giveSubordinateIds();
@@ -52,10 +64,10 @@ export async function prepareSystem() {
 }
 
 /** Debian packages that are not installed. */
-export function missingPackages() {
-  return NEEDED.filter((item) => (item.file === undefined ? !hasProgram(item.program) : !existsSync(item.file))).map(
-    (item) => item.package,
-  );
+export function missingPackages(needed = NEEDED) {
+  return needed
+    .filter((item) => (item.file === undefined ? !hasProgram(item.program) : !existsSync(item.file)))
+    .map((item) => item.package);
 }
 
 function hasProgram(program) {
@@ -99,12 +111,12 @@ async function installPackages(packages) {
       await run(install, { onLine, terminal: root.length > 0 });
     }
   });
-  const still = missingPackages().filter((name) => packages.includes(name));
+  const still = missingPackages([...NEEDED, ...NEEDED_BY_TESTS]).filter((name) => packages.includes(name));
   if (still.length > 0) throw new SetupError(`installed, and yet not to be found: ${still.join(" ")}`);
 }
 
 /** What goes before a command that needs root: nothing for root, sudo where it works; undefined otherwise. */
-function rootCommand() {
+export function rootCommand() {
   if (process.getuid?.() === 0) return [];
   if (!hasProgram("sudo")) return undefined;
   try {

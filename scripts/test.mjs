@@ -4,7 +4,7 @@
  *
  *   npm test                 everything
  *   npm test -- --unit       no virtual machines
- *   npm test -- --vm         virtual machines only
+ *   npm test -- --vm         virtual machines only (the boundary included)
  *   npm test -- WORD…        the test files with one of the words in their path
  */
 import { spawn } from "node:child_process";
@@ -13,6 +13,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { COUNTS_PREFIX } from "./test-reporter.mjs";
 import { NODE, prepareMachine, prepareProject, projectPath } from "./setup-project.mjs";
+import { inClosedNetwork } from "./closed-network.mjs";
 import { prepareSystem } from "./setup-system.mjs";
 import { SetupError, main, say } from "./steps.mjs";
 
@@ -119,15 +120,16 @@ function readGoEvent(line, sum, output) {
 }
 
 /** Node's tests; `concurrency` files at a time. */
-async function nodeTests(title, files, { concurrency, deadlineMs }) {
+async function nodeTests(title, files, { concurrency, deadlineMs, place = inThisNetwork }) {
   if (files.length === 0) return;
   console.log(title);
   const flags = ["--test", `--test-concurrency=${concurrency}`, `--test-timeout=${deadlineMs}`];
   const reporter = ["--test-reporter=./scripts/test-reporter.mjs", "--test-reporter-destination=stdout"];
   let counts;
-  const status = await stream([...NODE, ...flags, ...reporter, ...files], {
+  const { argv, env } = place([...NODE, ...flags, ...reporter, ...files]);
+  const status = await stream(argv, {
     // A test must not take itself for a part of this run, nor find the answers of a user's configuration.
-    env: { NODE_TEST_CONTEXT: undefined, NO_COLOR: "1" },
+    env: { ...env, NODE_TEST_CONTEXT: undefined, NO_COLOR: "1" },
     onLine: (line) => {
       if (line.startsWith(COUNTS_PREFIX)) counts = JSON.parse(line.slice(COUNTS_PREFIX.length));
       else console.log(line);
@@ -139,6 +141,8 @@ async function nodeTests(title, files, { concurrency, deadlineMs }) {
     count({ failed: 1 });
   }
 }
+
+const inThisNetwork = (argv) => ({ argv, env: {} });
 
 function testFiles(directory, words) {
   const start = path.join(projectPath, "test", directory);
@@ -162,19 +166,22 @@ function readArguments(argv) {
 
 await main(async () => {
   const wanted = readArguments(process.argv.slice(2));
-  await prepareSystem();
+  await prepareSystem({ tests: true });
   await prepareProject();
   const units = wanted.unit ? testFiles("unit", wanted.words) : [];
   const machines = wanted.vm ? testFiles("vm", wanted.words) : [];
+  const boundary = wanted.vm ? testFiles("boundary", wanted.words) : [];
   if (wanted.unit && wanted.words.length === 0) {
     for (const item of CHECKS) await check(item);
     await goTests();
   }
   await nodeTests("unit tests", units, { concurrency: 2, deadlineMs: UNIT_DEADLINE_MS });
-  if (machines.length > 0) {
+  if (machines.length + boundary.length > 0) {
     say("getting this machine ready for virtual machines");
     await prepareMachine();
-    await nodeTests("tests with virtual machines", machines, { concurrency: 1, deadlineMs: VM_DEADLINE_MS });
+    const oneByOne = { concurrency: 1, deadlineMs: VM_DEADLINE_MS };
+    await nodeTests("tests with virtual machines", machines, oneByOne);
+    await nodeTests("tests of the boundary", boundary, { ...oneByOne, place: inClosedNetwork });
   }
   if (total.passed + total.failed + total.skipped === 0) throw new SetupError("no test has that in its path");
   console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);

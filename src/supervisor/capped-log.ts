@@ -23,9 +23,11 @@ export class CappedLog implements Disposable {
   /** `null` when there is no file to write to: after the end, or when a new one could not be begun. */
   #descriptor: number | null;
   #bytes: number;
+  readonly #capBytes: number;
 
-  constructor(file: string) {
+  constructor(file: string, capBytes = LOG_CAP_BYTES) {
     this.#file = file;
+    this.#capBytes = capBytes;
     this.#descriptor = openSync(file, "a", 0o600);
     this.#bytes = fstatSync(this.#descriptor).size;
   }
@@ -33,9 +35,9 @@ export class CappedLog implements Disposable {
   /** Never throws: a full disk must not end what is being logged. */
   write(data: Buffer | string): void {
     if (this.#descriptor === null) return;
-    const bytes = (typeof data === "string" ? Buffer.from(data) : data).subarray(0, LOG_CAP_BYTES);
+    const bytes = (typeof data === "string" ? Buffer.from(data) : data).subarray(0, this.#capBytes);
     try {
-      if (this.#bytes + bytes.length > LOG_CAP_BYTES) this.#rotate(this.#descriptor);
+      if (this.#bytes + bytes.length > this.#capBytes) this.#rotate(this.#descriptor);
       this.#bytes += writeSync(this.#descriptor, bytes);
     } catch {
       // No room on the disk: these lines are lost.

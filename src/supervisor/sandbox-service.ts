@@ -2,6 +2,7 @@
 import { rm } from "node:fs/promises";
 import path from "node:path";
 import type { WebSocket } from "ws";
+import type { Egress } from "../egress/egress.ts";
 import type { AgentLink } from "../guest/link.ts";
 import { ownIdentity } from "../host/process-identity.ts";
 import type { SandboxLaunch } from "../protocol/launch.ts";
@@ -15,6 +16,8 @@ import { CappedLog, logLine } from "./capped-log.ts";
 import { connectAgent, describeExit, giveIdentity, LastWords } from "./guest-boot.ts";
 import { HostWatch } from "./host-watch.ts";
 import { Lifetime } from "./lifetime.ts";
+import { SandboxNetwork } from "./network/sandbox-network.ts";
+import { AUDIT_LOGS, keepOnly } from "./kept-files.ts";
 import { createGuestState, type GuestState } from "./rpc/guest-state.ts";
 import { serveConnection, type RpcConnection } from "./rpc/connection.ts";
 import { openDoor, type Door, type Visitor } from "./socket-server.ts";
@@ -63,6 +66,7 @@ class SandboxRun implements SandboxService {
   readonly #launch: SandboxLaunch;
   readonly #vm: VirtualMachine;
   readonly #words: LastWords;
+  readonly #network: SandboxNetwork;
   readonly #connections = new Set<RpcConnection>();
   /** Clients that came while the sandbox was being made. */
   readonly #early: { socket: WebSocket; how: Visitor }[] = [];
@@ -84,6 +88,7 @@ class SandboxRun implements SandboxService {
     this.#vm = vm;
     const log = (name: string): CappedLog => new CappedLog(path.join(launch.directory, name));
     this.#words = new LastWords(vm, { console: log("console.log"), vm: log("vm.log") });
+    this.#network = new SandboxNetwork({ launch, link: vm.networkSocket, log: (m) => this.#log(m) });
     ({ promise: this.stopped, resolve: this.#resolveStopped } = Promise.withResolvers<void>());
   }
 
@@ -98,8 +103,12 @@ class SandboxRun implements SandboxService {
       stop: (reason) => this.stop(reason),
       extendTo: (stopAtMs) => this.#extendTo(stopAtMs),
       connected: (socket, how) => this.#connected(socket, how),
+      network: this.#network,
     });
     doorOpen();
+    const network = this.#network.isAwaited ? this.#network.open(signal) : undefined;
+    // Whatever else fails first is the reason then.
+    network?.catch(() => undefined);
     const link = await connectAgent(this.#vm, this.#words, deadlineMs, {
       signal,
       greeted: launch.prestarted,
@@ -113,8 +122,10 @@ class SandboxRun implements SandboxService {
     this.#state = this.#createState(link);
     this.#watch = new HostWatch({ vm: this.#vm, link, directory: launch.directory, log: (m) => this.#log(m) });
     await identity;
+    if (network !== undefined) await this.#introduce(await network, link, this.#state);
     signal.throwIfAborted();
     this.#begin();
+    if (network === undefined) this.#network.openWhenUsed();
   }
 
   get launch(): SandboxLaunch {
@@ -161,7 +172,17 @@ class SandboxRun implements SandboxService {
       SBX_SANDBOX_ID: this.#launch.id,
       ...this.#launch.env,
     };
-    return createGuestState({ link, user: GUEST_USER, home: GUEST_HOME, env, info: () => this.info() });
+    return createGuestState({
+      ...{ link, user: GUEST_USER, home: GUEST_HOME, env },
+      info: () => this.info(),
+      trustedCertificates: () => this.#network.trustedCertificates,
+    });
+  }
+
+  /** What the guest has to know of its network before anything of the user's runs. */
+  async #introduce({ authority, environment }: Egress, link: AgentLink, state: GuestState): Promise<void> {
+    for (const [name, value] of environment) state.environment.set(name, value);
+    if (authority !== null) await link.call("trust", authority);
   }
 
   #begin(): void {
@@ -239,8 +260,9 @@ class SandboxRun implements SandboxService {
     this.#door?.close();
     await this.#vm.stop();
     await this.#link?.[Symbol.asyncDispose]();
-    const keepLogs = !ORDERLY.includes(reason);
-    await rm(keepLogs ? layerPath(directory) : directory, { recursive: true, force: true });
+    await this.#network[Symbol.asyncDispose]();
+    if (ORDERLY.includes(reason)) await keepOnly(directory, AUDIT_LOGS);
+    else await rm(layerPath(directory), { force: true });
     this.#status = reason === "start_failed" ? "failed" : "stopped";
     const at = { stoppedAt: this.#end.at, reason, detail, vmPid: null };
     this.#record((store) => store.transition(id, this.#status, at));

@@ -10,6 +10,8 @@ import { EXTENSIONS_HEADER, EXTENSIONS_VERSION, PRIMARY_HEADER, SANDBOX_ID_HEADE
 import { MAX_SERVER_MESSAGE_BYTES } from "../protocol/rpc-limits.ts";
 import { connectTarget, sandboxTarget } from "../protocol/sandbox-target.ts";
 import type { SandboxInfo } from "../runtime/types.ts";
+import { readBody, sendJson } from "./door-http.ts";
+import { answerNetworkCall, type NetworkControl } from "./network/door-routes.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
 /** The latest time that a Date can hold (ECMA-262, 21.4.1.1), `ms`. */
@@ -24,6 +26,7 @@ export interface DoorOptions {
   /** Extends its life to this time, epoch `ms`; returns the end that holds. */
   extendTo: (stopAtMs: number) => number;
   connected: (socket: WebSocket, visitor: Visitor) => void;
+  network: NetworkControl;
 }
 
 /** How a client introduced itself. */
@@ -50,7 +53,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   });
   const server = createServer((request, response) => {
     answer(request, response, options).catch((error: unknown) => {
-      send(response, 500, { code: "INTERNAL", message: error instanceof Error ? error.message : String(error) });
+      sendJson(response, 500, { code: "INTERNAL", message: error instanceof Error ? error.message : String(error) });
     });
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -94,39 +97,28 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
   const url = parseTarget(request.url);
   const own = sandboxTarget(options.id);
   if (url === undefined) {
-    send(response, 400, { code: "BAD_REQUEST", message: "the request's target is no path" });
+    sendJson(response, 400, { code: "BAD_REQUEST", message: "the request's target is no path" });
   } else if (request.method === "GET" && url.pathname === "/sbx/v1/info") {
-    send(response, 200, options.info());
+    sendJson(response, 200, options.info());
   } else if (request.method === "DELETE" && url.pathname === own) {
     await options.stop(url.searchParams.get("reason") === "session_ended" ? "session_ended" : "killed");
-    send(response, 200, options.info());
+    sendJson(response, 200, options.info());
   } else if (request.method === "PATCH" && url.pathname === own) {
-    const body = await readBody(request);
+    const body = await readBody(request, MAX_BODY_BYTES);
     const stopAtMs = body === undefined ? undefined : parseStopAt(body);
     if (body === undefined)
-      send(response, 413, { code: "BODY_TOO_LARGE", message: `a body has up to ${MAX_BODY_BYTES} bytes` });
+      sendJson(response, 413, { code: "BODY_TOO_LARGE", message: `a body has up to ${MAX_BODY_BYTES} bytes` });
     else if (stopAtMs === undefined)
-      send(response, 400, { code: "INVALID_CONFIG", message: "stop_at_ms must be a time in ms" });
-    else send(response, 200, { stop_at_ms: options.extendTo(stopAtMs) });
-  } else {
-    send(response, 404, { code: "NOT_FOUND", message: `there is nothing at ${url.pathname}` });
+      sendJson(response, 400, { code: "INVALID_CONFIG", message: "stop_at_ms must be a time in ms" });
+    else sendJson(response, 200, { stop_at_ms: options.extendTo(stopAtMs) });
+  } else if (!(await answerNetworkCall(request, response, url.pathname, options.network))) {
+    sendJson(response, 404, { code: "NOT_FOUND", message: `there is nothing at ${url.pathname}` });
   }
 }
 
 /** What a client asks for; undefined where it is no path at all, such as `//`. */
 function parseTarget(target = "/"): URL | undefined {
   return URL.parse(target, "http://sandbox") ?? undefined;
-}
-
-/** Undefined for a body that is too long. The rest of it is not kept; leaving the loop early would hang up unanswered. */
-async function readBody(request: IncomingMessage): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size <= MAX_BODY_BYTES) chunks.push(chunk);
-  }
-  return size <= MAX_BODY_BYTES ? Buffer.concat(chunks).toString("utf8") : undefined;
 }
 
 function parseStopAt(body: string): number | undefined {
@@ -136,12 +128,6 @@ function parseStopAt(body: string): number | undefined {
   } catch {
     return undefined; // Not JSON: answered as a bad request.
   }
-}
-
-function send(response: ServerResponse, status: number, body: unknown): void {
-  if (response.headersSent) return;
-  const text = JSON.stringify(body);
-  response.writeHead(status, { "content-type": "application/json", connection: "close" }).end(text);
 }
 
 function refuse(socket: Duplex, status: number, code: string, message: string): void {

@@ -41,6 +41,7 @@ export class Qmp {
     const commands = [
       { execute: "qmp_capabilities" },
       ignoreShared(),
+      withoutAnnouncement(),
       { execute: "migrate-incoming", arguments: { uri } },
     ];
     return commands.map((command) => `${JSON.stringify(command)}\n`).join("");
@@ -133,6 +134,11 @@ export class Qmp {
 export function ignoreShared(): { execute: string; arguments: JsonObject } {
   const capabilities = [{ capability: "x-ignore-shared", state: true }];
   return { execute: "migrate-set-capabilities", arguments: { capabilities } };
+}
+
+/** A restored machine would tell its network five times where it is; on the other end nobody is who does not know. */
+export function withoutAnnouncement(): { execute: string; arguments: JsonObject } {
+  return { execute: "migrate-set-parameters", arguments: { "announce-rounds": 0 } };
 }
 
 function isObject(value: unknown): value is JsonObject {

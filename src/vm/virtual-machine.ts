@@ -8,7 +8,7 @@ import type { Duplex, Readable } from "node:stream";
 import { SbxError } from "../runtime/errors.ts";
 import { planMachine, type StartOptions } from "./machine-plan.ts";
 import { QEMU_FD } from "./qemu-args.ts";
-import { ignoreShared, Qmp } from "./qmp.ts";
+import { ignoreShared, Qmp, withoutAnnouncement } from "./qmp.ts";
 
 /** How long after QEMU's end its complaints and the guest's last words on the console are waited for, `ms`. */
 const LAST_WORDS_MS = 200;
@@ -70,6 +70,8 @@ function allowTemplates(vm: VirtualMachine, kind: "boot" | "restore"): void {
   const ignore = (): void => undefined;
   const { execute, arguments: capabilities } = ignoreShared();
   vm.qmp.execute(execute, capabilities).catch(ignore);
+  const quiet = withoutAnnouncement();
+  vm.qmp.execute(quiet.execute, quiet.arguments).catch(ignore);
   if (kind === "restore") vm.qmp.execute("migrate-incoming", { uri: `fd:${QEMU_FD.state}` }).catch(ignore);
 }
 

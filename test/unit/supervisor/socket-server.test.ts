@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { existsSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import path from "node:path";
+import { SbxError } from "../../../src/runtime/errors.ts";
 import type { SandboxInfo } from "../../../src/runtime/types.ts";
 import { openDoor, type DoorOptions } from "../../../src/supervisor/socket-server.ts";
 import { temporaryDirectory } from "../store/temporary-directory.ts";
@@ -24,6 +25,12 @@ async function open(t: TestContext): Promise<{ socketPath: string; events: strin
     connected: (socket) => {
       events.push("connected");
       socket.close();
+    },
+    network: {
+      setSecrets: () => ({ set: [], missing: [] }),
+      view: () => Promise.reject(new SbxError("internal", "no network here")),
+      check: () => Promise.reject(new SbxError("usage", "no such host", { hint: "sbx net show" })),
+      changeRules: () => ({ rules: [], stillDenied: [] }),
     },
   };
   const door = await openDoor(options);

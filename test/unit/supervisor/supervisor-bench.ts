@@ -120,6 +120,10 @@ async function makeLaunch(root: string, mode: FakeMode): Promise<SandboxLaunch> 
       emptyLayerPath: file("empty"),
     },
     lifetime: { kind: "duration", ms: 600_000 },
+    egress: {
+      policy: { mode: "none", rules: [], expressions: [] },
+      ...{ secrets: [], onLeak: "block", inspect: false, hookPath: null, resolve: [], awaitsSettings: false },
+    },
     prestarted: false,
   };
 }

@@ -48,7 +48,7 @@ test("the machine reads its state and the monitor's first commands, and talks to
   const directory = temporaryDirectory(t);
   const script = `
     cat <&5 > ${directory}/seen
-    for n in 1 2 3; do IFS= read -r line <&3; echo "$line" >> ${directory}/monitor; done
+    for n in 1 2 3 4; do IFS= read -r line <&3; echo "$line" >> ${directory}/monitor; done
     echo on the console; echo complaint >&2
     echo '{"exit-code": 7}' >&6
     echo hello >&4; read answer <&4; echo "$answer" >> ${directory}/seen`;
@@ -59,7 +59,7 @@ test("the machine reads its state and the monitor's first commands, and talks to
   const commands = readFileSync(path.join(directory, "monitor"), "utf8").trim().split("\n");
   assert.deepEqual(
     commands.map((line) => (JSON.parse(line) as { execute: string }).execute),
-    ["qmp_capabilities", "migrate-set-capabilities", "migrate-incoming"],
+    ["qmp_capabilities", "migrate-set-capabilities", "migrate-set-parameters", "migrate-incoming"],
   );
   assert.equal(seen.variable, null, "the variable is not passed on");
   // Standard input, output and error, and the directory that is being listed.

@@ -1,0 +1,155 @@
+/**
+ * The network of one sandbox, from the launch to the end: waits for what only comes over the socket (values of secrets,
+ * proxies, roots), opens the egress path, and answers for it.
+ */
+import type { Duplex } from "node:stream";
+import type { Egress, EgressSettings } from "../../egress/egress.ts";
+import type { SandboxLaunch } from "../../protocol/launch.ts";
+import type {
+  CheckAnswer,
+  CheckCall,
+  NetView,
+  RulesAnswer,
+  RulesCall,
+  SecretsAnswer,
+  SecretsCall,
+} from "../../protocol/net-calls.ts";
+import { SbxError } from "../../runtime/errors.ts";
+import { hookHostScript } from "../hook-host-script.ts";
+import { AuditTrail } from "./audit-trail.ts";
+import type { NetworkControl } from "./door-routes.ts";
+
+export interface SandboxNetworkOptions {
+  launch: Pick<SandboxLaunch, "id" | "name" | "directory" | "egress">;
+  /** The other end of the guest's network card; `null` for a machine that has none. */
+  link: Duplex | null;
+  /** A line for the supervisor's log. */
+  log: (message: string) => void;
+}
+
+export class SandboxNetwork implements NetworkControl, AsyncDisposable {
+  readonly #options: SandboxNetworkOptions;
+  readonly #trail: AuditTrail;
+  readonly #settled = Promise.withResolvers<void>();
+  readonly #settings: EgressSettings = { values: new Map(), proxy: null, extraRootsPem: [] };
+  #egress: Egress | undefined;
+  #opening: Promise<Egress> | undefined;
+  #over = false;
+  #forgetFirstPacket = (): void => undefined;
+
+  constructor(options: SandboxNetworkOptions) {
+    this.#options = options;
+    this.#trail = new AuditTrail(options.launch.directory);
+    if (!options.launch.egress.awaitsSettings) this.#settled.resolve();
+  }
+
+  /** Whether the guest must not run before the path is open: it gets placeholders, and perhaps roots to trust. */
+  get isAwaited(): boolean {
+    const { awaitsSettings, secrets, inspect, hookPath, policy } = this.#options.launch.egress;
+    return awaitsSettings || secrets.length > 0 || inspect || hookPath !== null || policy.expressions.length > 0;
+  }
+
+  /**
+   * Waits for the settings and opens the path. May be called more than once.
+   *
+   * @throws the signal's reason, SbxError for a hook that does not load
+   */
+  async open(signal?: AbortSignal): Promise<Egress> {
+    this.#opening ??= this.#open(signal);
+    return this.#opening;
+  }
+
+  /**
+   * Opens the path with the guest's first packet. Until then a sandbox that never uses its network has no more of it
+   * than a socket.
+   */
+  openWhenUsed(): void {
+    const { link, log } = this.#options;
+    // A packet is left where it is; the path reads it.
+    const open = (): void => {
+      this.open().catch((error: unknown) => log(`the network could not be opened: ${String(error)}`));
+    };
+    link?.once("readable", open);
+    this.#forgetFirstPacket = () => link?.off("readable", open);
+  }
+
+  /** Roots for whoever makes a TLS connection of the guest's on the host's side of it. */
+  get trustedCertificates(): readonly string[] {
+    const { authority } = this.#egress ?? { authority: null };
+    return authority === null ? [] : [authority.pem];
+  }
+
+  setSecrets(call: SecretsCall): SecretsAnswer {
+    const granted = this.#options.launch.egress.secrets.map(({ name }) => name);
+    const unknown = Object.keys(call.values).find((name) => !granted.includes(name));
+    if (unknown !== undefined) {
+      throw new SbxError("usage", `the sandbox was not given the secret ${unknown}`, {
+        hint: "secrets are given when a sandbox is made: sbx create --secret NAME@HOST",
+      });
+    }
+    for (const [name, value] of Object.entries(call.values)) {
+      this.#egress?.setValue(name, value);
+      this.#settings.values.set(name, value);
+    }
+    if (this.#egress === undefined) {
+      this.#settings.proxy = call.proxy ?? this.#settings.proxy;
+      this.#settings.extraRootsPem = call.extraRootsPem ?? this.#settings.extraRootsPem;
+    }
+    const missing = granted.filter((name) => !this.#settings.values.has(name));
+    if (missing.length === 0) this.#settled.resolve();
+    return { set: Object.keys(call.values), missing };
+  }
+
+  async view(): Promise<NetView> {
+    const { openFlows, ...rest } = (await this.open()).view();
+    return { ...rest, counters: { ...this.#trail.counters, openFlows }, denied: this.#trail.denied };
+  }
+
+  async check(call: CheckCall): Promise<CheckAnswer> {
+    return (await this.open()).check(call);
+  }
+
+  async changeRules(call: RulesCall): Promise<RulesAnswer> {
+    return (await this.open()).changeRules(call);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#over = true;
+    this.#settled.resolve();
+    // A path that is opening at the end was not opened for anybody.
+    await (await this.#opening?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    this.#trail[Symbol.dispose]();
+  }
+
+  async #open(signal: AbortSignal | undefined): Promise<Egress> {
+    const { launch, link, log } = this.#options;
+    await untilAborted(this.#settled.promise, signal);
+    if (this.#over) throw new SbxError("aborted", "the sandbox ended before its network was opened");
+    this.#forgetFirstPacket();
+    if (link === null) throw new SbxError("internal", "the machine was started without a network card");
+    const { openEgress } = await import("../../egress/egress.ts");
+    this.#egress = await openEgress({
+      link,
+      launch: launch.egress,
+      settings: this.#settings,
+      sandbox: { id: launch.id, name: launch.name },
+      audit: this.#trail.record,
+      log,
+      hookHost: { nodePath: process.execPath, scriptPath: hookHostScript() },
+    });
+    return this.#egress;
+  }
+}
+
+async function untilAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return work;
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason as Error);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
