@@ -6,8 +6,7 @@
  * the profile never changes.
  */
 import { createHash, type KeyObject, randomBytes, sign } from "node:crypto";
-import { isIP } from "node:net";
-import { addressBytes } from "./address-bytes.ts";
+import { findAddress, type IpAddress, widthOf } from "../../policy/ip-address.ts";
 import * as der from "./der.ts";
 
 const OID = {
@@ -135,7 +134,12 @@ function keyIdentifier(publicKey: KeyObject): Buffer {
 }
 
 function generalName(host: string): Buffer {
-  return isIP(host) === 0
+  const address = findAddress(host);
+  return address === undefined
     ? der.taggedPrimitive(DNS_NAME, Buffer.from(host, "latin1"))
-    : der.taggedPrimitive(IP_ADDRESS, addressBytes(host));
+    : der.taggedPrimitive(IP_ADDRESS, addressBytes(address));
+}
+
+function addressBytes({ family, value }: IpAddress): Buffer {
+  return Buffer.from(value.toString(16).padStart(widthOf(family) / 4, "0"), "hex");
 }

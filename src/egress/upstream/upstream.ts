@@ -43,13 +43,21 @@ export interface ResolveOverride {
   address: string;
 }
 
-/** The user's proxies, as from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. URLs may hold a password. */
-export interface ProxySettings {
-  http: string | null;
-  https: string | null;
-  noProxy: readonly string[];
+/** How long each step may take, `ms`. */
+export interface UpstreamTimeouts {
+  /** From a name to its addresses. */
+  lookupMs: number;
+  /** To a connected socket, over all addresses. */
+  dialMs: number;
+  /** A proxy's answer to CONNECT. */
+  proxyMs: number;
+  tlsMs: number;
 }
 
+/**
+ * Sockets are connected, without delay and with keep-alive; those that end badly do not throw where nobody listens. The
+ * signal ends the attempt, not a connection that there is.
+ */
 export interface Upstream {
   /** @throws UpstreamError */
   connect(target: ConnectionTarget, signal: AbortSignal): Promise<UpstreamConnection>;

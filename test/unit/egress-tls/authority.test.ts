@@ -93,7 +93,7 @@ test("times from 2050 on are written as RFC 5280 wants them", () => {
   assert.equal(new X509Certificate(authority.certificatePem).validToDate.getUTCFullYear(), 2051);
 });
 
-for (const host of ["127.0.0.1", "::1", "2001:db8::ff00:42:8329", "::ffff:192.0.2.1"]) {
+for (const host of ["127.0.0.1", "::1", "2001:db8::ff00:42:8329"]) {
   test(`a leaf for the address ${host} carries it as an address`, async (t) => {
     const authority = createAuthority();
     const port = await serve(t, authority, host);

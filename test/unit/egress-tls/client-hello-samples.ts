@@ -1,6 +1,6 @@
 /** ClientHellos as real clients send them and as nobody should. */
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { connect, type ConnectionOptions } from "node:tls";
 
 export const HELLO_RECORD = 22;
@@ -20,7 +20,7 @@ export async function captureHello(options: ConnectionOptions): Promise<Buffer> 
   if (address === null || typeof address === "string") throw new Error("not listening on a port");
   const client = connect({ ...options, host: "127.0.0.1", port: address.port });
   client.on("error", () => undefined);
-  const [socket] = (await once(server, "connection")) as [import("node:net").Socket];
+  const [socket] = (await once(server, "connection")) as [Socket];
   socket.on("error", () => undefined);
   const [bytes] = (await once(socket, "data")) as [Buffer];
   client.destroy();

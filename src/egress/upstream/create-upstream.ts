@@ -1,0 +1,128 @@
+/**
+ * Puts the host's side of a connection together: which addresses a target has, which of them may be dialled, and
+ * whether a proxy stands between. An address that was checked is the one that is dialled, so that a name that changes
+ * its addresses gains nothing.
+ */
+import { isIP, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { HOST_LOOPBACK_NAME } from "../../policy/host-name.ts";
+import type { ProxySettings } from "../../policy/proxy-settings.ts";
+import { renderTarget } from "../../policy/render.ts";
+import type { ConnectionTarget, Decision } from "../../policy/spec.ts";
+import { dial } from "./dial.ts";
+import { chooseProxy, type Proxy } from "./proxy-choice.ts";
+import { openTunnel } from "./proxy-tunnel.ts";
+import { type Lookup, Resolver, systemLookup } from "./resolver.ts";
+import { TlsClient } from "./tls-client.ts";
+import {
+  type ResolveOverride,
+  type Upstream,
+  type UpstreamConnection,
+  UpstreamError,
+  type UpstreamTimeouts,
+} from "./upstream.ts";
+
+export const DEFAULT_TIMEOUTS: UpstreamTimeouts = { lookupMs: 15_000, dialMs: 30_000, proxyMs: 30_000, tlsMs: 20_000 };
+
+/** The host's own loopback, as a guest may be allowed to reach it. */
+const LOOPBACK_ADDRESSES = ["127.0.0.1", "::1"];
+
+export interface UpstreamOptions {
+  /** Whether this address of the target may be dialled; see {@link Policy.decideAddress}. */
+  decideAddress: (target: ConnectionTarget, address: string) => Decision;
+  overrides: readonly ResolveOverride[];
+  proxy: ProxySettings | null;
+  /** Trusted beside Node's own. */
+  extraRootsPem: readonly string[];
+  timeouts?: Partial<UpstreamTimeouts>;
+  /** The system's, unless a test has its own. */
+  lookup?: Lookup;
+}
+
+export function createUpstream(options: UpstreamOptions): Upstream {
+  return new HostUpstream(options);
+}
+
+class HostUpstream implements Upstream {
+  readonly #decideAddress: UpstreamOptions["decideAddress"];
+  readonly #overrides: ReadonlyMap<string, string>;
+  readonly #proxy: ProxySettings | null;
+  readonly #timeouts: UpstreamTimeouts;
+  readonly #resolver: Resolver;
+  readonly #tls: TlsClient;
+
+  constructor({ decideAddress, overrides, proxy, extraRootsPem, timeouts, lookup = systemLookup }: UpstreamOptions) {
+    this.#decideAddress = decideAddress;
+    this.#overrides = new Map(overrides.map((override) => [renderTarget(override), override.address]));
+    this.#proxy = proxy;
+    this.#timeouts = { ...DEFAULT_TIMEOUTS, ...timeouts };
+    this.#resolver = new Resolver(lookup, this.#timeouts.lookupMs);
+    this.#tls = new TlsClient(extraRootsPem);
+  }
+
+  async connect(target: ConnectionTarget, signal: AbortSignal): Promise<UpstreamConnection> {
+    const pinned = this.#overrides.get(renderTarget(target));
+    if (pinned !== undefined) return this.#dial(target, [pinned], signal);
+    const proxy = target.host === HOST_LOOPBACK_NAME ? null : chooseProxy(this.#proxy, target);
+    if (proxy !== null) return this.#connectByProxy(proxy, target, signal);
+    return this.#dial(target, this.#allowed(target, await this.#addressesOf(target.host, signal)), signal);
+  }
+
+  async connectTls(
+    target: ConnectionTarget,
+    { alpnProtocols, signal }: { alpnProtocols: readonly string[]; signal: AbortSignal },
+  ): Promise<UpstreamConnection<TLSSocket>> {
+    const { socket, address } = await this.connect(target, signal);
+    const options = { alpnProtocols, signal, timeoutMs: this.#timeouts.tlsMs };
+    return { socket: await this.#tls.handshake(socket, target, options), address };
+  }
+
+  async #connectByProxy(proxy: Proxy, target: ConnectionTarget, signal: AbortSignal): Promise<UpstreamConnection> {
+    // The proxy looks names up itself, so only a literal address can be judged.
+    if (isIP(target.host) !== 0) this.#allowed(target, [target.host]);
+    const socket = await this.#connectToProxy(proxy, signal);
+    await openTunnel(socket, proxy, target, { signal, timeoutMs: this.#timeouts.proxyMs });
+    return { socket, address: `proxy ${renderTarget(proxy)}` };
+  }
+
+  /** The user named the proxy: its address is not judged. */
+  async #connectToProxy(proxy: Proxy, signal: AbortSignal): Promise<Socket> {
+    try {
+      const { socket } = await this.#dial(proxy, await this.#addressesOf(proxy.host, signal), signal);
+      if (proxy.scheme === "http") return socket;
+      const options = { alpnProtocols: ["http/1.1"], signal, timeoutMs: this.#timeouts.tlsMs };
+      return await this.#tls.handshake(socket, proxy, options);
+    } catch (error) {
+      if (!(error instanceof UpstreamError) || error.code === "aborted") throw error;
+      throw new UpstreamError(error.code, `the proxy of this machine: ${error.message}`, { cause: error });
+    }
+  }
+
+  async #addressesOf(host: string, signal: AbortSignal): Promise<readonly string[]> {
+    if (isIP(host) !== 0) return [host];
+    if (host === HOST_LOOPBACK_NAME) return LOOPBACK_ADDRESSES;
+    return this.#resolver.resolve(host, signal);
+  }
+
+  /** @throws UpstreamError `address_denied` where none is left */
+  #allowed(target: ConnectionTarget, addresses: readonly string[]): readonly string[] {
+    let denial: Decision | undefined;
+    const allowed = addresses.filter((address) => {
+      const decision = this.#decideAddress(target, address);
+      if (decision.verdict === "deny") denial ??= decision;
+      return decision.verdict === "allow";
+    });
+    if (denial !== undefined && allowed.length === 0) {
+      throw new UpstreamError("address_denied", denial.reason, { decision: denial });
+    }
+    return allowed;
+  }
+
+  async #dial(
+    target: ConnectionTarget,
+    addresses: readonly string[],
+    signal: AbortSignal,
+  ): Promise<UpstreamConnection> {
+    return dial(target, addresses, { signal, timeoutMs: this.#timeouts.dialMs });
+  }
+}
