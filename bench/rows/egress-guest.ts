@@ -1,17 +1,18 @@
 /**
  * What the network costs a program in the guest, beside QEMU's own user-mode network with the same guest, server and
- * client. Under emulation the guest's TLS takes most of a transfer on both sides; plain TCP shows the network itself.
+ * client. What a tunnel is worth is judged by plain TCP. Under emulation the guest's own TLS takes most of a transfer on
+ * both sides, so a tunnel with TLS in it is shown without a verdict: no network at all would not be 1.5 times as fast.
  */
 import { megabytesPerSecond } from "../programs.ts";
 import { openNetworkSandbox } from "../egress/network-sandbox.ts";
 import { RESULT, SERVER_NAME, type ConnectSteps, type PeerServer } from "../egress/peer.ts";
 import { openUserNetworkMachine, type NetworkGuest } from "../egress/user-network-machine.ts";
-import { outcome, type Outcome, type Row } from "../row.ts";
+import { outcome, type Outcome, type OutcomeInput, type Row } from "../row.ts";
 import { allInTurns, summarize } from "../statistics.ts";
 import type { Bench } from "../workbench.ts";
 
 const RAW_BYTES = 64_000_000;
-/** At a tenth of the speed. */
+/** At a quarter of the speed. */
 const TLS_BYTES = 16_000_000;
 const TUNNELLED_REACH_TIMES = 1.5;
 const INTERCEPTED_REACH_TIMES = 1;
@@ -75,18 +76,21 @@ async function measureDirection(
     tlsTunnelled: () => https("tunnelled"),
     tlsIntercepted: () => https("intercepted"),
   });
-  const row = (id: string, what: string, samples: number[], other: number[], reachTimes: number): Outcome =>
+  const row = (id: string, what: string, samples: number[], other: number[], reachTimes?: number): Outcome =>
     outcome({
       ...{ id: `egress-${id}-${direction}`, what: `guest ${direction}, ${what}`, unit: "MB/s", samples },
       beside: { what: "QEMU's user network", samples: other },
-      reach: `≥ ${reachTimes} ×`,
-      isReached: (_median, ratio) => ratio >= reachTimes,
+      ...(reachTimes === undefined ? {} : atLeast(reachTimes)),
     });
   return [
     row("raw", "tunnelled, plain TCP", rates.rawTunnelled, rates.rawPlain, TUNNELLED_REACH_TIMES),
-    row("tls", "tunnelled, TLS end to end", rates.tlsTunnelled, rates.tlsPlain, TUNNELLED_REACH_TIMES),
+    row("tls", "tunnelled, TLS end to end", rates.tlsTunnelled, rates.tlsPlain),
     row("intercepted", "intercepted TLS", rates.tlsIntercepted, rates.tlsPlain, INTERCEPTED_REACH_TIMES),
   ];
+}
+
+function atLeast(times: number): Pick<OutcomeInput, "reach" | "isReached"> {
+  return { reach: `≥ ${times} ×`, isReached: (_median, ratio) => ratio >= times };
 }
 
 /** The same as a user would, with the start of curl in it. Plain HTTP is read in every sandbox. */
