@@ -65,6 +65,16 @@ export interface AgentCopyReport {
   skipped: { path: string; reason: string }[];
 }
 
+/** A certificate authority for the guest's stores. */
+export interface TrustedRoot {
+  /** For its files: `sbx-` and lower-case letters, digits and dashes. */
+  name: string;
+  /** One certificate. */
+  pem: string;
+  /** The hash of its subject, as `openssl x509 -subject_hash` prints it. */
+  hash: string;
+}
+
 interface WithPath {
   path: string;
   user: string;
@@ -84,8 +94,7 @@ export interface AgentCalls {
   resume: Call<{ entropy: string; unixNs: string; hostname: string; machineId: string }, { bootId: string }>;
   clock: Call<{ unixNs: string }, null>;
   sync: Call<Record<string, never>, null>;
-  /** A certificate in PEM form, and the name that OpenSSL looks for it under (its subject's hash, `.0`). */
-  trust: Call<{ pem: string; link: string }, null>;
+  trust: Call<{ roots: readonly TrustedRoot[] }, null>;
   poweroff: Call<Record<string, never>, null>;
   stats: Call<
     Record<string, never>,

@@ -5,55 +5,91 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"sbx.dev/agent/internal/errno"
 	"sbx.dev/agent/internal/javastore"
 )
 
-// Where a certificate authority has to be written so that the programs of a Debian machine trust it, the way
-// update-ca-certificates(8) does it. A user who runs that program later gets the same result from the same file.
+// Where certificate authorities have to be written so that the programs of a Debian machine trust them, the way
+// update-ca-certificates(8) does it. A user who runs that program later gets the same result from the same files.
 const (
-	trustedPath = "/usr/local/share/ca-certificates/sbx-sandbox.crt"
-	trustedName = "sbx-sandbox.pem"
-	trustedDir  = "/etc/ssl/certs"
-	bundlePath  = trustedDir + "/ca-certificates.crt"
-	javaPath    = trustedDir + "/java/cacerts"
-	javaAlias   = "sbx-sandbox"
-	maxTrusted  = 16 << 10
+	localDir   = "/usr/local/share/ca-certificates"
+	trustedDir = "/etc/ssl/certs"
+	bundlePath = trustedDir + "/ca-certificates.crt"
+	javaPath   = trustedDir + "/java/cacerts"
+	// addedPath has all that were added, for programs that want to be told what to add to roots of their own.
+	addedPath = "/usr/local/share/sbx-roots.pem"
+	maxRoot   = 64 << 10
+	maxLinks  = 10
 )
 
-// subjectLink is the name under which OpenSSL looks for a subject: its hash and a number.
-var subjectLink = regexp.MustCompile(`^[0-9a-f]{8}\.[0-9]$`)
+var (
+	rootName = regexp.MustCompile(`^sbx-[a-z0-9-]{1,40}$`)
+	// subjectHash is the name under which OpenSSL looks for a subject.
+	subjectHash = regexp.MustCompile(`^[0-9a-f]{8}$`)
+)
 
-// Trust makes the machine trust a certificate authority. link is the subject's hash as OpenSSL names it.
-func Trust(pem, link string) error {
-	der, err := certificateOf(pem)
-	if err != nil {
-		return err
+// Root is a certificate authority: a name for its file, the certificate, and the hash of its subject as OpenSSL has it.
+type Root struct{ Name, PEM, Hash string }
+
+// Trust makes the machine trust certificate authorities, all or none as far as they are well-formed.
+func Trust(roots []Root) error {
+	certificates := make([][]byte, len(roots))
+	var all strings.Builder
+	for i, root := range roots {
+		der, err := certificateOf(root.PEM)
+		if err != nil {
+			return err
+		}
+		if !rootName.MatchString(root.Name) || !subjectHash.MatchString(root.Hash) {
+			return errno.New("EINVAL", "not the name of a root or the hash of a subject: "+strconv.Quote(root.Name+" "+root.Hash))
+		}
+		certificates[i] = der
+		all.WriteString(root.PEM)
 	}
-	if !subjectLink.MatchString(link) {
-		return errno.New("EINVAL", "not the hash of a subject: "+link)
-	}
-	for _, dir := range []string{filepath.Dir(trustedPath), trustedDir} {
+	for _, dir := range []string{localDir, trustedDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return errno.At(err, dir)
 		}
 	}
-	if err := os.WriteFile(trustedPath, []byte(pem), 0o644); err != nil {
-		return errno.At(err, trustedPath)
-	}
-	for name, target := range map[string]string{trustedName: trustedPath, link: trustedName} {
-		path := filepath.Join(trustedDir, name)
-		_ = os.Remove(path)
-		if err := os.Symlink(target, path); err != nil {
-			return errno.At(err, path)
+	for _, root := range roots {
+		if err := root.install(); err != nil {
+			return err
 		}
 	}
-	if err := appendTo(bundlePath, pem); err != nil {
-		return err
+	for _, path := range []string{bundlePath, addedPath} {
+		if err := appendTo(path, all.String()); err != nil {
+			return err
+		}
 	}
-	return trustInJava(der)
+	return trustInJava(roots, certificates)
+}
+
+// install writes the file of a root and the names that OpenSSL knows it by.
+func (r *Root) install() error {
+	file := filepath.Join(localDir, r.Name+".crt")
+	if err := os.WriteFile(file, []byte(r.PEM), 0o644); err != nil {
+		return errno.At(err, file)
+	}
+	link := filepath.Join(trustedDir, r.Name+".pem")
+	_ = os.Remove(link)
+	if err := os.Symlink(file, link); err != nil {
+		return errno.At(err, link)
+	}
+	// Several subjects may have one hash; they are told apart by a number.
+	var err error
+	for n := range maxLinks {
+		hashed := filepath.Join(trustedDir, r.Hash+"."+strconv.Itoa(n))
+		if err = os.Symlink(r.Name+".pem", hashed); err == nil {
+			return nil
+		}
+		if target, _ := os.Readlink(hashed); target == r.Name+".pem" {
+			return nil
+		}
+	}
+	return errno.At(err, trustedDir)
 }
 
 // certificateOf returns the one certificate of a PEM file.
@@ -61,7 +97,7 @@ func certificateOf(pem string) ([]byte, error) {
 	const begin, end = "-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n"
 	body, found := strings.CutPrefix(pem, begin)
 	body, ended := strings.CutSuffix(body, end)
-	if !found || !ended || len(pem) > maxTrusted {
+	if !found || !ended || len(pem) > maxRoot {
 		return nil, errno.New("EINVAL", "not one certificate in PEM form")
 	}
 	der, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(body, "\n", ""))
@@ -85,16 +121,17 @@ func appendTo(path, text string) error {
 
 // trustInJava adds to the store of Debian's Java, if there is one. A Java that is installed later makes its store from
 // the files above.
-func trustInJava(der []byte) error {
+func trustInJava(roots []Root, certificates [][]byte) error {
 	store, err := os.ReadFile(javaPath)
 	if err != nil {
 		return nil
 	}
-	longer, err := javastore.Add(store, javaAlias, der)
-	if err != nil {
-		// A store of another kind is its owner's affair.
-		Console("sbx-agent: " + javaPath + ": " + err.Error())
-		return nil
+	for i, root := range roots {
+		if store, err = javastore.Add(store, root.Name, certificates[i]); err != nil {
+			// A store of another kind is its owner's affair.
+			Console("sbx-agent: " + javaPath + ": " + err.Error())
+			return nil
+		}
 	}
-	return errno.At(os.WriteFile(javaPath, longer, 0o644), javaPath)
+	return errno.At(os.WriteFile(javaPath, store, 0o644), javaPath)
 }

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"sbx.dev/agent/internal/accounts"
+	"sbx.dev/agent/internal/boot"
 )
 
 // Development is the Machine of an agent that serves on a developer's own machine, for tests of the host's side: it
@@ -27,7 +28,7 @@ func (d *Development) Prepare(uint64, func(argv []string)) error { return nil }
 func (d *Development) SetClock(int64) error { return nil }
 
 // Trust implements Machine.
-func (d *Development) Trust(string, string) error { return nil }
+func (d *Development) Trust([]boot.Root) error { return nil }
 
 // PowerOff implements Machine.
 func (d *Development) PowerOff(done func()) {

@@ -46,7 +46,7 @@ func (g *Guest) Prepare(diskBytes uint64, run func(argv []string)) error {
 func (g *Guest) SetClock(unixNs int64) error { return sys.SetClock(unixNs) }
 
 // Trust implements Machine.
-func (g *Guest) Trust(pem, link string) error { return boot.Trust(pem, link) }
+func (g *Guest) Trust(roots []boot.Root) error { return boot.Trust(roots) }
 
 // PowerOff implements Machine.
 func (g *Guest) PowerOff(done func()) {

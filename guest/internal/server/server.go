@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sbx.dev/agent/internal/accounts"
+	"sbx.dev/agent/internal/boot"
 	"sbx.dev/agent/internal/errno"
 	"sbx.dev/agent/internal/files"
 	"sbx.dev/agent/internal/jsonlite"
@@ -41,8 +42,8 @@ type Machine interface {
 	// Prepare brings the machine into the state that a template keeps. run runs a command and waits for it.
 	Prepare(diskBytes uint64, run func(argv []string)) error
 	SetClock(unixNs int64) error
-	// Trust makes the machine trust a certificate authority.
-	Trust(pem, link string) error
+	// Trust makes the machine trust certificate authorities.
+	Trust(roots []boot.Root) error
 	// PowerOff stops everything and tells done before the end.
 	PowerOff(done func())
 	Identity(user string) (*accounts.Identity, error)
@@ -315,25 +316,37 @@ func finish(c *link.Call, err error) error {
 }
 
 func (s *Server) trust(c *link.Call, r *jsonlite.Reader) (func(), error) {
-	var pem, name string
+	var roots []boot.Root
 	r.Object(func(key string) {
-		switch key {
-		case "pem":
-			pem = r.String()
-		case "link":
-			name = r.String()
+		if key == "roots" {
+			r.Array(func() { roots = append(roots, readRoot(r)) })
 		}
 	})
 	if err := invalid(r); err != nil {
 		return nil, err
 	}
 	return func() {
-		if err := s.machine.Trust(pem, name); err != nil {
+		if err := s.machine.Trust(roots); err != nil {
 			c.Error(err)
 			return
 		}
 		c.Null()
 	}, nil
+}
+
+func readRoot(r *jsonlite.Reader) boot.Root {
+	var root boot.Root
+	r.Object(func(key string) {
+		switch key {
+		case "name":
+			root.Name = r.String()
+		case "pem":
+			root.PEM = r.String()
+		case "hash":
+			root.Hash = r.String()
+		}
+	})
+	return root
 }
 
 func (s *Server) sync(c *link.Call, _ *jsonlite.Reader) (func(), error) {
