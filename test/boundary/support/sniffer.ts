@@ -69,8 +69,8 @@ export class Sniffer implements AsyncDisposable {
   /** Everything so far. */
   async traffic(): Promise<Traffic[]> {
     this.#child.stdin.write("\n");
-    const { value } = await this.#lines.next();
-    const rows = JSON.parse(String(value)) as [string, string, number, number, number, number][];
+    const line = await this.#lines.next();
+    const rows = JSON.parse(String(line.value)) as [string, string, number, number, number, number][];
     return rows.map(([protocol, to, port, packets, bytes, canaries]) => ({
       protocol,
       to,
