@@ -3,7 +3,21 @@
  * of src/runtime/runtime.ts that commands rely on (session lifetimes, unique prefixes, idempotent removal, aborts).
  */
 import { PassThrough, type Duplex, type Readable, type Writable } from "node:stream";
+import type { Verdict } from "../src/policy/spec.ts";
 import { SbxError } from "../src/runtime/errors.ts";
+import type {
+  AuditEvent,
+  AuditLogOptions,
+  CheckAnswer,
+  NetDenial,
+  NetView,
+  NetworkApi,
+  RotatedSandbox,
+  RulesAnswer,
+  SecretApi,
+  SecretInfo,
+  SecretKeyPlace,
+} from "../src/runtime/network.ts";
 import type {
   CallOptions,
   CopyOptions,
@@ -15,6 +29,7 @@ import type {
   Sandbox,
 } from "../src/runtime/runtime.ts";
 import type {
+  CallerEnvironment,
   Check,
   ExecSpec,
   ExitStatus,
@@ -95,7 +110,34 @@ export function imageInfo(overrides: Partial<ImageInfo> = {}): ImageInfo {
     distribution: "Debian 13",
     kernel: "6.12.1",
     packages: ["bash 5.2", "python3 3.13"],
+    registries: [{ tool: "pip", host: "packages.example" }],
     isDefault: true,
+    ...overrides,
+  };
+}
+
+export function networkView(overrides: Partial<NetView> = {}): NetView {
+  return {
+    mode: "none",
+    rules: [],
+    secrets: [],
+    onLeak: "block",
+    inspect: false,
+    hook: null,
+    counters: { openFlows: 0, connections: 0, requests: 0, denied: 0, leaks: 0, sentBytes: 0, receivedBytes: 0 },
+    denied: [],
+    ...overrides,
+  };
+}
+
+export function secretInfo(overrides: Partial<SecretInfo> = {}): SecretInfo {
+  return {
+    name: "EXAMPLE_KEY",
+    hosts: [{ host: "api.example.com", port: null, scheme: "https" }],
+    source: "value",
+    detail: null,
+    createdAt: 1_700_000_000_000,
+    updatedAt: 1_700_000_000_000,
     ...overrides,
   };
 }
@@ -108,6 +150,23 @@ export class FakeRuntime implements Runtime {
   checks: Check[] = [];
   pruneReport: PruneReport = { removed: [], failed: [] };
   copyReport: CopyReport = { files: 1, bytes: 10, skipped: [] };
+  view: NetView = networkView();
+  checkAnswer: CheckAnswer = {
+    decision: { verdict: "allow", rule: null, reason: "it is public", fix: null },
+    carried: "tunnel",
+    secrets: [],
+  };
+  /** Answer of the next change; one that repeats the patterns if absent. */
+  rulesAnswer: RulesAnswer | undefined;
+  deniedTargets: NetDenial[] = [];
+  auditEvents: AuditEvent[] = [];
+  /** Lines of the audit log that cannot be read. */
+  damagedLines = 0;
+  secretList: SecretInfo[] = [];
+  secretKey: SecretKeyPlace | null = null;
+  rotated: RotatedSandbox[] = [];
+  /** The caller's environment, as the last call that takes one was given it. */
+  environment: CallerEnvironment["environment"];
   /** Thrown by the next call of a method. */
   failures = new Map<string, Error>();
   /** Progress that long calls report. */
@@ -128,8 +187,9 @@ export class FakeRuntime implements Runtime {
     throw failure;
   }
 
-  async create(spec: SandboxSpec, options: CallOptions = {}): Promise<Sandbox> {
+  async create(spec: SandboxSpec, options: CallOptions & CallerEnvironment = {}): Promise<Sandbox> {
     this.record("create", spec);
+    this.environment = options.environment;
     for (const event of this.progress) options.onProgress?.(event);
     await abortable(this.createGate, options.signal);
     const info = sandboxInfo({
@@ -225,6 +285,58 @@ export class FakeRuntime implements Runtime {
     },
   };
 
+  readonly network: NetworkApi = {
+    show: async (ref) => {
+      this.record("network.show", ref);
+      this.find(ref);
+      return this.view;
+    },
+    check: async (ref, method, url) => {
+      this.record("network.check", ref, method, url);
+      this.find(ref);
+      return this.checkAnswer;
+    },
+    change: async (ref, verdict, patterns) => {
+      this.record("network.change", ref, verdict, patterns);
+      this.find(ref);
+      return this.rulesAnswer ?? repeatedRules(verdict, patterns, this.now);
+    },
+    denied: async (ref) => {
+      this.record("network.denied", ref);
+      return this.deniedTargets;
+    },
+    log: (ref, options = {}) => this.#auditLog(ref, options),
+  };
+
+  readonly secrets: SecretApi = {
+    names: async () => {
+      this.record("secrets.names");
+      return this.secretList.map(({ name, hosts }) => ({ name, hosts }));
+    },
+    list: async () => {
+      this.record("secrets.list");
+      return { secrets: this.secretList, key: this.secretKey };
+    },
+    set: async (secret) => {
+      this.record("secrets.set", secret);
+      const { name, hosts, source } = secret;
+      const info = secretInfo({ name, hosts, source: source.kind });
+      this.secretList = [...this.secretList.filter((other) => other.name !== name), info];
+      return info;
+    },
+    remove: async (name) => {
+      this.record("secrets.remove", name);
+      const secret = this.#findSecret(name);
+      this.secretList = this.secretList.filter((other) => other !== secret);
+      return secret;
+    },
+    rotate: async (name, source, options = {}) => {
+      this.record("secrets.rotate", name, source);
+      this.environment = options.environment;
+      return { secret: this.#findSecret(name), sandboxes: this.rotated };
+    },
+  };
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.disposed++;
   }
@@ -247,11 +359,34 @@ export class FakeRuntime implements Runtime {
     return info;
   }
 
+  async *#auditLog(ref: string, options: AuditLogOptions): AsyncIterable<AuditEvent> {
+    this.record("network.log", ref, { follow: options.follow, tail: options.tail });
+    this.find(ref);
+    const wanted = this.auditEvents.filter(options.filter ?? (() => true));
+    yield* options.tail === undefined ? wanted : wanted.slice(-options.tail);
+    if (options.follow === true) await abortable(new Promise(() => undefined), options.signal);
+    if (this.damagedLines > 0) options.onDamaged?.(this.damagedLines);
+  }
+
+  #findSecret(name: string): SecretInfo {
+    const secret = this.secretList.find((candidate) => candidate.name === name);
+    if (secret === undefined) throw new SbxError("secret_not_found", `no secret is stored as ${name}`);
+    return secret;
+  }
+
   #findImage(ref: string): ImageInfo {
     const image = this.imageList.find(({ id, names }) => names.includes(ref) || id.startsWith(ref));
     if (image === undefined) throw new SbxError("image_not_found", `there is no image ${JSON.stringify(ref)}`);
     return image;
   }
+}
+
+function repeatedRules(verdict: Verdict, patterns: readonly string[], at: number): RulesAnswer {
+  const rules = patterns.map((text, index) => ({
+    ...{ id: `r${index + 1}`, verdict, text, kind: "host" as const, warning: null },
+    source: { kind: "command" as const, at },
+  }));
+  return { rules, stillDenied: [] };
 }
 
 class FakeSandbox implements Sandbox {

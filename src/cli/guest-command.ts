@@ -7,6 +7,7 @@ import type { Runtime, Sandbox } from "../runtime/runtime.ts";
 import type { ExecSpec, SandboxSpec } from "../runtime/types.ts";
 import { SbxCommand } from "./base-command.ts";
 import { explainLostSandbox } from "./create/failures.ts";
+import type { DeniedWay } from "./network/denied-notice.ts";
 import { splitCommandLine, type OptionShape } from "./parsers/command-line.ts";
 import { humanDuration } from "./output/human.ts";
 import { runSession } from "./session/run-session.ts";
@@ -75,9 +76,10 @@ export abstract class GuestCommand extends SbxCommand {
     spec: SandboxSpec,
     options: { copy: readonly string[]; quiet: boolean },
   ): Promise<Sandbox> {
+    if (!options.quiet) await this.#warnOfUselessSecrets(runtime, spec);
     using progress = this.openProgress({ quiet: options.quiet });
     const call = { signal: this.interrupt.signal, onProgress: progress.onProgress };
-    const sandbox = await runtime.create(spec, call);
+    const sandbox = await runtime.create(spec, { ...call, environment: this.context.env });
     try {
       if (options.copy.length > 0) {
         const sources = options.copy.map((path) => resolve(this.context.cwd, path));
@@ -91,6 +93,25 @@ export abstract class GuestCommand extends SbxCommand {
       if (spec.lifetime.kind === "duration") await runtime.remove(sandbox.id);
       throw error;
     }
+  }
+
+  async #warnOfUselessSecrets(runtime: Runtime, { network }: SandboxSpec): Promise<void> {
+    if (network === undefined || network.secrets.length === 0) return;
+    const { describeUnreachable } = await import("./network/unreachable-secrets.ts");
+    const needsStored = network.secrets.some(({ hosts }) => hosts === null);
+    const stored = needsStored ? await runtime.secrets.names({ signal: this.interrupt.signal }) : [];
+    const hostsOf = (name: string) => stored.find((secret) => secret.name === name)?.hosts ?? [];
+    for (const sentence of describeUnreachable(network, hostsOf)) this.notice(sentence);
+  }
+
+  /** Says what the sandbox was refused, if anything, and how to allow it. */
+  protected async noticeDenied(runtime: Runtime, sandbox: Sandbox, way: DeniedWay): Promise<void> {
+    // The command has its result: whatever goes wrong here must not change that.
+    const denied = await runtime.network.denied(sandbox.id).catch(() => []);
+    if (denied.length === 0) return;
+    const { describeDenied } = await import("./network/denied-notice.ts");
+    const text = describeDenied(denied, way);
+    if (text !== undefined) this.notice(text);
   }
 
   /** Runs a command to its end and takes over its status. */

@@ -3,6 +3,7 @@ import * as Args from "@oclif/core/args";
 import { planCreate, type CreatePlan } from "../cli/create/plan.ts";
 import { durationFlag, switchFlag } from "../cli/flags/common.ts";
 import { environmentFlags, placeFlags, readEnvironment } from "../cli/flags/guest-command.ts";
+import { networkFlags, readNetwork } from "../cli/flags/network.ts";
 import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
 import { GuestCommand, type PlaceFlags } from "../cli/guest-command.ts";
 import { humanRest } from "../cli/output/human.ts";
@@ -16,6 +17,7 @@ import { prose } from "../cli/output/prose.ts";
 
 /** A login shell, as ssh would start it. */
 const SHELL = ["bash", "-l"] as const;
+const AGAIN = { kind: "again", command: "create" } as const;
 
 export default class Create extends GuestCommand {
   static override aliases = ["new"];
@@ -29,6 +31,10 @@ the id, and the sandbox lives on until its time is over (30 minutes unless confi
 Everything after -- is the command, word for word. One single word with spaces or shell syntax is a line for bash.
 Options of sbx come before the command.
 
+It reaches no host but those of --allow-net, --net and --net-file. A --secret is a variable with a placeholder in the
+sandbox; its value (that of sbx secret set, else of the variable of this name here) is put into requests to its own
+hosts on their way out.
+
 Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Durations: 90s, 10m, 1h30m.`);
 
   static override usage = ["create [OPTIONS]", "create [OPTIONS] -- COMMAND...", "create [OPTIONS] 'COMMAND LINE'"];
@@ -40,6 +46,10 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
       description: "A project and its tests",
       command: "<%= config.bin %> create --copy ./shop --cwd /app/shop -- npm test",
     },
+    {
+      description: "With one way out, and a key that stays outside",
+      command: "<%= config.bin %> create --allow-net api.example.com --secret EXAMPLE_API_KEY@api.example.com",
+    },
     { description: "For a script", command: "id=$(<%= config.bin %> create --detach --memory 2GiB)" },
   ];
 
@@ -49,6 +59,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
 
   static override flags = {
     ...sandboxFlags,
+    ...networkFlags,
     ...environmentFlags,
     ...placeFlags,
     timeout: durationFlag({ summary: "Let the sandbox live this long.", ...LIFETIME_LIMITS }),
@@ -67,14 +78,21 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
       defaultTimeoutMs: this.loadedSettings.settings.timeoutMs,
     });
     const exec = this.#execFor(plan, command, flags);
-    const spec = toSandboxSpec(flags, plan.lifetime, readEnvironment(flags, this.context.env));
+    const env = readEnvironment(flags, this.context.env);
+    const network = await readNetwork(flags, { cwd: this.context.cwd, variables: env });
+    const spec = toSandboxSpec(flags, plan.lifetime, { env, network });
     const quiet = flags.quiet || flags.json;
     await using runtime = await this.openRuntime();
     await using sandbox = await this.createSandbox(runtime, spec, { copy: flags.copy ?? [], quiet });
     if (plan.lifetime.kind === "duration") this.#announce(sandbox, exec !== undefined, flags);
     else if (plan.run === "shell" && !quiet)
       this.notice(`${sandbox.info.name ?? sandbox.id} is removed when this shell ends`);
-    if (exec !== undefined) await this.runInGuest(runtime, sandbox, exec);
+    if (exec === undefined) return;
+    await this.runInGuest(runtime, sandbox, exec);
+    if (quiet) return;
+    const stays = plan.lifetime.kind === "duration";
+    const way = stays ? ({ kind: "running", sandbox: sandbox.info.name ?? sandbox.id } as const) : AGAIN;
+    await this.noticeDenied(runtime, sandbox, way);
   }
 
   #execFor(plan: CreatePlan, [first, ...rest]: readonly string[], place: PlaceFlags): ExecSpec | undefined {

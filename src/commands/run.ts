@@ -2,6 +2,7 @@
 import * as Args from "@oclif/core/args";
 import { durationFlag } from "../cli/flags/common.ts";
 import { environmentFlags, placeFlags, readEnvironment, stdinFlags } from "../cli/flags/guest-command.ts";
+import { networkFlags, readNetwork } from "../cli/flags/network.ts";
 import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
 import { GuestCommand } from "../cli/guest-command.ts";
 import { toGuestArgv } from "../cli/parsers/command-line.ts";
@@ -13,7 +14,7 @@ export default class Run extends GuestCommand {
 
   static override description = prose(`
 Everything after -- is the command, word for word. One single word with spaces or shell syntax is a line for bash.
-Options of sbx come before the command. The exit status is the command's own, as with sbx exec.`);
+Options of sbx come before the command. The sandbox reaches no host but those that are allowed. The exit status is the command's own, as with sbx exec.`);
 
   static override usage = ["run [OPTIONS] -- COMMAND...", "run [OPTIONS] 'COMMAND LINE'"];
 
@@ -22,6 +23,10 @@ Options of sbx come before the command. The exit status is the command's own, as
     {
       description: "A project that nobody has read",
       command: "<%= config.bin %> run --copy . --cwd /app/project 'npm ci && npm test'",
+    },
+    {
+      description: "With one way out, and a key that stays outside",
+      command: "<%= config.bin %> run --allow-net api.example.com --secret EXAMPLE_API_KEY@api.example.com -- ./agent",
     },
     {
       description: "At most a minute, with more memory",
@@ -35,6 +40,7 @@ Options of sbx come before the command. The exit status is the command's own, as
 
   static override flags = {
     ...sandboxFlags,
+    ...networkFlags,
     ...environmentFlags,
     ...placeFlags,
     ...stdinFlags,
@@ -47,10 +53,13 @@ Options of sbx come before the command. The exit status is the command's own, as
     const [first, ...rest] = command;
     if (first === undefined)
       throw usageError("no command to run was given", "sbx run -- COMMAND, or sbx create for a shell");
-    const spec = toSandboxSpec(flags, { kind: "session" }, readEnvironment(flags, this.context.env));
+    const env = readEnvironment(flags, this.context.env);
+    const network = await readNetwork(flags, { cwd: this.context.cwd, variables: env });
+    const spec = toSandboxSpec(flags, { kind: "session" }, { env, network });
     const exec = this.execSpec(toGuestArgv([first, ...rest]), flags);
     await using runtime = await this.openRuntime();
     await using sandbox = await this.createSandbox(runtime, spec, { copy: flags.copy ?? [], quiet: flags.quiet });
     await this.runInGuest(runtime, sandbox, exec, flags.timeout);
+    if (!flags.quiet && !flags.json) await this.noticeDenied(runtime, sandbox, { kind: "again", command: "run" });
   }
 }

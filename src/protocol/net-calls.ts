@@ -5,6 +5,7 @@
  *
  *     PUT  /sbx/v1/secrets     SecretsCall  → SecretsAnswer     values, proxies, roots; later: new values only
  *     GET  /sbx/v1/net                      → NetView
+ *     GET  /sbx/v1/net/denied               → NetDenial[]       asked after every command: opens nothing
  *     POST /sbx/v1/net/check   CheckCall    → CheckAnswer
  *     POST /sbx/v1/net/rules   RulesCall    → RulesAnswer
  */
@@ -14,6 +15,7 @@ import type { LeakActionName, SecretHostRecord } from "./net-launch.ts";
 
 export const SECRETS_TARGET = "/sbx/v1/secrets";
 export const NET_TARGET = "/sbx/v1/net";
+export const NET_DENIED_TARGET = "/sbx/v1/net/denied";
 export const NET_CHECK_TARGET = "/sbx/v1/net/check";
 export const NET_RULES_TARGET = "/sbx/v1/net/rules";
 
@@ -160,6 +162,6 @@ export interface NetView {
   inspect: boolean;
   hook: { path: string; state: "running" | "failed"; detail: string | null } | null;
   counters: NetCounters;
-  /** Up to {@link MAX_DENIED_TARGETS}, the latest last. */
+  /** As from {@link NET_DENIED_TARGET}: up to {@link MAX_DENIED_TARGETS}, the latest last. */
   denied: readonly NetDenial[];
 }

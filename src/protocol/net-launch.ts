@@ -5,21 +5,14 @@
  *
  * The audit log is `net.log` in the launch's directory (audit-event.ts).
  */
-import type { PolicySpec } from "../policy/spec.ts";
+import type { PolicySpec, SecretHost } from "../policy/spec.ts";
 
 /** What happens to a request that carries a placeholder to a host that it does not belong to. */
 export const LEAK_ACTIONS = ["block", "report", "pass"] as const;
 
 export type LeakActionName = (typeof LEAK_ACTIONS)[number];
 
-/** A host that a secret belongs to (the egress layer's SecretHost). */
-export interface SecretHostRecord {
-  /** Canonical; a name, `*.` and a name, or an address. */
-  host: string;
-  /** `null`: every port. */
-  port: number | null;
-  scheme: "http" | "https";
-}
+export type SecretHostRecord = SecretHost;
 
 /** A secret that the sandbox may use: its placeholder is the environment variable `name` in the guest. */
 export interface SecretGrantRecord {

@@ -4,11 +4,11 @@
  */
 import type { Verdict } from "../policy/spec.ts";
 import type { AuditEvent } from "../protocol/audit-event.ts";
-import type { CheckAnswer, NetView, RulesAnswer } from "../protocol/net-calls.ts";
+import type { CheckAnswer, NetDenial, NetView, RulesAnswer } from "../protocol/net-calls.ts";
 import type { SecretHostRecord } from "../protocol/net-launch.ts";
 import type { CallerEnvironment, CallOptions, SecretSource } from "./types.ts";
 
-export type { AuditEvent, CheckAnswer, NetView, RulesAnswer, SecretHostRecord, SecretSource };
+export type { AuditEvent, CheckAnswer, NetDenial, NetView, RulesAnswer, SecretHostRecord, SecretSource };
 
 export interface NetworkApi {
   /** The effective policy of a running sandbox. @throws SbxError `sandbox_not_found`, `sandbox_stopped` */
@@ -17,6 +17,8 @@ export interface NetworkApi {
   check(ref: string, method: string, url: string, options?: CallOptions): Promise<CheckAnswer>;
   /** Adds rules that hold from this moment on. @throws SbxError `usage` for a pattern that does not parse */
   change(ref: string, verdict: Verdict, patterns: readonly string[], options?: CallOptions): Promise<RulesAnswer>;
+  /** Targets that a running sandbox was refused, the latest last. Quick. */
+  denied(ref: string, options?: CallOptions): Promise<readonly NetDenial[]>;
   /** What the sandbox tried, the oldest first; also of one that stopped within the last day. */
   log(ref: string, options?: AuditLogOptions): AsyncIterable<AuditEvent>;
 }
@@ -60,6 +62,8 @@ export interface RotatedSandbox {
 }
 
 export interface SecretApi {
+  /** What can be said without the key, by name. @throws SbxError `secrets_broken` */
+  names(options?: CallOptions): Promise<{ name: string; hosts: readonly SecretHostRecord[] }[]>;
   /** All by name, and where their key is (`null` before the first one). @throws SbxError `secrets_broken` */
   list(options?: CallOptions): Promise<{ secrets: SecretInfo[]; key: SecretKeyPlace | null }>;
   /** Stores a secret, or stores it anew. @param hosts at least one */

@@ -32,6 +32,7 @@ export interface SandboxSpec {
 
 /** What a new sandbox may reach, and with which secrets. Holds no value of any. */
 export interface NetworkSpec {
+  /** Without the rules of its mode's preset: those depend on the image. */
   policy: PolicySpec;
   secrets: readonly SecretRequest[];
   onLeak: LeakActionName;
@@ -122,6 +123,8 @@ export interface ImageInfo {
   distribution: string;
   kernel: string;
   packages: string[];
+  /** Hosts that its package managers fetch from; a part of the preset `balanced`. */
+  registries: { tool: string; host: string }[];
   isDefault: boolean;
 }
 

@@ -27,7 +27,7 @@ export interface Candidate {
 }
 
 /** Names that only the runtime knows. */
-export type LiveKind = "running-sandboxes" | "all-sandboxes" | "images";
+export type LiveKind = "running-sandboxes" | "all-sandboxes" | "images" | "secrets";
 
 export interface Completion {
   candidates: Candidate[];
@@ -42,7 +42,7 @@ export interface Completion {
 
 const NOTHING: Completion = { candidates: [], files: false, noSpace: false };
 
-type OperandKind = "running" | "any" | "copy" | "image" | "setting" | "value" | "shell" | "none";
+type OperandKind = "running" | "any" | "copy" | "image" | "setting" | "value" | "shell" | "secret" | "preset" | "none";
 
 /** What an operand is, by command; the last kind goes for all that follow. */
 const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
@@ -58,8 +58,21 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   "config:unset": ["setting", "none"],
   "config:set": ["setting", "value", "none"],
   completion: ["shell", "none"],
+  "net:show": ["running", "none"],
+  "net:check": ["running", "none"],
+  "net:allow": ["running", "none"],
+  "net:deny": ["running", "none"],
+  "net:log": ["any", "none"],
+  "net:presets": ["preset", "none"],
+  "secret:set": ["secret", "none"],
+  "secret:rotate": ["secret", "none"],
+  "secret:remove": ["secret"],
 };
 
+/** Options whose values are paths on this machine. */
+const FILE_OPTIONS = new Set(["copy", "env-file", "net-file", "hook", "ca-file", "from-file"]);
+
+const NET_MODES = ["none", "balanced", "open"] as const;
 const SHELLS = ["bash", "zsh", "fish"] as const;
 
 /**
@@ -146,7 +159,8 @@ function optionValues(name: string, flag: CompletableFlag, partial: string, befo
     .filter(({ value }) => value.startsWith(partial));
   if (fitting.length > 0) return { ...NOTHING, candidates: fitting };
   if (name === "image") return { ...NOTHING, live: "images", around: { before, after: "" } };
-  return { ...NOTHING, files: (name === "copy" || name === "env-file") && before === "" };
+  if (name === "secret") return { ...NOTHING, live: "secrets", around: { before, after: "" } };
+  return { ...NOTHING, files: FILE_OPTIONS.has(name) && before === "" };
 }
 
 function countOperands(words: readonly string[], command: CompletableCommand): number {
@@ -183,6 +197,10 @@ function operandValues(id: string, position: number, before: readonly string[], 
       return fit(before.at(-1) === "accel" ? ACCELERATORS : []);
     case "shell":
       return fit(SHELLS);
+    case "secret":
+      return { ...NOTHING, live: "secrets" };
+    case "preset":
+      return fit(NET_MODES);
     case "none":
       return NOTHING;
   }

@@ -9,15 +9,28 @@ const PATIENCE_MS = 1500;
 /** The names of a kind that begin with `partial`. @throws whatever the runtime does */
 export async function liveNames(kind: LiveKind, partial: string, runtime: Runtime): Promise<Candidate[]> {
   const call = { signal: AbortSignal.timeout(PATIENCE_MS) };
-  const candidates =
-    kind === "images"
-      ? (await runtime.images.list(call)).flatMap(({ names, distribution }) =>
-          names.map((value) => ({ value, description: distribution })),
-        )
-      : (await runtime.list(call))
-          .filter((info) => kind === "all-sandboxes" || info.status === "running")
-          .flatMap((info) => sandboxNames(info, partial));
-  return candidates.filter(({ value }) => value.startsWith(partial));
+  return (await candidatesOf(kind, partial, runtime, call)).filter(({ value }) => value.startsWith(partial));
+}
+
+async function candidatesOf(
+  kind: LiveKind,
+  partial: string,
+  runtime: Runtime,
+  call: { signal: AbortSignal },
+): Promise<Candidate[]> {
+  switch (kind) {
+    case "images":
+      return (await runtime.images.list(call)).flatMap(({ names, distribution }) =>
+        names.map((value) => ({ value, description: distribution })),
+      );
+    case "secrets":
+      return (await runtime.secrets.names(call)).map(({ name }) => ({ value: name }));
+    case "running-sandboxes":
+    case "all-sandboxes":
+      return (await runtime.list(call))
+        .filter((info) => kind === "all-sandboxes" || info.status === "running")
+        .flatMap((info) => sandboxNames(info, partial));
+  }
 }
 
 /** The name, where there is one; ids are long and only of use to who began to type one. */

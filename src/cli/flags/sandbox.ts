@@ -1,6 +1,6 @@
 /** Options that describe a new sandbox; shared by `create` and `run`. */
 import * as Flags from "@oclif/core/flags";
-import type { Lifetime, SandboxSpec } from "../../runtime/types.ts";
+import type { Lifetime, NetworkSpec, SandboxSpec } from "../../runtime/types.ts";
 import { parseCount } from "../parsers/count.ts";
 import { parseLabel, parseLabels } from "../parsers/label.ts";
 import { parseImageRef, parseSandboxName } from "../parsers/names.ts";
@@ -60,7 +60,11 @@ export interface SandboxFlagValues {
 }
 
 /** The sandbox that the options describe. What they leave open, the runtime takes from its settings. */
-export function toSandboxSpec(flags: SandboxFlagValues, lifetime: Lifetime, env: Record<string, string>): SandboxSpec {
+export function toSandboxSpec(
+  flags: SandboxFlagValues,
+  lifetime: Lifetime,
+  { env, network }: { env: Record<string, string>; network: NetworkSpec | undefined },
+): SandboxSpec {
   const labels = parseLabels(flags.label ?? []);
   return {
     lifetime,
@@ -71,5 +75,6 @@ export function toSandboxSpec(flags: SandboxFlagValues, lifetime: Lifetime, env:
     ...(flags.disk === undefined ? {} : { diskBytes: flags.disk }),
     ...(Object.keys(env).length === 0 ? {} : { env }),
     ...(Object.keys(labels).length === 0 ? {} : { labels }),
+    ...(network === undefined ? {} : { network }),
   };
 }

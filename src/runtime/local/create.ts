@@ -24,7 +24,7 @@ import { admit } from "./admission.ts";
 import type { LocalImages } from "./images.ts";
 import { knownQemu } from "./known-qemu.ts";
 import { sendSecrets } from "./network/network-calls.ts";
-import { prepareNetwork, type NetworkLaunch } from "./network/network-launch.ts";
+import { prepareNetwork, withPreset, type NetworkLaunch } from "./network/network-launch.ts";
 import { newSandboxId } from "./sandbox-id.ts";
 import { socketPathOf, type LocalState } from "./state.ts";
 import { startSupervisor, type StartedSupervisor } from "./supervisor-process.ts";
@@ -213,7 +213,7 @@ function makeLaunch({ state }: CreateContext, { spec, image, machine, network, t
     lifetime:
       spec.lifetime.kind === "session" ? { kind: "session", token: randomBytes(16).toString("hex") } : spec.lifetime,
     env: spec.env ?? {},
-    egress: network.egress,
+    egress: { ...network.egress, policy: withPreset(network.egress.policy, image.manifest.registries) },
     hostname: spec.name ?? `sbx-${id.slice(-8)}`,
     // How a machine that is not its own child ended is told to the supervisor by bubblewrap.
     prestarted: machine.tools.bubblewrap !== null,

@@ -157,7 +157,7 @@ export class LocalImages implements ImageApi {
 
   async #describe(id: string): Promise<ImageInfo> {
     const { manifest } = await this.store.open(id);
-    const { architecture, createdAt, distribution, kernel, packages } = manifest;
+    const { architecture, createdAt, distribution, kernel, packages, registries } = manifest;
     return {
       ...(await this.#identity(id)),
       architecture,
@@ -165,6 +165,7 @@ export class LocalImages implements ImageApi {
       distribution,
       kernel,
       packages: packages.map((item) => `${item.name}=${item.version}`),
+      registries,
     };
   }
 
@@ -178,6 +179,7 @@ export class LocalImages implements ImageApi {
       distribution: fault,
       kernel: "-",
       packages: [],
+      registries: [],
     };
   }
 

@@ -2,10 +2,18 @@
 import type { Verdict } from "../../../policy/spec.ts";
 import { isLive } from "../../../store/lifecycle.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
-import type { AuditEvent, AuditLogOptions, CheckAnswer, NetView, NetworkApi, RulesAnswer } from "../../network.ts";
+import type {
+  AuditEvent,
+  AuditLogOptions,
+  CheckAnswer,
+  NetDenial,
+  NetView,
+  NetworkApi,
+  RulesAnswer,
+} from "../../network.ts";
 import type { CallOptions } from "../../types.ts";
 import { readAuditLog } from "./audit-log.ts";
-import { changeNetwork, checkNetwork, fetchNetwork } from "./network-calls.ts";
+import { changeNetwork, checkNetwork, fetchDenied, fetchNetwork } from "./network-calls.ts";
 
 export interface LocalNetworkOptions {
   /** @throws SbxError `sandbox_not_found`, `sandbox_ambiguous` */
@@ -37,6 +45,10 @@ export class LocalNetwork implements NetworkApi {
     options: CallOptions = {},
   ): Promise<RulesAnswer> {
     return changeNetwork(this.#target(ref, options), verdict, patterns);
+  }
+
+  async denied(ref: string, options: CallOptions = {}): Promise<readonly NetDenial[]> {
+    return fetchDenied(this.#target(ref, options));
   }
 
   log(ref: string, options: AuditLogOptions = {}): AsyncIterable<AuditEvent> {

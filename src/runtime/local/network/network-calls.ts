@@ -3,11 +3,13 @@ import type { Verdict } from "../../../policy/spec.ts";
 import {
   MAX_NET_ANSWER_BYTES,
   NET_CHECK_TARGET,
+  NET_DENIED_TARGET,
   NET_RULES_TARGET,
   NET_TARGET,
   SECRETS_TARGET,
   type CheckAnswer,
   type CheckCall,
+  type NetDenial,
   type NetView,
   type RulesAnswer,
   type RulesCall,
@@ -27,6 +29,10 @@ interface Target {
 
 export async function fetchNetwork(target: Target): Promise<NetView> {
   return (await call(target, "GET", NET_TARGET)) as NetView;
+}
+
+export async function fetchDenied(target: Target): Promise<NetDenial[]> {
+  return (await call(target, "GET", NET_DENIED_TARGET)) as NetDenial[];
 }
 
 export async function checkNetwork(target: Target, request: CheckCall): Promise<CheckAnswer> {

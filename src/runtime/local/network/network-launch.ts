@@ -2,6 +2,9 @@
  * What a new sandbox's supervisor is told about its network: what is no secret in its launch, values and proxies over
  * its socket.
  */
+import { extendPolicy } from "../../../policy/build-policy.ts";
+import { presetRules, type Registry } from "../../../policy/presets.ts";
+import type { PolicySpec } from "../../../policy/spec.ts";
 import { proxySettings, type ProxySettings } from "../../../policy/proxy-settings.ts";
 import { MAX_SECRETS_BODY_BYTES, type SecretsCall } from "../../../protocol/net-calls.ts";
 import type { EgressLaunch } from "../../../protocol/net-launch.ts";
@@ -47,6 +50,11 @@ export async function prepareNetwork(
     secrets: granted.map(({ name, hosts }) => ({ name, hosts })),
   };
   return { egress, settings: awaitsSettings ? settingsBody(granted, proxy, extraRootsPem) : null };
+}
+
+/** The policy with the rules of its preset at the end; some of them are what the image's own tools are set up with. */
+export function withPreset(policy: PolicySpec, registries: readonly Registry[]): PolicySpec {
+  return extendPolicy(policy, presetRules(policy.mode, { registries }));
 }
 
 function settingsBody(

@@ -1,9 +1,8 @@
 /** The values of the secrets that a new sandbox is given: stored ones first, then the caller's environment. */
+import { renderSecretHost } from "../../../policy/secret-host.ts";
 import type { SecretHostRecord } from "../../../protocol/net-launch.ts";
 import type { SecretVault, StoredSecret } from "../../../store/secrets/vault.ts";
-
 import { SbxError } from "../../errors.ts";
-import { secretHostText } from "../../secret-host-text.ts";
 import type { SecretRequest } from "../../types.ts";
 import { coversHost } from "./secret-hosts.ts";
 import { readSecretSource, type SourceReading } from "./secret-sources.ts";
@@ -49,17 +48,17 @@ function hostsOf(
     if (environment[name] !== undefined) return hosts;
     throw notFound(
       name,
-      hosts[0] === undefined ? "HOST" : secretHostText(hosts[0]),
+      hosts[0] === undefined ? "HOST" : renderSecretHost(hosts[0]),
       "it is neither stored nor set here",
     );
   }
   const foreign = hosts?.find((host) => !coversHost(stored.hosts, host));
   if (foreign === undefined) return hosts ?? stored.hosts;
-  const known = stored.hosts.map(secretHostText);
-  const options = [...known, secretHostText(foreign)].map((host) => `--host '${host}'`).join(" ");
+  const known = stored.hosts.map(renderSecretHost);
+  const options = [...known, renderSecretHost(foreign)].map((host) => `--host '${host}'`).join(" ");
   throw new SbxError(
     "usage",
-    `the secret ${name} is stored for ${known.join(", ")}, not for ${secretHostText(foreign)}`,
+    `the secret ${name} is stored for ${known.join(", ")}, not for ${renderSecretHost(foreign)}`,
     {
       hint: `sbx secret set ${name} ${options}`,
     },

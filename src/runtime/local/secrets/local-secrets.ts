@@ -5,7 +5,7 @@ import { systemKeyring } from "../../../store/secrets/keyring.ts";
 import { SecretVault, type StoredSecret } from "../../../store/secrets/vault.ts";
 import { throwIfAborted } from "../../abort.ts";
 import { SbxError } from "../../errors.ts";
-import type { RotatedSandbox, SecretApi, SecretInfo, SecretKeyPlace } from "../../network.ts";
+import type { RotatedSandbox, SecretApi, SecretHostRecord, SecretInfo, SecretKeyPlace } from "../../network.ts";
 import type { CallerEnvironment, CallOptions, SecretSource } from "../../types.ts";
 import { fetchNetwork, sendSecrets } from "../network/network-calls.ts";
 import type { LocalState } from "../state.ts";
@@ -29,6 +29,11 @@ export class LocalSecrets implements SecretApi {
   constructor(state: LocalState, vault: SecretVault) {
     this.#state = state;
     this.#vault = vault;
+  }
+
+  async names(options: CallOptions = {}): Promise<{ name: string; hosts: readonly SecretHostRecord[] }[]> {
+    throwIfAborted(options.signal, "listing the secrets");
+    return (await this.#vault.list()).map(({ name, hosts }) => ({ name, hosts }));
   }
 
   async list(options: CallOptions = {}): Promise<{ secrets: SecretInfo[]; key: SecretKeyPlace | null }> {

@@ -1,0 +1,69 @@
+/** A secret's value: asked for without showing it, or all of stdin where that is no terminal. Never an argument. */
+import { MAX_SECRET_BYTES } from "../../protocol/net-calls.ts";
+import { SbxError } from "../../runtime/errors.ts";
+import type { CommandContext } from "../context.ts";
+import { usageError } from "../parsers/usage-error.ts";
+
+export interface SecretPrompt {
+  context: Pick<CommandContext, "stdin" | "stderr">;
+  signal: AbortSignal;
+}
+
+/**
+ * The value, without the line break that ends it.
+ *
+ * @throws SbxError `usage` for one that is empty, too long or no text, `aborted`
+ */
+export async function askSecretValue(name: string, prompt: SecretPrompt): Promise<string> {
+  const value = prompt.context.stdin.isTTY === true ? await ask(name, prompt) : await readStdin(name, prompt);
+  if (value === "") {
+    throw usageError(`the value of ${name} is empty`, `printf %s "$VALUE" | sbx secret set ${name} --host HOST`);
+  }
+  if (Buffer.byteLength(value) > MAX_SECRET_BYTES) throw tooLong(name);
+  if (value.includes("\0")) throw usageError(`the value of ${name} holds a null byte, which no environment can`);
+  return value;
+}
+
+async function ask(name: string, { context, signal }: SecretPrompt): Promise<string> {
+  const { default: inquirer } = await import("inquirer");
+  try {
+    const prompt = inquirer.createPromptModule({ input: context.stdin, output: context.stderr, signal });
+    const message = `Value of ${name} (not shown)`;
+    return (await prompt<{ value: string }>([{ type: "password", name: "value", message }])).value;
+  } catch (error) {
+    // inquirer's own names for Ctrl-C and for our signal.
+    if (error instanceof Error && (error.name === "ExitPromptError" || error.name === "AbortPromptError")) {
+      throw new SbxError("aborted", "nothing was stored");
+    }
+    throw error;
+  }
+}
+
+async function readStdin(name: string, { context, signal }: SecretPrompt): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const { stdin } = context;
+  const onAbort = (): void => void stdin.destroy(new SbxError("aborted", "nothing was stored"));
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    for await (const chunk of stdin as AsyncIterable<Buffer | string>) {
+      const bytes = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
+      size += bytes.length;
+      // Room for the line break.
+      if (size > MAX_SECRET_BYTES + 2) throw tooLong(name);
+      chunks.push(bytes);
+    }
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks));
+    return text.replace(/\r?\n$/, "");
+  } catch {
+    throw usageError(`the value of ${name} is not text in UTF-8`);
+  }
+}
+
+function tooLong(name: string): SbxError {
+  return usageError(`the value of ${name} is longer than ${MAX_SECRET_BYTES / 1024} KiB`);
+}
