@@ -1,9 +1,8 @@
 /** The effective policy for `sbx net show`: each rule with its source, and a warning where it does less than it looks. */
 import { staysPartlyClosed } from "./closed-ranges.ts";
-import { matchesHost } from "./host-pattern.ts";
-import { findRange } from "./ip-address.ts";
+import { findRange, type IpRange } from "./ip-address.ts";
 import { coversPorts } from "./ports.ts";
-import { containsRange } from "./range-index.ts";
+import { containsRange, RangeIndex } from "./range-index.ts";
 import { renderExpression, renderPattern, renderRule } from "./render.ts";
 import type { PolicySpec, RuleSource, RuleSpec, Verdict } from "./spec.ts";
 
@@ -17,18 +16,11 @@ export interface RuleRow {
   warning: string | null;
 }
 
-/** Pairs of rules that are looked at for warnings, at most: beyond, a policy is shown without some of them. */
-const MAX_COMPARISONS = 4_000_000;
-
 export function describePolicy(spec: PolicySpec): RuleRow[] {
-  const denials = spec.rules.filter(({ verdict }) => verdict === "deny");
-  const permissions = spec.rules.filter(({ verdict }) => verdict === "allow");
-  const compares = spec.rules.length * spec.rules.length <= MAX_COMPARISONS;
+  const wider = new WiderRules(spec.rules);
   const rows = spec.rules.map((rule): RuleRow => {
-    const same = rule.verdict === "deny" ? denials : permissions;
-    const warning = compares ? warningFor(rule, denials, same, spec) : null;
     const { id, verdict, source } = rule;
-    return { id, verdict, text: renderPattern(rule), kind: "host", source, warning };
+    return { id, verdict, text: renderPattern(rule), kind: "host", source, warning: warningFor(rule, wider) };
   });
   for (const expression of spec.expressions) {
     const { id, source } = expression;
@@ -38,60 +30,74 @@ export function describePolicy(spec: PolicySpec): RuleRow[] {
   return rows;
 }
 
-function warningFor(
-  rule: RuleSpec,
-  denials: readonly RuleSpec[],
-  same: readonly RuleSpec[],
-  spec: PolicySpec,
-): string | null {
+function warningFor(rule: RuleSpec, wider: WiderRules): string | null {
+  const others = wider.find(rule);
   if (rule.verdict === "allow") {
-    const denial = denials.find((other) => covers(other, rule));
+    const denial = others.find(({ verdict }) => verdict === "deny");
     if (denial !== undefined) return `has no effect: ${denial.id} denies all of it (${renderRule(denial)})`;
   }
-  const other = same.find(
-    (candidate) => candidate !== rule && covers(candidate, rule) && isFirst(candidate, rule, spec),
-  );
-  if (other !== undefined) return `adds nothing to ${other.id} (${renderRule(other)})`;
+  const same = others.find((other) => other.verdict === rule.verdict && !wider.isFirst(rule, other));
+  if (same !== undefined) return `adds nothing to ${same.id} (${renderRule(same)})`;
   if (rule.verdict === "deny") return null;
   const range = findRange(rule.host);
-  if (range !== undefined && staysPartlyClosed(range)) {
-    return "opens public addresses only; name private ones by a range that lies within them";
+  if (range === undefined || !staysPartlyClosed(range)) return null;
+  return "opens public addresses only; name private ones by a range that lies within them";
+}
+
+/** Finds the rules that are about all that another one is about. */
+class WiderRules {
+  readonly #places: ReadonlyMap<RuleSpec, number>;
+  readonly #byHost: ReadonlyMap<string, readonly RuleSpec[]>;
+  readonly #ranges: RangeIndex<RuleSpec>;
+
+  constructor(rules: readonly RuleSpec[]) {
+    this.#places = new Map(rules.map((rule, at) => [rule, at]));
+    this.#byHost = Map.groupBy(rules, ({ host }) => host);
+    this.#ranges = new RangeIndex(
+      rules.flatMap((rule) => {
+        const range = findRange(rule.host);
+        return range === undefined ? [] : [[range, rule] as const];
+      }),
+    );
   }
-  return null;
-}
 
-/** Of two rules that say the same, the second is the one too many. */
-function isFirst(candidate: RuleSpec, rule: RuleSpec, { rules }: PolicySpec): boolean {
-  return !covers(rule, candidate) || rules.indexOf(candidate) < rules.indexOf(rule);
-}
-
-/** Whether whatever `inner` is about, `outer` is about as well. */
-export function covers(outer: RuleSpec, inner: RuleSpec): boolean {
-  return (
-    coversHost(outer, inner) &&
-    coversPorts(outer.ports, inner.ports) &&
-    coversList(outer.methods, inner.methods) &&
-    coversList(outer.paths, inner.paths)
-  );
-}
-
-function coversHost({ host: outer, verdict }: RuleSpec, { host: inner }: RuleSpec): boolean {
-  if (outer === inner || outer === "*") return true;
-  const range = findRange(outer);
-  const within = findRange(inner);
-  if (range === undefined || within === undefined) {
-    if (range !== undefined || within !== undefined) return false;
-    return inner.startsWith("*.") ? isBelow(outer, inner) : matchesHost(outer, inner);
+  find(rule: RuleSpec): RuleSpec[] {
+    return this.#aboutHost(rule.host).filter(
+      (other) =>
+        other !== rule &&
+        coversPorts(other.ports, rule.ports) &&
+        coversList(other.methods, rule.methods) &&
+        coversList(other.paths, rule.paths),
+    );
   }
-  // A wide range that allows does not open the closed addresses that a narrow one names.
-  return containsRange(range, within) && (verdict === "deny" || !staysPartlyClosed(range));
+
+  /** Of two rules that say the same, the second is the one too many. */
+  isFirst(rule: RuleSpec, other: RuleSpec): boolean {
+    return this.find(other).includes(rule) && (this.#places.get(rule) ?? 0) < (this.#places.get(other) ?? 0);
+  }
+
+  #aboutHost(host: string): RuleSpec[] {
+    const all = this.#byHost.get("*") ?? [];
+    const range = findRange(host);
+    if (range !== undefined) return [...all, ...this.#aboutRange(range)];
+    const hosts = [host];
+    const name = host.startsWith("*.") ? host.slice(2) : host;
+    for (let dot = name.indexOf("."); dot !== -1; dot = name.indexOf(".", dot + 1)) hosts.push(`*${name.slice(dot)}`);
+    return [...(host === "*" ? [] : all), ...hosts.flatMap((wider) => this.#byHost.get(wider) ?? [])];
+  }
+
+  #aboutRange(range: IpRange): RuleSpec[] {
+    const around = this.#ranges.find({ family: range.family, value: range.first }).flat();
+    return around.filter((rule) => {
+      const outer = findRange(rule.host);
+      if (outer === undefined || !containsRange(outer, range)) return false;
+      // A wide range that allows does not open the closed addresses that a narrow one names.
+      return rule.verdict === "deny" || outer.prefix === range.prefix || !staysPartlyClosed(outer);
+    });
+  }
 }
 
-/** `*.example.com` and `*.a.example.com`. */
-function isBelow(outer: string, inner: string): boolean {
-  return outer.startsWith("*.") && inner.startsWith("*.") && inner.endsWith(outer.slice(1));
-}
-
+/** Whether a rule with the one list is about all that one with the other is about; `null` is everything. */
 function coversList(outer: readonly string[] | null, inner: readonly string[] | null): boolean {
   if (outer === null) return true;
   return inner?.every((item) => outer.includes(item)) === true;

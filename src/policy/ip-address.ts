@@ -104,21 +104,19 @@ function ipv4Value(text: string): number {
 /** @param text checked */
 function ipv6Value(text: string): bigint {
   const [head = "", tail] = text.split("::");
-  const before = groupsOf(head);
-  const after = tail === undefined ? [] : groupsOf(tail);
-  const groups = [...before, ...new Array<number>(8 - before.length - after.length).fill(0), ...after];
-  let value = 0n;
-  for (const group of groups) value = (value << 16n) | BigInt(group);
-  return value;
+  const before = hexOf(head);
+  const after = tail === undefined ? "" : hexOf(tail);
+  return BigInt(`0x${before.padEnd(32 - after.length, "0")}${after}`);
 }
 
-function groupsOf(text: string): number[] {
-  if (text === "") return [];
-  return text.split(":").flatMap((part) => {
-    if (!part.includes(".")) return [Number.parseInt(part, 16)];
-    const value = ipv4Value(part);
-    return [Math.floor(value / 65_536), value % 65_536];
-  });
+/** Four digits a group. */
+function hexOf(groups: string): string {
+  if (groups === "") return "";
+  let hex = "";
+  for (const group of groups.split(":")) {
+    hex += group.includes(".") ? ipv4Value(group).toString(16).padStart(8, "0") : group.padStart(4, "0");
+  }
+  return hex;
 }
 
 /** The first of the longest runs of zeros. */

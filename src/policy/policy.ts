@@ -49,6 +49,7 @@ export interface ExpressionsAnswer {
 export class Policy {
   readonly spec: PolicySpec;
   readonly #index: RuleIndex;
+  #rows: RuleRow[] | undefined;
 
   /** @throws SbxError `usage` for a rule whose path pattern does not parse */
   constructor(spec: PolicySpec) {
@@ -185,7 +186,7 @@ export class Policy {
 
   /** The effective policy, one row a rule, in order. */
   describe(): RuleRow[] {
-    return describePolicy(this.spec);
+    return (this.#rows ??= describePolicy(this.spec));
   }
 
   #decideLoopback(target: ConnectionTarget, address: IpAddress): Decision {
