@@ -1,16 +1,15 @@
 /** Whoever reads HTTP inside a guest's connection, as the router of flows hands it over. */
 import type { Duplex } from "node:stream";
-import type { ConnectionTarget, Decision } from "../../policy/spec.ts";
+import type { Decision } from "../../policy/spec.ts";
 import type { ClientHello } from "../tls/client-hello.ts";
-import type { Endpoint } from "../guest-flow.ts";
 
 /** What is known of a connection before its first request. */
 export interface FlowFacts {
   /** {@link GuestFlow.id} */
   flow: number;
-  guest: Endpoint;
   /** The name that the connection was opened for, canonical; the address where there is none. */
-  target: ConnectionTarget;
+  host: string;
+  port: number;
   /** Why the connection is allowed at all; each request is judged again. */
   decision: Decision;
   /** When the guest's first packet came, epoch `ms`. */
@@ -18,7 +17,7 @@ export interface FlowFacts {
 }
 
 export interface TlsFlowFacts extends FlowFacts {
-  /** `serverName` equals the target's host, or is absent where that is an address. */
+  /** `serverName` equals the host, or is absent where that is an address. */
   hello: ClientHello;
 }
 

@@ -1,0 +1,189 @@
+/**
+ * A connection that need not be read. Its upstream is connected first and the guest's handshake is answered then, so
+ * that a guest sees a refusal as what it is, and protocols in which the server speaks first work.
+ *
+ * The guest's first bytes are looked at all the same. TLS for another name is refused. HTTP goes to the interceptor.
+ * They are held back until that is certain, but not for long: a program may send half a line and wait. Half a request
+ * or half a ClientHello is nothing that a server could act on, so it is forwarded then, and the rest is watched.
+ */
+import { setTimeout as startTimer } from "node:timers";
+import type { Duplex } from "node:stream";
+import type { Decision } from "../../policy/spec.ts";
+import { type UpstreamConnection, UpstreamError } from "../upstream/upstream.ts";
+import type { DecidedVerdict } from "./first-bytes.ts";
+import type { Denial } from "./flow-log.ts";
+import { checkTunnelledHello } from "./hello-check.ts";
+import type { OpenFlow, ServedFlow } from "./open-flow.ts";
+import { refuseStream, type TlsAlert } from "./refuse-stream.ts";
+import { Sniffer } from "./sniffer.ts";
+import { Tunnel } from "./tunnel.ts";
+
+export class TunnelledFlow implements ServedFlow {
+  readonly isTunnel = true;
+  readonly #open: OpenFlow;
+  readonly #dialling = new AbortController();
+  #connection: { tunnel: Tunnel; sniffer: Sniffer; guest: Duplex; address: string } | undefined;
+  #hold: NodeJS.Timeout | undefined;
+  /** Whether the first bytes have been found to be in order. */
+  #isCleared = false;
+  #isOver = false;
+
+  constructor(open: OpenFlow) {
+    this.#open = open;
+  }
+
+  get target() {
+    return this.#open.target;
+  }
+
+  /** @param onDialled the upstream is connected, or will not be */
+  async start(onDialled: () => void): Promise<void> {
+    const { flow, services, log, facts } = this.#open;
+    flow.onGone(() => this.#dialling.abort());
+    try {
+      const connection = await services.upstream.connect(this.target, this.#dialling.signal);
+      onDialled();
+      this.#accept(connection);
+    } catch (error) {
+      onDialled();
+      if (this.#isOver) return;
+      flow.refuse();
+      const failure = error instanceof UpstreamError ? error : new UpstreamError("unreachable", String(error));
+      if (failure.decision !== undefined) log.denied(failure.decision);
+      else if (failure.code === "aborted")
+        log.ended(facts.decision, { error: "the guest gave up before it was connected" });
+      else log.ended(facts.decision, { error: failure.message });
+      this.#end();
+    }
+  }
+
+  cut(decision: Decision | null): void {
+    if (this.#isOver) return;
+    const counts = this.#counts();
+    if (decision !== null) this.#open.log.denied(decision, counts);
+    else this.#open.log.ended(this.#open.facts.decision, { ...counts, error: "the sandbox ended" });
+    if (this.#connection === undefined) this.#open.flow.refuse();
+    else this.#connection.tunnel.cut();
+    this.#dialling.abort();
+    this.#end();
+  }
+
+  #accept({ socket, address }: UpstreamConnection): void {
+    if (this.#isOver || this.#dialling.signal.aborted) {
+      socket.destroy();
+      if (this.#isOver) return;
+      throw new UpstreamError("aborted", "the guest gave up");
+    }
+    const guest = this.#open.flow.accept();
+    const sniffer = new Sniffer(guest, {
+      onVerdict: (verdict) => this.#onVerdict(verdict),
+      onUndecided: () => this.#startHold(),
+      onEnd: () => this.#release(),
+    });
+    const tunnel = new Tunnel({
+      guest,
+      upstream: socket,
+      mayForward: (chunk) => this.#watch(chunk),
+      onUpstreamSpoke: () => {
+        if (sniffer.first.bytes.length > 0) this.#release();
+      },
+      onClosed: (brokenBy) => this.#onClosed(brokenBy),
+    });
+    this.#connection = { tunnel, sniffer, guest, address };
+  }
+
+  #startHold(): void {
+    const release = () => {
+      this.#connection?.sniffer.stop();
+      this.#release();
+    };
+    if (this.#connection?.tunnel.receivedBytes === 0)
+      this.#hold ??= startTimer(release, this.#open.services.limits.holdMs);
+    else release();
+  }
+
+  /** Lets the guest's bytes through. */
+  #release(): void {
+    clearTimeout(this.#hold);
+    const { sniffer, tunnel } = this.#connection ?? {};
+    sniffer?.stop();
+    if (sniffer !== undefined) tunnel?.release(sniffer.first.bytes);
+  }
+
+  #onVerdict(verdict: DecidedVerdict): void {
+    clearTimeout(this.#hold);
+    const isFirst = this.#connection?.tunnel.receivedBytes === 0;
+    if (verdict.kind === "http" && isFirst) this.#handOver();
+    else if (this.#isInOrder(verdict)) this.#release();
+  }
+
+  /** Sees the chunks that follow bytes which were forwarded without a verdict. */
+  #watch(chunk: Buffer): boolean {
+    if (this.#isCleared) return true;
+    const verdict = this.#connection?.sniffer.first.push(chunk) ?? { kind: "other" };
+    return verdict.kind === "more" || this.#isInOrder(verdict);
+  }
+
+  #isInOrder(verdict: DecidedVerdict): boolean {
+    switch (verdict.kind) {
+      case "http":
+        return this.#refuse("an HTTP request that comes too late or too slowly to be read", null);
+      case "malformed":
+        return this.#refuse(`a TLS handshake that is not valid: ${verdict.reason}`, "decode_error");
+      case "tls": {
+        const denial = checkTunnelledHello(verdict.hello, this.target, this.#questions());
+        if (denial !== null) return this.#refuse(denial, "unrecognized_name");
+        break;
+      }
+      case "other":
+    }
+    this.#isCleared = true;
+    return true;
+  }
+
+  #questions() {
+    const { judge, mustRead } = this.#open.services;
+    return { judge: judge(), mustRead };
+  }
+
+  #handOver(): void {
+    const { tunnel, sniffer, guest } = this.#connection ?? {};
+    if (tunnel === undefined || sniffer === undefined || guest === undefined) return;
+    const { services, facts, log, over } = this.#open;
+    tunnel.detachGuest();
+    sniffer.giveBack();
+    this.#isOver = true;
+    log.handedOver();
+    over(guest);
+    services.interceptor.servePlain(guest, facts);
+  }
+
+  #refuse(why: Denial | string, alert: TlsAlert | null): false {
+    const { tunnel, sniffer, guest } = this.#connection ?? {};
+    this.#open.log.denied(typeof why === "string" ? { rule: null, reason: why, fix: null } : why, this.#counts());
+    sniffer?.stop();
+    tunnel?.detachGuest();
+    if (guest !== undefined) refuseStream(guest, tunnel?.receivedBytes === 0 ? alert : null);
+    this.#end();
+    return false;
+  }
+
+  #onClosed(brokenBy: "guest" | "upstream" | null): void {
+    const error = brokenBy === null ? {} : { error: `the ${brokenBy} broke the connection off` };
+    this.#open.log.ended(this.#open.facts.decision, { ...this.#counts(), ...error });
+    this.#end();
+  }
+
+  #counts() {
+    if (this.#connection === undefined) return {};
+    const { tunnel, address } = this.#connection;
+    return { via: "tunnel" as const, address, sentBytes: tunnel.sentBytes, receivedBytes: tunnel.receivedBytes };
+  }
+
+  #end(): void {
+    clearTimeout(this.#hold);
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#open.over(this.#connection?.guest);
+  }
+}
