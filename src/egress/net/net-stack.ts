@@ -1,0 +1,153 @@
+/**
+ * The host's end of the guest's only network card: a gateway that terminates whatever the guest sends. TCP to any
+ * address becomes a flow, a datagram to the resolver is handed on, the gateway answers ARP, neighbour discovery and
+ * echo requests, and nothing else goes anywhere. Every byte that arrives was chosen by a hostile guest.
+ */
+import { type Duplex } from "node:stream";
+import { Socket } from "node:net";
+import type { Endpoint, GuestDatagram, GuestFlow } from "../guest-flow.ts";
+import { NET_ADDRESSES, type NetAddresses } from "./addresses.ts";
+import { type Clock, SYSTEM_CLOCK } from "./clock.ts";
+import { type DropKind, type NetCounters, newCounters } from "./counters.ts";
+import { FrameHandler } from "./frame-handler.ts";
+import { IpOutput } from "./ip-output.ts";
+import { NET_LIMITS, type NetLimits } from "./limits.ts";
+import { LinkReader } from "./link-reader.ts";
+import { LinkWriter } from "./link-writer.ts";
+import { parseParties } from "./parties.ts";
+import { TcpEngine } from "./tcp/engine.ts";
+
+export interface NetStackOptions {
+  /**
+   * QEMU's `-netdev stream` socket: its descriptor, which is fastest and belongs to the stack from now on, or a stream.
+   */
+  link: Duplex | { fd: number };
+  addresses?: NetAddresses;
+  /** Called while a frame is read: it must not throw. */
+  onFlow: (flow: GuestFlow) => void;
+  /** A datagram to port 53 of the gateway. */
+  onDatagram: (datagram: GuestDatagram) => void;
+  /** Something of the guest's that goes nowhere; not for each one when there are many: the counters have them all. */
+  onDropped?: (kind: DropKind, target?: Endpoint) => void;
+  limits?: Partial<NetLimits>;
+  clock?: Clock;
+}
+
+export interface NetStack extends Disposable {
+  readonly counters: Readonly<NetCounters>;
+  /** What is held now, and at most has been, for all flows. */
+  readonly memory: NetMemory;
+  /** Settles when the link is gone; with the reason unless it was closed from this side or QEMU ended it. */
+  readonly closed: Promise<Error | undefined>;
+  /** Ends the link and all flows. */
+  close(): void;
+}
+
+export interface NetMemory {
+  /** Flows that count against the limit, and connections with those in TIME_WAIT. */
+  flows: number;
+  connections: number;
+  receivedBytes: number;
+  receivedPeakBytes: number;
+  unacknowledgedBytes: number;
+  unacknowledgedPeakBytes: number;
+  linkQueueBytes: number;
+}
+
+/** @throws TypeError if an address is none */
+export function openNetStack(options: NetStackOptions): NetStack {
+  return new LinkStack(options);
+}
+
+class LinkStack implements NetStack {
+  readonly counters = newCounters();
+  readonly closed: Promise<Error | undefined>;
+  readonly #link: Duplex;
+  readonly #reader: LinkReader;
+  readonly #writer: LinkWriter;
+  readonly #engine: TcpEngine;
+  readonly #settle: (reason: Error | undefined) => void;
+  #isClosed = false;
+
+  constructor(options: NetStackOptions) {
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+    this.closed = promise;
+    this.#settle = resolve;
+    const limits = { ...NET_LIMITS, ...options.limits };
+    const clock = options.clock ?? SYSTEM_CLOCK;
+    const parties = parseParties(options.addresses ?? NET_ADDRESSES);
+    this.#reader = new LinkReader({
+      onFrame: (bytes, begin, end) => handler.receive(bytes, begin, end),
+      onOversized: () => handler.drop("malformed"),
+      onBatch: () => this.#engine.flush(),
+    });
+    this.#link = this.#openLink(options.link);
+    this.#writer = new LinkWriter(this.#link, () => this.#engine.onRoom());
+    const { counters } = this;
+    const output = new IpOutput(this.#writer, counters, { gateway: parties.gatewayMac, guest: parties.guestMac });
+    const { onFlow, onDatagram, onDropped } = options;
+    this.#engine = new TcpEngine({ clock, limits, counters, output, link: this.#writer, onFlow });
+    const handler = new FrameHandler({
+      ...{ parties, counters, output, clock, engine: this.#engine, onDatagram, onDropped },
+      flush: () => this.#writer.flush(),
+    });
+    this.#follow();
+  }
+
+  get memory(): NetMemory {
+    const { receiveBudget, sendBudget, flows, connections } = this.#engine;
+    return {
+      flows,
+      connections,
+      receivedBytes: receiveBudget.usedBytes,
+      receivedPeakBytes: receiveBudget.peakBytes,
+      unacknowledgedBytes: sendBudget.usedBytes,
+      unacknowledgedPeakBytes: sendBudget.peakBytes,
+      linkQueueBytes: this.#writer.queuedBytes,
+    };
+  }
+
+  close(): void {
+    this.#close(undefined);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** A socket of its own reads to the reader's memory; any other stream is copied from. */
+  #openLink(link: Duplex | { fd: number }): Duplex {
+    if (!("fd" in link)) {
+      link.on("data", (chunk: Buffer) => {
+        this.#engine.beginBatch();
+        this.#reader.push(chunk);
+      });
+      return link;
+    }
+    const onread = {
+      buffer: () => this.#reader.space(),
+      callback: (count: number) => {
+        this.#engine.beginBatch();
+        this.#reader.filled(count);
+        return true;
+      },
+    };
+    return new Socket({ fd: link.fd, readable: true, writable: true, onread });
+  }
+
+  #follow(): void {
+    this.#link.on("error", (error) => this.#close(error));
+    this.#link.on("end", () => this.#close(undefined));
+    this.#link.on("close", () => this.#close(undefined));
+  }
+
+  #close(reason: Error | undefined): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#reader.close();
+    this.#engine.close();
+    this.#writer.close();
+    this.#link.destroy();
+    this.#settle(reason);
+  }
+}
