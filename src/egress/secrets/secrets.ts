@@ -1,20 +1,44 @@
 /**
  * Secrets as the egress path sees them: placeholders that become values in requests to their own hosts, and values that
  * become placeholders in what comes back. Values exist in the supervisor's memory only.
+ *
+ * A request belongs to a secret if its scheme, host and port are among the secret's hosts.
+ *
+ * Requests to an own host, where the placeholder becomes the value that is current at that moment:
+ *
+ *     header values       as it is; in base64 (Basic and others) the text is coded anew. Not in `Proxy-*`
+ *     path, query, forms  percent-encoded, as each needs
+ *     JSON, XML, HTML     escaped, by Content-Type
+ *     other bodies        as it is: multipart, text, bytes. The same for WebSocket messages, except that one that begins
+ *                         with `{` or `[` is JSON
+ *     gzip deflate br zstd   the body is decoded and goes out without its coding
+ *     gRPC, protobuf, CBOR…  stays: lengths are written in them; so it does in codings that cannot be read
+ *     method, header names   stays
+ *
+ * A placeholder that is percent-encoded, JSON- or HTML-escaped, wholly or in part, is one where its place decodes that;
+ * otherwise, in hexadecimal, with other capitals or escaped twice it stays, which is safe: it is worth nothing.
+ *
+ * Requests to any other host are searched for placeholders in all of these forms, hexadecimal and other capitals, in
+ * everything above and in trailers. Any request is searched for values that do not belong to its host, which the guest
+ * cannot have by right; a value that was replaced belongs to none. With `pass` placeholders are not looked at and values
+ * only reported. A coded body is passed on as it was, after what it says; one in a coding that cannot be read is searched
+ * as it is.
+ *
+ * Responses from every host: values, the former ones too, become placeholders in headers, trailers, WebSocket messages
+ * and bodies, in the forms above, nested ones included. Bodies are decoded, and what cannot be is not passed on; requests
+ * ask for codings that can, and to a secret's host for no part of a body, which could begin within a value. In formats
+ * that have lengths in them the placeholder is cut or filled to the value's length. A HEAD or a 304 of a coded response
+ * loses its length and coding, as the GET does.
+ *
+ * Limits. A value of 4 to 7 bytes is not looked for in base64 and hexadecimal, nor in requests, and any text that happens
+ * to be the same is replaced; a shorter one is refused. Nothing is found in what an upstream made of a value otherwise:
+ * another encoding or character set, a part of it, a file format with its own compression, an encryption. Former values
+ * are remembered up to 32 a secret. What may be the beginning of a match waits for the next chunk or the end, in gRPC for
+ * no more than the message's end.
  */
 import type { Transform } from "node:stream";
-import type { ConnectionTarget } from "../../policy/spec.ts";
+import type { ConnectionTarget, SecretHost } from "../../policy/spec.ts";
 import type { FieldLines, RequestHead, ResponseHead } from "../http-heads.ts";
-
-/** A host that a secret belongs to. */
-export interface SecretHost {
-  /** As {@link RuleSpec.host}, but never `*`, an address or a range of them with a wildcard. */
-  host: string;
-  /** `null`: every port. */
-  port: number | null;
-  /** `http` only where the user wrote it: the value then crosses the network in clear. */
-  scheme: "http" | "https";
-}
 
 export interface SecretGrant {
   name: string;
@@ -47,8 +71,8 @@ export interface OutgoingSecrets {
   readonly used: readonly string[];
   /**
    * A stream through which the body goes, or `null` where it can stay as it is. It fails with {@link LeakError} for a
-   * body that must not leave; what came out of it before that contains nothing of the leak. The body's length may
-   * change, so `content-length` has been taken out of the head where this is not `null`.
+   * body that must not leave; what came out of it before that contains nothing of the leak. Where the body's length may
+   * change, `content-length` has been taken out of the head; what is only searched keeps it.
    */
   body(): Transform | null;
   /** Trailer fields, treated as header fields are. @throws LeakError */

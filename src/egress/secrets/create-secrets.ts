@@ -1,0 +1,71 @@
+/** Makes what secrets.ts describes. */
+import { inspect } from "node:util";
+import { matchesHost } from "../../policy/host-pattern.ts";
+import type { ConnectionTarget, SecretHost } from "../../policy/spec.ts";
+import type { RequestHead, ResponseHead } from "../http-heads.ts";
+import { IncomingResponse, replacement } from "./incoming-secrets.ts";
+import type { LeakRules, ReportLeak } from "./leak-log.ts";
+import { OutgoingRequest } from "./outgoing-secrets.ts";
+import { rewriteAll } from "./rewriter.ts";
+import { SecretBook } from "./secret-book.ts";
+import type { IncomingSecrets, LeakAction, OutgoingSecrets, SecretGrant, Secrets } from "./secrets.ts";
+
+export interface SecretsOptions {
+  grants: readonly { name: string; hosts: readonly SecretHost[] }[];
+  onLeak: LeakAction;
+  /** Told once for each secret and place of a request. @param head as it came from the guest */
+  report: ReportLeak;
+}
+
+/** Each secret gets a placeholder of its own; values are given by `setValue`. */
+export function createSecrets({ grants, onLeak, report }: SecretsOptions): Secrets {
+  return new SandboxSecrets(new SecretBook(grants), { onLeak, report });
+}
+
+class SandboxSecrets implements Secrets {
+  readonly #book: SecretBook;
+  readonly #rules: LeakRules;
+
+  constructor(book: SecretBook, rules: LeakRules) {
+    this.#book = book;
+    this.#rules = rules;
+  }
+
+  get grants(): readonly SecretGrant[] {
+    return this.#book.secrets.map(({ grant }) => grant);
+  }
+
+  concerns({ host, port }: ConnectionTarget): boolean {
+    return this.#book.secrets.some(({ grant }) =>
+      grant.hosts.some((own) => (own.port === null || own.port === port) && matchesHost(own.host, host)),
+    );
+  }
+
+  setValue(name: string, value: string): void {
+    this.#book.setValue(name, value);
+  }
+
+  openRequest(head: RequestHead): OutgoingSecrets {
+    return new OutgoingRequest(this.#book, head, this.#rules);
+  }
+
+  openResponse(request: RequestHead, head: ResponseHead): IncomingSecrets {
+    return new IncomingResponse(this.#book, request, head);
+  }
+
+  scrubText(text: string): string {
+    const data = Buffer.from(text);
+    const search = this.#book.inResponses;
+    if (!search.occursIn(data)) return text;
+    return rewriteAll(data, search, (match) => replacement(match, null, false)).toString();
+  }
+
+  /** Names only, wherever this ends up in a log. */
+  toJSON(): unknown {
+    return { secrets: this.#book.secrets.map(({ name }) => name) };
+  }
+
+  [inspect.custom](): string {
+    return `Secrets { ${this.#book.secrets.map(({ name }) => name).join(", ")} }`;
+  }
+}
