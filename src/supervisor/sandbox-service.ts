@@ -180,9 +180,9 @@ class SandboxRun implements SandboxService {
   }
 
   /** What the guest has to know of its network before anything of the user's runs. */
-  async #introduce({ authority, environment }: Egress, link: AgentLink, state: GuestState): Promise<void> {
+  async #introduce({ roots, environment }: Egress, link: AgentLink, state: GuestState): Promise<void> {
     for (const [name, value] of environment) state.environment.set(name, value);
-    if (authority !== null) await link.call("trust", authority);
+    if (roots.length > 0) await link.call("trust", { roots });
   }
 
   #begin(): void {

@@ -75,8 +75,7 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
 
   /** Roots for whoever makes a TLS connection of the guest's on the host's side of it. */
   get trustedCertificates(): readonly string[] {
-    const { authority } = this.#egress ?? { authority: null };
-    return authority === null ? [] : [authority.pem];
+    return this.#egress?.roots.map(({ pem }) => pem) ?? [];
   }
 
   setSecrets(call: SecretsCall): SecretsAnswer {

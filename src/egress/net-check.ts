@@ -1,0 +1,55 @@
+/** `sbx net check`: asks the enforcement's own functions about a request or a connection that nobody makes. */
+import type { CheckAnswer, CheckCall } from "../protocol/net-calls.ts";
+import { canonicalHost } from "../policy/host-name.ts";
+import type { ConnectionTarget, Decision, RequestTarget } from "../policy/spec.ts";
+import { SbxError } from "../runtime/errors.ts";
+import type { LivePolicy } from "./live-policy.ts";
+
+const DEFAULT_PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
+
+export interface CheckContext {
+  policy: LivePolicy;
+  decideRequest: (target: RequestTarget, signal: AbortSignal) => Promise<Decision>;
+  /** Whether every request there is read. */
+  mustRead: (target: ConnectionTarget) => boolean;
+  /** Names of the secrets that are put in there. */
+  secretsFor: (target: ConnectionTarget & { scheme: "http" | "https" }) => readonly string[];
+}
+
+/** @throws SbxError `usage` for what is no URL of a kind that could be checked */
+export async function checkCall({ method, url }: CheckCall, context: CheckContext): Promise<CheckAnswer> {
+  const parsed = parseUrl(url);
+  const connection = context.policy.current.decideConnection(parsed);
+  if (connection.verdict === "deny" || parsed.scheme === "tcp") {
+    const carried = connection.verdict === "deny" ? null : "tunnel";
+    return { decision: plain(connection), carried, secrets: [] };
+  }
+  const { scheme, host, port, target } = parsed;
+  const request = { scheme, host, port, target, method: method.toUpperCase() };
+  const decision = await context.decideRequest(request, new AbortController().signal);
+  if (decision.verdict === "deny") return { decision, carried: null, secrets: [] };
+  const carried = scheme === "http" ? "plain" : context.mustRead(parsed) ? "intercept" : "tunnel";
+  const secrets = carried === "tunnel" ? [] : context.secretsFor({ host, port, scheme });
+  return { decision, carried, secrets };
+}
+
+function plain({ verdict, rule, reason, fix }: Decision): Decision {
+  return { verdict, rule, reason, fix };
+}
+
+function parseUrl(text: string): ConnectionTarget & { scheme: "http" | "https" | "tcp"; target: string } {
+  const wrong = (why: string): SbxError =>
+    new SbxError("usage", `${JSON.stringify(text.slice(0, 200))} cannot be checked: ${why}`, {
+      hint: "sbx net check SANDBOX GET https://api.example.com/v1/models, or tcp://db.example.com:5432",
+    });
+  const url = URL.parse(text);
+  if (url === null) throw wrong("it is not a URL");
+  if (url.username !== "" || url.password !== "") throw wrong("it has a user name");
+  const scheme = url.protocol === "http:" ? "http" : url.protocol === "https:" ? "https" : "tcp";
+  if (scheme === "tcp" && url.protocol !== "tcp:") throw wrong(`nothing decides on ${url.protocol}`);
+  const host = canonicalHost(url.hostname.replace(/^\[|\]$/g, ""));
+  if (host === null) throw wrong("its host is none");
+  const port = url.port === "" ? DEFAULT_PORTS[url.protocol] : Number(url.port);
+  if (port === undefined) throw wrong("it has no port");
+  return { scheme, host, port, target: `${url.pathname}${url.search}` };
+}
