@@ -1,0 +1,205 @@
+/**
+ * The guest's HTTP, read: TLS is ended here, every request is judged, changed by hooks, given its secrets and sent on by
+ * a connection of the host's own. Guests and upstreams are both hostile; neither ever sees a byte that the other wrote
+ * outside of a message that was parsed and written anew.
+ */
+import type { Duplex } from "node:stream";
+import type { SecureContext } from "node:tls";
+import type { Decision, RequestTarget } from "../../policy/spec.ts";
+import type { AuditSink } from "../audit-event.ts";
+import type { Hooks } from "../hooks/hooks.ts";
+import type { LeakAction, Secrets } from "../secrets/secrets.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import { carry, type CarryContext } from "./carry.ts";
+import type { FlowFacts, GuestExchange } from "./exchange.ts";
+import { GuestConnection, GuestConnections } from "./guest-connections.ts";
+import { GuestH1, type ResponseBytes, type SeenRequest } from "./guest-h1.ts";
+import { serveH2 } from "./guest-h2.ts";
+import { acceptGuestTls } from "./guest-tls.ts";
+import { DEFAULT_LIMITS, type HttpLimits } from "./limits.ts";
+import { speaksH2 } from "./preface.ts";
+import { Refusal, refusalAnswer } from "./refusal.ts";
+import { RequestRecord } from "./request-record.ts";
+import { UpstreamPool } from "./upstream-pool.ts";
+import { WebSocketRelay } from "./websocket-relay.ts";
+
+export type { FlowFacts } from "./exchange.ts";
+export type { HttpLimits } from "./limits.ts";
+
+export interface InterceptorOptions {
+  /** With a certificate for the host, of the sandbox's authority. */
+  secureContext(host: string): SecureContext;
+  decide(target: RequestTarget, signal: AbortSignal): Promise<Decision>;
+  secrets: Secrets;
+  hooks: Hooks | null;
+  onLeak: LeakAction;
+  upstream: Upstream;
+  audit: AuditSink;
+  /** What the user calls the sandbox, for the command that would allow something. */
+  sandboxRef: string;
+  limits?: Partial<HttpLimits>;
+}
+
+export interface Interceptor {
+  /**
+   * @param stream the flow from its first byte, with its ClientHello put back
+   * @param facts `host` is the canonical name that SNI was found to be
+   */
+  serveTls(stream: Duplex, facts: FlowFacts): void;
+  /** HTTP/1.1, or HTTP/2 with prior knowledge. */
+  servePlain(stream: Duplex, facts: FlowFacts): void;
+  /** Ends every connection, on both sides. */
+  close(): void;
+}
+
+const SWEEP_MS = 5000;
+
+export function createInterceptor(options: InterceptorOptions): Interceptor {
+  return new HttpInterceptor(options);
+}
+
+class HttpInterceptor implements Interceptor {
+  readonly #options: InterceptorOptions;
+  readonly #limits: HttpLimits;
+  readonly #connections: GuestConnections;
+  readonly #pool: UpstreamPool;
+  readonly #context: CarryContext;
+  readonly #h1: GuestH1;
+  readonly #webSockets: WebSocketRelay;
+  readonly #sweep: NodeJS.Timeout;
+  #exchanges = 0;
+  #closed = false;
+
+  constructor(options: InterceptorOptions) {
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#options = options;
+    this.#limits = limits;
+    this.#connections = new GuestConnections(limits.guestIdleMs);
+    this.#pool = new UpstreamPool(options.upstream, limits);
+    this.#context = {
+      decide: (target, signal) => options.decide(target, signal),
+      secrets: options.secrets,
+      hooks: options.hooks,
+      onLeak: options.onLeak,
+      audit: options.audit,
+      sandboxRef: options.sandboxRef,
+      pool: this.#pool,
+      limits,
+    };
+    this.#webSockets = new WebSocketRelay(this.#context);
+    this.#h1 = new GuestH1(limits, {
+      exchange: (exchange) => this.#carry(exchange),
+      refused: (connection, refusal, seen) => this.#refused(connection, refusal, seen),
+      webSocket: (upgrade) => this.#webSockets.accept(upgrade),
+    });
+    this.#sweep = setInterval(() => {
+      this.#connections.sweep(Date.now());
+      this.#pool.sweep(Date.now());
+    }, SWEEP_MS).unref();
+  }
+
+  serveTls(stream: Duplex, facts: FlowFacts): void {
+    const connection = this.#add(stream, facts, "https");
+    if (connection === null) return;
+    let context: SecureContext;
+    try {
+      context = this.#options.secureContext(facts.host);
+    } catch (error) {
+      this.#broken(connection, error);
+      stream.destroy();
+      return;
+    }
+    acceptGuestTls(stream, facts.host, context).then(
+      ({ socket, protocol }) => {
+        if (this.#closed) socket.destroy();
+        else if (protocol === "h2") this.#serveH2(socket, connection);
+        else this.#h1.serve(socket, connection);
+      },
+      (error: unknown) => this.#broken(connection, error),
+    );
+  }
+
+  servePlain(stream: Duplex, facts: FlowFacts): void {
+    const connection = this.#add(stream, facts, "http");
+    if (connection === null) return;
+    speaksH2(stream).then(
+      (h2) => {
+        if (this.#closed || stream.destroyed) stream.destroy();
+        else if (h2) this.#serveH2(stream, connection);
+        else this.#h1.serve(stream, connection);
+      },
+      () => stream.destroy(),
+    );
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#sweep);
+    this.#connections.destroyAll();
+    this.#pool.close();
+  }
+
+  #add(stream: Duplex, facts: FlowFacts, scheme: "http" | "https"): GuestConnection | null {
+    // A guest resets its connections when it likes; who reads them is told, and nobody else must die of it.
+    stream.on("error", () => undefined);
+    if (this.#closed || stream.destroyed) {
+      stream.destroy();
+      return null;
+    }
+    const connection = new GuestConnection(stream, facts, scheme);
+    this.#connections.add(connection);
+    return connection;
+  }
+
+  #serveH2(stream: Duplex, connection: GuestConnection): void {
+    serveH2(stream, connection, this.#limits, {
+      exchange: (exchange) => this.#carry(exchange),
+      refused: (from, refusal, seen) => this.#refused(from, refusal, seen),
+    });
+  }
+
+  async #carry(exchange: GuestExchange): Promise<void> {
+    if (this.#exchanges >= this.#limits.exchanges) {
+      const { carrier, head } = exchange;
+      const refusal = new Refusal(503, "overloaded", `more than ${this.#limits.exchanges} requests are under way`);
+      const { status, fields, body } = this.#refusedAt(carrier.facts, carrier.authority.scheme, refusal, head);
+      exchange.respond({ status, fields }, head.method !== "HEAD").write(body);
+      exchange.finish([]);
+      return;
+    }
+    this.#exchanges++;
+    try {
+      await carry(this.#context, exchange);
+    } finally {
+      this.#exchanges--;
+    }
+  }
+
+  #refused(connection: GuestConnection, refusal: Refusal, seen: SeenRequest | null): ResponseBytes {
+    return this.#refusedAt(connection.facts, connection.authority.scheme, refusal, seen);
+  }
+
+  #refusedAt(facts: FlowFacts, scheme: "http" | "https", refusal: Refusal, seen: SeenRequest | null): ResponseBytes {
+    const authority = { scheme, host: facts.host, port: facts.port };
+    const record = new RequestRecord(this.#context, facts, authority, seen?.method ?? "", seen?.target ?? "");
+    record.refused(refusal);
+    record.write();
+    return refusalAnswer(refusal, this.#options.sandboxRef, (text) => this.#options.secrets.scrubText(text));
+  }
+
+  /** A connection that never got as far as a request. */
+  #broken(connection: GuestConnection, error: unknown): void {
+    const { flow, host, port } = connection.facts;
+    const message = error instanceof Error ? error.message : String(error);
+    this.#options.audit({
+      time: Date.now(),
+      kind: "connection",
+      verdict: "deny",
+      flow,
+      host,
+      port,
+      via: "intercept",
+      error: this.#options.secrets.scrubText(message),
+    });
+  }
+}

@@ -1,0 +1,137 @@
+/** What becomes of one request, for the audit log: one event when it is over, and one for each leak. */
+import type { Decision } from "../../policy/spec.ts";
+import type { AuditEvent, AuditSink } from "../audit-event.ts";
+import type { RequestHead } from "../http-heads.ts";
+import type { Leak, LeakAction, OutgoingSecrets, Secrets } from "../secrets/secrets.ts";
+import { type Authority, writeAuthority } from "./authority.ts";
+import type { FlowFacts } from "./exchange.ts";
+import type { Meter } from "./pump.ts";
+import type { Refusal } from "./refusal.ts";
+
+/** A path may be as long as a header; a log's line is for reading. */
+const MAX_URL_CHARS = 2048;
+const MAX_METHOD_CHARS = 32;
+
+export interface RecordContext {
+  audit: AuditSink;
+  secrets: Secrets;
+  onLeak: LeakAction;
+}
+
+export class RequestRecord {
+  decision: Decision | null = null;
+  /** What was dialled. */
+  address: string | null = null;
+  status: number | null = null;
+  outgoing: OutgoingSecrets | null = null;
+  readonly sent: Meter = { bytes: 0 };
+  readonly received: Meter = { bytes: 0 };
+  readonly #context: RecordContext;
+  readonly #facts: FlowFacts;
+  readonly #startedMs = Date.now();
+  readonly #via: "intercept" | "plain";
+  #method: string;
+  #url: string;
+  #authority: Authority;
+  #refusal: Refusal | null = null;
+  #error: string | null = null;
+  #written = false;
+
+  constructor(context: RecordContext, facts: FlowFacts, authority: Authority, method: string, target: string) {
+    this.#context = context;
+    this.#facts = facts;
+    this.#via = authority.scheme === "https" ? "intercept" : "plain";
+    this.#authority = authority;
+    this.#method = method.slice(0, MAX_METHOD_CHARS);
+    this.#url = describeUrl(authority, target);
+  }
+
+  /** A hook sent it somewhere else. */
+  redirected(head: RequestHead): void {
+    this.#authority = head;
+    this.#method = head.method;
+    this.#url = describeUrl(head, head.target);
+  }
+
+  refused(refusal: Refusal): void {
+    this.#refusal = refusal;
+    this.status = refusal.status;
+    if (refusal.decision !== undefined) this.decision = refusal.decision;
+  }
+
+  /** What went wrong after it was allowed; the first thing counts. */
+  failed(message: string): void {
+    this.#error ??= message;
+  }
+
+  write(): void {
+    if (this.#written) return;
+    this.#written = true;
+    this.#writeLeaks();
+    const { secrets } = this.#context;
+    const refusal = this.#refusal;
+    const denied = refusal?.denied === true;
+    const error = this.#error ?? (refusal !== null && !denied ? refusal.message : null);
+    const reason = denied ? refusal.message : this.decision?.reason;
+    this.#context.audit({
+      ...this.#common("request", denied ? "deny" : "allow"),
+      ...(this.status === null ? {} : { status: this.status }),
+      ...(this.decision === null ? {} : { rule: this.decision.rule, fix: this.decision.fix }),
+      ...(reason === undefined ? {} : { reason: secrets.scrubText(reason) }),
+      ...(this.address === null ? {} : { address: this.address }),
+      secrets: this.outgoing === null ? [] : [...this.outgoing.used],
+      sentBytes: this.sent.bytes,
+      receivedBytes: this.received.bytes,
+      ms: Date.now() - this.#startedMs,
+      ...(error === null ? {} : { error: secrets.scrubText(error) }),
+    });
+  }
+
+  #writeLeaks(): void {
+    const refused = this.#refusal?.leak;
+    const leaks: Leak[] = [...(this.outgoing?.leaks ?? [])];
+    if (refused !== undefined && !leaks.some((leak) => isSame(leak, refused))) leaks.push(refused);
+    if (this.#context.onLeak === "pass" && refused === undefined) return;
+    for (const leak of leaks) {
+      const stopped = this.#refusal !== null || this.#context.onLeak === "block";
+      this.#context.audit({
+        ...this.#common("leak", stopped ? "deny" : "allow"),
+        secrets: [leak.secret],
+        reason: `${leak.what} of ${leak.secret} in ${leak.where}`,
+      });
+    }
+  }
+
+  #common(kind: "request" | "leak", verdict: "allow" | "deny"): AuditEvent {
+    return {
+      time: this.#startedMs,
+      kind,
+      verdict,
+      flow: this.#facts.flow,
+      host: this.#authority.host,
+      port: this.#authority.port,
+      method: this.#method,
+      url: this.#context.secrets.scrubText(this.#url),
+      via: this.#via,
+    };
+  }
+}
+
+function isSame(a: Leak, b: Leak): boolean {
+  return a.secret === b.secret && a.where === b.where && a.what === b.what;
+}
+
+/** With the query's names and none of its values. */
+function describeUrl(authority: Authority, target: string): string {
+  const [path, query] = splitOnce(target.split("#", 1)[0] ?? "", "?");
+  const names = query?.split("&").map((part) => part.split("=", 1)[0] ?? "");
+  const origin = `${authority.scheme}://${writeAuthority(authority)}`;
+  const shown = path.startsWith("/") || path === "*" || path === "" ? path : "/";
+  const text = `${origin}${shown}${names === undefined ? "" : `?${names.join("&")}`}`;
+  return text.length > MAX_URL_CHARS ? `${text.slice(0, MAX_URL_CHARS)}…` : text;
+}
+
+function splitOnce(text: string, separator: string): [string, string?] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
+}
