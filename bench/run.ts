@@ -18,6 +18,7 @@ import { createRow } from "./rows/create.ts";
 import { flowsRow } from "./rows/egress-flows.ts";
 import { bulkRow, connectRow } from "./rows/egress-guest.ts";
 import { policyRow } from "./rows/egress-policy.ts";
+import { latencyRow, requestsRow } from "./rows/egress-proxy.ts";
 import { idleRow, memoryRow } from "./rows/footprint.ts";
 import { largeCopyRow, outputRow, smallCopyRow } from "./rows/transfer.ts";
 import { openBench, type Counts } from "./workbench.ts";
@@ -34,6 +35,8 @@ const ROWS: readonly Row[] = [
   idleRow,
   bulkRow,
   connectRow,
+  requestsRow,
+  latencyRow,
   policyRow,
   flowsRow,
 ];

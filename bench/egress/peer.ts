@@ -33,6 +33,7 @@ export interface PeerTarget {
   dns?: string;
   via?: string;
   name?: string;
+  host?: string;
   ca?: string;
   plain?: boolean;
   path?: string;

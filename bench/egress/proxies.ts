@@ -14,8 +14,9 @@ import { SERVER_NAME, type PeerServer, type PeerTarget } from "./peer.ts";
 
 const START_DEADLINE_MS = 60_000;
 
-/** Of the length and form of a key that people have. */
-export const PLACEHOLDER = "SBX_PLACEHOLDER_0123456789abcdef0123456789abcdef";
+/** For mitmproxy; of the length of sbx's own. */
+const PLACEHOLDER = `DENO_SECRET_PLACEHOLDER_${"0123456789abcdef".repeat(4)}`;
+/** Of the length and form of a key that people have. The server knows it too (peer/server.go). */
 export const VALUE = "sk-bench-0123456789ABCDEF0123456789ABCDEF01234567";
 
 /** A way to the server for the host's client. */
@@ -23,17 +24,14 @@ export interface Way extends AsyncDisposable {
   readonly target: PeerTarget;
 }
 
-/** The request that carries the placeholder; the server refuses it unless the value arrives. */
-const PATH_WITH_VALUE = `/secret/${VALUE}`;
-
-/** What a client asks where a proxy puts the secret in. */
-export function withPlaceholder(target: PeerTarget): PeerTarget {
-  return { ...target, path: PATH_WITH_VALUE, headers: { Authorization: `Bearer ${PLACEHOLDER}` } };
+/** What a client asks where a proxy puts the secret in. The server refuses it unless the value arrives. */
+export function withPlaceholder(target: PeerTarget, placeholder: string): PeerTarget {
+  return { ...target, path: "/secret", headers: { Authorization: `Bearer ${placeholder}` } };
 }
 
 /** What a client asks where nobody does: the same request as the server sees it. */
 export function withValue(target: PeerTarget): PeerTarget {
-  return { ...target, path: PATH_WITH_VALUE, headers: { Authorization: `Bearer ${VALUE}` } };
+  return { ...target, path: "/secret", headers: { Authorization: `Bearer ${VALUE}` } };
 }
 
 /** No proxy. */
@@ -77,7 +75,7 @@ export async function startMitmproxy(bench: Bench, server: PeerServer): Promise<
   await untilListening(child, port, "mitmproxy");
   if (!existsSync(ca)) throw new Error(`mitmproxy left no certificate at ${ca}`);
   const address = `127.0.0.1:${server.ports.https}`;
-  const target = withPlaceholder({ address, via: `127.0.0.1:${port}`, name: SERVER_NAME, ca });
+  const target = withPlaceholder({ address, via: `127.0.0.1:${port}`, name: SERVER_NAME, ca }, PLACEHOLDER);
   return { target, [Symbol.asyncDispose]: () => end(child) };
 }
 

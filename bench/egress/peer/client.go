@@ -23,6 +23,8 @@ type target struct {
 	Via string `json:"via"`
 	// Server name for TLS and HTTP; the host of Address if it is empty.
 	Name string `json:"name"`
+	// For HTTP's Host; Name and the port of Address if it is empty.
+	Host string `json:"host"`
 	// File with certificates to trust besides the machine's own.
 	CA      string            `json:"ca"`
 	Plain   bool              `json:"plain"`
@@ -200,9 +202,13 @@ func (t *target) serverName() string {
 
 // requestHead is ready to be written; a length below zero means no body.
 func requestHead(t *target, method string, length int64) []byte {
-	_, port, _ := net.SplitHostPort(t.Address)
+	host := t.Host
+	if host == "" {
+		_, port, _ := net.SplitHostPort(t.Address)
+		host = net.JoinHostPort(t.serverName(), port)
+	}
 	var head strings.Builder
-	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: %s:%s\r\nAccept: */*\r\n", method, t.Path, t.serverName(), port)
+	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\n", method, t.Path, host)
 	for name, value := range t.Headers {
 		fmt.Fprintf(&head, "%s: %s\r\n", name, value)
 	}

@@ -21,8 +21,12 @@ const (
 	opEcho     = 3
 )
 
-// Name is what the server's certificate is for.
-const name = "bench.test"
+const (
+	// What the server's certificate is for.
+	name = "bench.test"
+	// The secret that proxies put into requests.
+	value = "sk-bench-0123456789ABCDEF0123456789ABCDEF01234567"
+)
 
 // noise does not compress.
 var noise = func() []byte {
@@ -134,9 +138,9 @@ func answer(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		fmt.Fprintf(w, `{"bytes":%d}`, r.ContentLength)
-	// The path names the value that has to arrive, so a proxy that did not put it in is found out.
-	case strings.HasPrefix(r.URL.Path, "/secret/"):
-		if r.Header.Get("Authorization") != "Bearer "+strings.TrimPrefix(r.URL.Path, "/secret/") {
+	// A proxy that did not put the value in is found out.
+	case r.URL.Path == "/secret":
+		if r.Header.Get("Authorization") != "Bearer "+value {
 			http.Error(w, "the secret did not arrive", 401)
 			return
 		}
