@@ -38,6 +38,8 @@ export class World implements AsyncDisposable {
     const names = stack.use(await NameServer.start());
     const sniffer = stack.use(await Sniffer.start(canary));
     const home = stack.use(await openTestHome());
+    // Where --secret finds a value that is stored nowhere.
+    home.env.API_KEY = canary;
     const world = new World(home, names, sniffer, canary);
     world.#stack.use(stack);
     await writeFile(world.caFile, world.authority.pem);
