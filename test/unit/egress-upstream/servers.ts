@@ -125,8 +125,12 @@ export async function failureOf(attempt: Promise<unknown>): Promise<UpstreamErro
   throw new Error("it succeeded");
 }
 
-export async function readAll(stream: NodeJS.ReadableStream): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks).toString("latin1");
+/** Everything up to the end; the stream's other direction stays open. */
+export function readAll(stream: NodeJS.ReadableStream): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+    stream.once("end", () => resolve(Buffer.concat(chunks).toString("latin1")));
+    stream.once("error", reject);
+  });
 }
