@@ -1,6 +1,4 @@
 /** What a message's Content-Type says of its body. The field comes from the guest or from an upstream. */
-import type { FieldLines } from "../http-heads.ts";
-import { fieldValue } from "./field-lines.ts";
 import type { Place } from "./value-writing.ts";
 
 const FORM = "application/x-www-form-urlencoded";
@@ -10,23 +8,24 @@ const XML_TYPE = /^(?:application|text)\/(?:xml|html)$|\+xml$/;
 const ENVELOPED_TYPE = /^application\/(?:grpc(?:-web)?(?:$|\+)|connect\+)/;
 /** Formats in which the length of a string is written before it: another length would break them. */
 const SEALED_TYPE =
-  /^application\/(?:grpc|connect|(?:x-)?protobuf|(?:vnd\.google\.)?protobuf|proto|x-proto|(?:x-|vnd\.)?msgpack|cbor|avro|bson|x-thrift|vnd\.apache\.(?:thrift|avro|parquet|arrow))|\+(?:proto|protobuf|msgpack|cbor)$/;
+  /^application\/(?:grpc|connect|(?:x-|vnd\.google\.)?protobuf|(?:x-)?proto|(?:x-|vnd\.)?msgpack|cbor|avro|bson|x-thrift|vnd\.apache\.(?:thrift|avro|parquet|arrow))|\+(?:proto|protobuf|msgpack|cbor)$/;
 
-export function mediaType(fields: FieldLines): string {
-  return (fieldValue(fields, "content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+export interface BodyKind {
+  place: Place;
+  /** Whether the body is a sequence of messages, each after a byte of flags and its length. */
+  enveloped: boolean;
 }
 
-export function placeOfBody(fields: FieldLines): Place {
-  const type = mediaType(fields);
+export function kindOfBody(contentType: string | undefined): BodyKind {
+  const type = contentType?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  return { place: placeOf(type), enveloped: ENVELOPED_TYPE.test(type) };
+}
+
+function placeOf(type: string): Place {
   if (type === FORM) return "form";
   if (SEALED_TYPE.test(type)) return "sealed";
   if (JSON_TYPE.test(type)) return "json";
   return XML_TYPE.test(type) ? "xml" : "raw";
-}
-
-/** Whether the body is a sequence of messages, each after a byte of flags and its length. */
-export function isEnveloped(fields: FieldLines): boolean {
-  return ENVELOPED_TYPE.test(mediaType(fields));
 }
 
 /** A WebSocket message does not say what it is. */

@@ -11,8 +11,6 @@ import {
   createInflateRaw,
   createZstdDecompress,
 } from "node:zlib";
-import type { FieldLines } from "../http-heads.ts";
-import { fieldValue } from "./field-lines.ts";
 
 export type Coding = "gzip" | "deflate" | "br" | "zstd";
 
@@ -30,8 +28,9 @@ const CHUNK_BYTES = 32 * 1024;
 const MAX_CODINGS = 3;
 
 /** In the order in which they were applied; `unknown` where one cannot be read. */
-export function codingsOf(fields: FieldLines): Coding[] | "unknown" {
-  const names = (fieldValue(fields, "content-encoding") ?? "")
+export function codingsOf(contentEncoding: string | undefined): readonly Coding[] | "unknown" {
+  if (contentEncoding === undefined) return [];
+  const names = contentEncoding
     .split(",")
     .map((name) => name.trim().toLowerCase())
     .filter((name) => name !== "" && name !== "identity");

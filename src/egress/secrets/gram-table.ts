@@ -4,7 +4,7 @@
  * however many needles there are. The table may take other grams for its own (hashing, letters of the other case), never
  * miss one.
  */
-import type { Form } from "./form.ts";
+import type { Form, Step } from "./form.ts";
 
 export const GRAM_BYTES = 4;
 const TABLE_BITS = 17;
@@ -32,20 +32,44 @@ export class GramTable {
   /** Takes in all grams of all ways to write the parts from `from` to before `to`. */
   add(form: Form, from: number, to: number): void {
     const steps = Array.from({ length: to - from }, (_, index) => form.steps(from + index));
-    const collect = (bytes: Uint8Array, offset: number, next: number, gram: number, length: number): void => {
-      let at = offset;
-      while (length < GRAM_BYTES && at < bytes.length) {
-        gram |= (bytes[at] ?? 0) << (8 * length);
-        length += 1;
-        at += 1;
-      }
-      if (length === GRAM_BYTES) this.#cells[hash(gram)] = 1;
-      else for (const step of steps[next - from] ?? []) collect(step.bytes, 0, step.to, gram, length);
-    };
+    const beginnings: Beginnings[] = [];
+    for (let index = steps.length - 1; index >= 0; index -= 1) {
+      beginnings[index] = findBeginnings(steps[index] ?? [], (next) => beginnings[next - from]);
+    }
     for (const step of steps.flat()) {
-      for (let offset = 0; offset < step.bytes.length; offset += 1) collect(step.bytes, offset, step.to, 0, 0);
+      const after = beginnings[step.to - from];
+      for (let offset = 0; offset < step.bytes.length; offset += 1) {
+        const length = Math.min(GRAM_BYTES, step.bytes.length - offset);
+        const gram = packUpTo(step.bytes, offset, length);
+        if (length === GRAM_BYTES) this.#cells[hash(gram)] = 1;
+        else for (const rest of after?.[length] ?? []) this.#cells[hash(gram | (rest << (8 * length)))] = 1;
+      }
     }
   }
+}
+
+/** What may come first from a part on, by how much of a gram it follows: the bytes that are missing, packed. */
+type Beginnings = readonly ReadonlySet<number>[];
+
+function findBeginnings(steps: readonly Step[], beginningsAt: (part: number) => Beginnings | undefined): Beginnings {
+  return Array.from({ length: GRAM_BYTES }, (_, before) => {
+    const wanted = GRAM_BYTES - before;
+    const found = new Set<number>();
+    if (before === 0) return found;
+    for (const { bytes, to } of steps) {
+      const length = Math.min(wanted, bytes.length);
+      const first = packUpTo(bytes, 0, length) | (ANY_CASE >>> (8 * (GRAM_BYTES - length)));
+      if (length === wanted) found.add(first);
+      else for (const rest of beginningsAt(to)?.[before + length] ?? []) found.add(first | (rest << (8 * length)));
+    }
+    return found;
+  });
+}
+
+function packUpTo(bytes: Uint8Array, offset: number, length: number): number {
+  let packed = 0;
+  for (let at = 0; at < length; at += 1) packed |= (bytes[offset + at] ?? 0) << (8 * at);
+  return packed;
 }
 
 function pack(first = 0, second = 0, third = 0, fourth = 0): number {

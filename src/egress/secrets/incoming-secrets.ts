@@ -1,27 +1,35 @@
 /** One response on its way in (secrets.ts says what is done with which part). The upstream is not trusted. */
 import type { Transform } from "node:stream";
 import type { FieldLines, RequestHead, ResponseHead } from "../http-heads.ts";
-import { isEnveloped, placeOfBody } from "./body-kind.ts";
+import { type BodyKind, kindOfBody } from "./body-kind.ts";
 import { type BodyWork, DecodedBody, PlainBody, UnreadableBody } from "./body-streams.ts";
 import { codingsOf } from "./content-codings.ts";
 import { EnvelopedWork } from "./enveloped-work.ts";
-import { fieldValue, withoutFields } from "./field-lines.ts";
+import { changeFields, type FieldChanges, type KeyFields, readKeyFields } from "./field-lines.ts";
+import { fieldParts, findParts } from "./head-search.ts";
 import { type Match, rewriteAll, Rewriter } from "./rewriter.ts";
 import type { Finding, RequestOrigin, SecretBook } from "./secret-book.ts";
 import type { IncomingSecrets } from "./secrets.ts";
 
-const LENGTH_FIELD = new Set(["content-length"]);
+const NO_CHANGES: FieldChanges = new Map();
+/** Where the length of the body may change. */
+const REFRAMED: FieldChanges = new Map([["content-length", null]]);
 /** Describe the body as the upstream coded it. A strong ETag stays: it is for the upstream to recognise. */
-const CODED_FIELDS = new Set([
-  "content-length",
-  "content-encoding",
-  "content-md5",
-  "digest",
-  "content-digest",
-  "repr-digest",
-]);
+const UNCODED: FieldChanges = new Map(
+  ["content-length", "content-encoding", "content-md5", "digest", "content-digest", "repr-digest"].map((name) => [
+    name,
+    null,
+  ]),
+);
+const UNKNOWN_CODING = "the response is in a content coding that cannot be searched for secrets";
+const CODED_PART = "a part of a coded response cannot be searched for secrets";
 const NO_BODY_STATUSES = new Set([204, 304]);
 const PARTIAL_CONTENT = 206;
+
+interface BodyPlan {
+  changes: FieldChanges;
+  body: () => Transform | null;
+}
 
 export class IncomingResponse implements IncomingSecrets {
   readonly #book: SecretBook;
@@ -32,13 +40,15 @@ export class IncomingResponse implements IncomingSecrets {
   constructor(book: SecretBook, request: RequestHead, head: ResponseHead) {
     this.#book = book;
     this.#origin = request;
+    const keys = readKeyFields(head.fields);
     const hasBody =
       request.method !== "HEAD" &&
       head.status >= 200 &&
       !NO_BODY_STATUSES.has(head.status) &&
-      fieldValue(head.fields, "content-length") !== "0";
-    const { fields, body } = this.#planBody(head, hasBody);
-    this.#head = { ...head, fields: this.trailers(fields) };
+      keys.contentLength !== "0";
+    const { changes, body } = this.#planBody(head.status, keys, hasBody);
+    const fields = this.trailers(changeFields(head.fields, changes));
+    this.#head = fields === head.fields ? head : { ...head, fields };
     this.#body = body;
   }
 
@@ -51,9 +61,15 @@ export class IncomingResponse implements IncomingSecrets {
   }
 
   trailers(fields: FieldLines): FieldLines {
-    const search = this.#book.inResponses;
-    if (!search.occursIn(Buffer.from(fields.flat().join("\n"), "latin1"))) return fields;
-    return fields.map(([name, value]) => [this.#scrub(name), this.#scrub(value)] as const);
+    const found = findParts(this.#book.inResponses, fieldParts(fields));
+    if (found.size === 0) return fields;
+    return fields.map((line, index) => {
+      const [name, value] = line;
+      const inName = found.has(2 * index);
+      const inValue = found.has(2 * index + 1);
+      if (!inName && !inValue) return line;
+      return [inName ? this.#scrub(name) : name, inValue ? this.#scrub(value) : value] as const;
+    });
   }
 
   message(data: Buffer): Buffer {
@@ -70,36 +86,28 @@ export class IncomingResponse implements IncomingSecrets {
     return (match) => replacement(match, this.#origin, sameLength);
   }
 
-  #planBody(head: ResponseHead, hasBody: boolean): { fields: FieldLines; body: () => Transform | null } {
-    const { fields } = head;
-    if (!this.#book.hasValues) return { fields, body: () => null };
-    const codings = codingsOf(fields);
+  #planBody(status: number, keys: KeyFields, hasBody: boolean): BodyPlan {
+    if (!this.#book.hasValues) return { changes: NO_CHANGES, body: () => null };
+    const codings = codingsOf(keys.contentEncoding);
+    const coded = codings === "unknown" || codings.length > 0;
     // A HEAD or a 304 tells what a GET would: that it is not coded, and then how long it is nobody knows.
-    if (!hasBody) {
-      const coded = codings !== "unknown" && codings.length > 0;
-      return { fields: coded ? withoutFields(fields, CODED_FIELDS) : fields, body: () => null };
+    if (!hasBody) return { changes: coded && codings !== "unknown" ? UNCODED : NO_CHANGES, body: () => null };
+    if (codings === "unknown") return { changes: REFRAMED, body: () => new UnreadableBody(UNKNOWN_CODING) };
+    if (coded && status === PARTIAL_CONTENT) {
+      return { changes: REFRAMED, body: () => new UnreadableBody(CODED_PART) };
     }
-    const plainFields = withoutFields(fields, LENGTH_FIELD);
-    if (codings === "unknown") {
-      return {
-        fields: plainFields,
-        body: () => new UnreadableBody("the response is in a content coding that cannot be searched for secrets"),
-      };
-    }
-    if (codings.length > 0 && head.status === PARTIAL_CONTENT) {
-      return {
-        fields: plainFields,
-        body: () => new UnreadableBody("a part of a coded response cannot be searched for secrets"),
-      };
-    }
+    const kind = kindOfBody(keys.contentType);
+    if (coded) return { changes: UNCODED, body: () => new DecodedBody(codings, this.#workOn(kind)) };
     // Where another length would break the body, its length stays.
-    const sealed = placeOfBody(fields) === "sealed";
-    const work = (): BodyWork => {
-      const rewriter = new Rewriter(() => this.#book.inResponses, this.#decide(sealed));
-      return isEnveloped(fields) ? new EnvelopedWork(rewriter, true) : rewriter;
+    return {
+      changes: kind.place === "sealed" ? NO_CHANGES : REFRAMED,
+      body: () => new PlainBody(this.#workOn(kind)),
     };
-    if (codings.length === 0) return { fields: sealed ? fields : plainFields, body: () => new PlainBody(work()) };
-    return { fields: withoutFields(fields, CODED_FIELDS), body: () => new DecodedBody(codings, work()) };
+  }
+
+  #workOn({ place, enveloped }: BodyKind): BodyWork {
+    const rewriter = new Rewriter(() => this.#book.inResponses, this.#decide(place === "sealed"));
+    return enveloped ? new EnvelopedWork(rewriter, true) : rewriter;
   }
 }
 

@@ -1,11 +1,12 @@
 /** One request of the guest on its way out (secrets.ts says what is done with which part). The request is hostile. */
 import type { Transform } from "node:stream";
 import type { FieldLines, RequestHead } from "../http-heads.ts";
-import { isEnveloped, placeOfBody, placeOfMessage } from "./body-kind.ts";
-import { type BodyWork, DecodedBody, PlainBody, VettedBody } from "./body-streams.ts";
+import { type BodyKind, kindOfBody, placeOfMessage } from "./body-kind.ts";
+import { type BodyWork, DecodedBody, PlainBody, UnreadableBody, VettedBody } from "./body-streams.ts";
 import { codingsOf, readableCodings } from "./content-codings.ts";
 import { EnvelopedWork } from "./enveloped-work.ts";
-import { fieldValue, replaceField, withoutFields } from "./field-lines.ts";
+import { changeFields, type FieldChanges, type KeyFields, readKeyFields } from "./field-lines.ts";
+import { fieldParts, findParts } from "./head-search.ts";
 import { LeakLog, type LeakRules } from "./leak-log.ts";
 import { type Match, rewriteAll, Rewriter } from "./rewriter.ts";
 import type { Finding, SecretBook } from "./secret-book.ts";
@@ -14,35 +15,50 @@ import { type Place, writeValue } from "./value-writing.ts";
 
 /** Fields that hold a URL. */
 const URL_FIELDS = new Set(["referer", "destination", "content-location", "location"]);
-/** Describe the body as the guest coded it. */
-const CODED_FIELDS = new Set([
-  "content-length",
-  "content-encoding",
-  "content-md5",
-  "digest",
-  "content-digest",
-  "repr-digest",
-]);
-const LENGTH_FIELD = new Set(["content-length"]);
-/** A part of a response could begin or end within a value. */
-const RANGE_FIELDS = new Set(["range", "if-range"]);
+const SEVERAL_CODINGS = "a body in several content codings cannot be searched for secrets";
+const NO_CHANGES: FieldChanges = new Map();
+/** Where the length of the body may change. */
+const REFRAMED: FieldChanges = new Map([["content-length", null]]);
+/** Where the body goes out without its coding: what describes it as the guest coded it. */
+const UNCODED: FieldChanges = new Map(
+  ["content-length", "content-encoding", "content-md5", "digest", "content-digest", "repr-digest"].map((name) => [
+    name,
+    null,
+  ]),
+);
+/** Parts of a request that come before its fields. */
+const METHOD = 0;
+const TARGET = 1;
+const FIRST_FIELD = 2;
+
+type OnLeak = (leak: Leak) => void;
+
+interface BodyPlan {
+  changes: FieldChanges;
+  body: () => Transform | null;
+}
 
 export class OutgoingRequest implements OutgoingSecrets {
   readonly #book: SecretBook;
-  readonly #origin: RequestHead;
+  /** As it came from the guest. */
+  readonly #request: RequestHead;
   readonly #log: LeakLog;
   readonly #used = new Set<string>();
   readonly #body: () => Transform | null;
   readonly #head: RequestHead;
+  readonly #ownsValue: boolean;
   #blocked = false;
 
   constructor(book: SecretBook, head: RequestHead, rules: LeakRules) {
     this.#book = book;
-    this.#origin = head;
+    this.#request = head;
     this.#log = new LeakLog(head, rules);
+    this.#ownsValue = book.secrets.some((secret) => secret.value !== null && secret.belongsTo(head));
+    const keys = readKeyFields(head.fields);
+    const { changes, body } = this.#planBody(keys);
     const written = this.#writeHead(head);
-    const { fields, body } = this.#planBody(head, this.#restrict(written.fields));
-    this.#head = { ...written, fields };
+    const fields = changeFields(written.fields, new Map([...changes, ...this.#planResponse(keys)]));
+    this.#head = fields === head.fields ? written : { ...written, fields };
     this.#body = body;
   }
 
@@ -67,113 +83,105 @@ export class OutgoingRequest implements OutgoingSecrets {
   }
 
   trailers(fields: FieldLines): FieldLines {
-    return this.#mayHold(fields.flat()) ? this.#writeFields(fields, (leak) => this.#log.addOrThrow(leak)) : fields;
+    const found = findParts(this.#book.inRequests, fieldParts(fields));
+    return found.size === 0 ? fields : this.#writeFields(fields, found, 0, this.#throwLeak);
   }
 
   message(data: Buffer): Buffer {
     const search = this.#book.inRequests;
     if (!search.occursIn(data)) return data;
-    return rewriteAll(
-      data,
-      search,
-      this.#decide("message", placeOfMessage(data), (leak) => this.#log.addOrThrow(leak)),
-    );
-  }
-
-  /** Whether any part of a head has anything in it. No needle spans a line break. */
-  #mayHold(parts: readonly string[]): boolean {
-    return this.#book.inRequests.occursIn(Buffer.from(parts.join("\n"), "latin1"));
+    return rewriteAll(data, search, this.#decide("message", placeOfMessage(data), this.#throwLeak));
   }
 
   #writeHead(head: RequestHead): RequestHead {
     const { method, target, fields } = head;
-    if (!this.#mayHold([method, target, ...fields.flat()])) return head;
-    const onLeak = (leak: Leak): void => {
+    const found = findParts(this.#book.inRequests, [method, target, ...fieldParts(fields)]);
+    if (found.size === 0) return head;
+    const onLeak: OnLeak = (leak) => {
       this.#blocked = this.#log.add(leak) || this.#blocked;
     };
     // Only to be found: a method is a word that the upstream must know.
-    this.#writeText(method, "method", "sealed", onLeak);
-    const queryAt = target.indexOf("?");
-    const path = queryAt < 0 ? target : target.slice(0, queryAt);
-    const query = queryAt < 0 ? "" : target.slice(queryAt);
+    if (found.has(METHOD)) this.#writeText(method, "method", "sealed", onLeak);
     return {
       ...head,
-      target: this.#writeText(path, "path", "path", onLeak) + this.#writeText(query, "query", "query", onLeak),
-      fields: this.#writeFields(fields, onLeak),
+      target: found.has(TARGET) ? this.#writeTarget(target, onLeak) : target,
+      fields: this.#writeFields(fields, found, FIRST_FIELD, onLeak),
     };
   }
 
-  #writeFields(fields: FieldLines, onLeak: (leak: Leak) => void): FieldLines {
-    return fields.map(([name, value]) => {
+  #writeTarget(target: string, onLeak: OnLeak): string {
+    const queryAt = target.indexOf("?");
+    const path = queryAt < 0 ? target : target.slice(0, queryAt);
+    const query = queryAt < 0 ? "" : target.slice(queryAt);
+    return this.#writeText(path, "path", "path", onLeak) + this.#writeText(query, "query", "query", onLeak);
+  }
+
+  #writeFields(fields: FieldLines, found: ReadonlySet<number>, firstPart: number, onLeak: OnLeak): FieldLines {
+    return fields.map((line, index) => {
+      const inName = found.has(firstPart + 2 * index);
+      if (!inName && !found.has(firstPart + 2 * index + 1)) return line;
+      const [name, value] = line;
       const key = name.toLowerCase();
       const place: Place = key.startsWith("proxy-") ? "sealed" : URL_FIELDS.has(key) ? "query" : "field";
+      if (inName) this.#writeText(name, "header name", "sealed", onLeak);
       // A name with a secret in it is not repeated.
-      const where = this.#mayHold([name]) ? "header" : `header ${key}`;
-      this.#writeText(name, "header name", "sealed", onLeak);
-      return [name, this.#writeText(value, where, place, onLeak)] as const;
+      return [name, this.#writeText(value, inName ? "header" : `header ${key}`, place, onLeak)] as const;
     });
   }
 
-  #writeText(text: string, where: string, place: Place, onLeak: (leak: Leak) => void): string {
+  #writeText(text: string, where: string, place: Place, onLeak: OnLeak): string {
     const data = Buffer.from(text, "latin1");
-    const search = this.#book.inRequests;
-    if (!search.occursIn(data)) return text;
-    return rewriteAll(data, search, this.#decide(where, place, onLeak)).toString("latin1");
+    return rewriteAll(data, this.#book.inRequests, this.#decide(where, place, onLeak)).toString("latin1");
   }
 
-  #decide(where: string, place: Place, onLeak: (leak: Leak) => void): (match: Match<Finding>) => Buffer | null {
+  #decide(where: string, place: Place, onLeak: OnLeak): (match: Match<Finding>) => Buffer | null {
     return (match) => {
-      const leak = this.#log.findLeak(match.tag, this.#origin, where);
+      const leak = this.#log.findLeak(match.tag, this.#request, where);
       if (leak !== null) {
         onLeak(leak);
         return null;
       }
       if (match.tag.kind !== "placeholder") return null;
       const { secret } = match.tag;
-      if (secret.value === null || !secret.belongsTo(this.#origin)) return null;
+      if (secret.value === null || !secret.belongsTo(this.#request)) return null;
       const bytes = writeValue(secret.value, place, match);
       if (bytes !== null) this.#used.add(secret.name);
       return bytes;
     };
   }
 
+  readonly #throwLeak: OnLeak = (leak) => {
+    this.#log.addOrThrow(leak);
+  };
+
   /** What the response may be is asked for such that it can be searched. */
-  #restrict(fields: FieldLines): FieldLines {
-    if (!this.#book.hasValues) return fields;
-    const accepted = fieldValue(fields, "accept-encoding");
-    let restricted =
-      accepted === undefined ? fields : replaceField(fields, "accept-encoding", readableCodings(accepted));
-    restricted = replaceField(restricted, "grpc-accept-encoding", "identity");
-    return this.#ownsValue() ? withoutFields(restricted, RANGE_FIELDS) : restricted;
+  #planResponse({ acceptEncoding }: KeyFields): FieldChanges {
+    if (!this.#book.hasValues) return NO_CHANGES;
+    const changes = new Map<string, string | null>([["grpc-accept-encoding", "identity"]]);
+    if (acceptEncoding !== undefined) changes.set("accept-encoding", readableCodings(acceptEncoding));
+    // A part of a response could begin or end within a value.
+    if (this.#ownsValue) changes.set("range", null).set("if-range", null);
+    return changes;
   }
 
-  #ownsValue(): boolean {
-    return this.#book.secrets.some((secret) => secret.value !== null && secret.belongsTo(this.#origin));
+  #planBody({ contentType, contentLength, contentEncoding }: KeyFields): BodyPlan {
+    if (this.#book.secrets.length === 0 || contentLength === "0") return { changes: NO_CHANGES, body: () => null };
+    const kind = kindOfBody(contentType);
+    const codings = codingsOf(contentEncoding);
+    const searched = (): BodyWork => this.#workOn({ ...kind, place: "sealed" });
+    const [coding, ...more] = codings === "unknown" ? [] : codings;
+    if (codings === "unknown" || kind.place === "sealed" || !this.#ownsValue) {
+      if (coding === undefined) return { changes: NO_CHANGES, body: () => new PlainBody(searched()) };
+      if (more.length > 0) return { changes: NO_CHANGES, body: () => new UnreadableBody(SEVERAL_CODINGS) };
+      return { changes: NO_CHANGES, body: () => new VettedBody(coding, searched(), searched()) };
+    }
+    const work = (): BodyWork => this.#workOn(kind);
+    if (coding === undefined) return { changes: REFRAMED, body: () => new PlainBody(work()) };
+    return { changes: UNCODED, body: () => new DecodedBody(codings, work()) };
   }
 
-  #planBody(head: RequestHead, fields: FieldLines): { fields: FieldLines; body: () => Transform | null } {
-    if (this.#book.secrets.length === 0 || fieldValue(head.fields, "content-length") === "0") {
-      return { fields, body: () => null };
-    }
-    const codings = codingsOf(head.fields);
-    const place = placeOfBody(head.fields);
-    const writes = place !== "sealed" && this.#ownsValue() && codings !== "unknown";
-    const work = (): BodyWork => this.#bodyWork(place);
-    if (codings === "unknown" || codings.length === 0) {
-      const plain = codings === "unknown" ? (): BodyWork => this.#bodyWork("sealed") : work;
-      return { fields: writes ? withoutFields(fields, LENGTH_FIELD) : fields, body: () => new PlainBody(plain()) };
-    }
-    if (writes) {
-      return { fields: withoutFields(fields, CODED_FIELDS), body: () => new DecodedBody(codings, work()) };
-    }
-    const [coding, ...more] = codings;
-    if (coding === undefined || more.length > 0) return { fields, body: () => new PlainBody(this.#bodyWork("sealed")) };
-    return { fields, body: () => new VettedBody(coding, this.#bodyWork("sealed"), this.#bodyWork("sealed")) };
-  }
-
-  #bodyWork(place: Place): BodyWork {
-    const decide = this.#decide("body", place, (leak) => this.#log.addOrThrow(leak));
-    const work = new Rewriter(() => this.#book.inRequests, decide);
-    return isEnveloped(this.#origin.fields) ? new EnvelopedWork(work, false) : work;
+  #workOn({ place, enveloped }: BodyKind): BodyWork {
+    const rewriter = new Rewriter(() => this.#book.inRequests, this.#decide("body", place, this.#throwLeak));
+    return enveloped ? new EnvelopedWork(rewriter, false) : rewriter;
   }
 }

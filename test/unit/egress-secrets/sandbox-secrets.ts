@@ -107,9 +107,9 @@ export const WRITINGS: Readonly<Record<string, (text: string) => string>> = {
       .replace(/[&<>'+=]/g, (character) => units(character, "\\u")),
   "JSON in JSON": (text) => JSON.stringify(JSON.stringify(text)).slice(3, -3),
   HTML: (text) => text.replace(/&/g, "&amp;").replace(/"/g, "&quot;").replace(/</g, "&lt;").replace(/'/g, "&#39;"),
-  "HTML in numbers": (text) => [...text].map((character) => `&#${String(character.codePointAt(0))};`).join(""),
+  "HTML in numbers": (text) => Array.from(text, (character) => `&#${String(character.codePointAt(0))};`).join(""),
   "HTML in hexadecimal numbers": (text) =>
-    [...text].map((character) => `&#x${(character.codePointAt(0) ?? 0).toString(16).toUpperCase()};`).join(""),
+    Array.from(text, (character) => `&#x${(character.codePointAt(0) ?? 0).toString(16).toUpperCase()};`).join(""),
   hexadecimal: (text) => Buffer.from(text).toString("hex"),
   "hexadecimal in capitals": (text) => Buffer.from(text).toString("hex").toUpperCase(),
   base64: (text) => Buffer.from(text).toString("base64"),
