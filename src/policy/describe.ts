@@ -1,5 +1,6 @@
 /** The effective policy for `sbx net show`: each rule with its source, and a warning where it does less than it looks. */
 import { staysPartlyClosed } from "./closed-ranges.ts";
+import { HOST_LOOPBACK_NAME } from "./host-name.ts";
 import { findRange, type IpRange } from "./ip-address.ts";
 import { coversPorts } from "./ports.ts";
 import { containsRange, RangeIndex } from "./range-index.ts";
@@ -77,13 +78,18 @@ class WiderRules {
   }
 
   #aboutHost(host: string): RuleSpec[] {
-    const all = this.#byHost.get("*") ?? [];
+    const all = host === "*" ? [] : (this.#byHost.get("*") ?? []);
     const range = findRange(host);
-    if (range !== undefined) return [...all, ...this.#aboutRange(range)];
-    const hosts = [host];
-    const name = host.startsWith("*.") ? host.slice(2) : host;
-    for (let dot = name.indexOf("."); dot !== -1; dot = name.indexOf(".", dot + 1)) hosts.push(`*${name.slice(dot)}`);
-    return [...(host === "*" ? [] : all), ...hosts.flatMap((wider) => this.#byHost.get(wider) ?? [])];
+    if (range !== undefined) return [...all.filter(isDenial), ...this.#aboutRange(range)];
+    const wider = wildcardsOf(host).flatMap((pattern) => this.#byHost.get(pattern) ?? []);
+    const same = this.#byHost.get(host) ?? [];
+    // Only a rule of its own and with a port opens it.
+    if (host === HOST_LOOPBACK_NAME) {
+      return [...all, ...wider, ...same].filter(
+        (rule) => isDenial(rule) || (rule.host === host && rule.ports !== null),
+      );
+    }
+    return [...all, ...wider, ...same];
   }
 
   #aboutRange(range: IpRange): RuleSpec[] {
@@ -92,9 +98,21 @@ class WiderRules {
       const outer = findRange(rule.host);
       if (outer === undefined || !containsRange(outer, range)) return false;
       // A wide range that allows does not open the closed addresses that a narrow one names.
-      return rule.verdict === "deny" || outer.prefix === range.prefix || !staysPartlyClosed(outer);
+      return isDenial(rule) || outer.prefix === range.prefix || !staysPartlyClosed(outer);
     });
   }
+}
+
+/** The patterns that stand for more than the name or pattern, and for it as well. */
+function wildcardsOf(host: string): string[] {
+  const wider: string[] = [];
+  const name = host.startsWith("*.") ? host.slice(2) : host;
+  for (let dot = name.indexOf("."); dot !== -1; dot = name.indexOf(".", dot + 1)) wider.push(`*${name.slice(dot)}`);
+  return wider;
+}
+
+function isDenial({ verdict }: RuleSpec): boolean {
+  return verdict === "deny";
 }
 
 /** Whether a rule with the one list is about all that one with the other is about; `null` is everything. */

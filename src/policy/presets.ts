@@ -37,7 +37,6 @@ const BALANCED: readonly PresetGroup[] = [
       "*.githubusercontent.com",
       "github-cloud.s3.amazonaws.com",
       "gitlab.com",
-      "*.gitlab.com",
       "bitbucket.org",
       "api.bitbucket.org",
       "codeberg.org",

@@ -34,7 +34,14 @@ export function readYaml(text: string, path: string): YamlSource {
     refuseReferences(document, (offset, why, hint) => {
       throw fileError(path, lineAt(offset), why, hint);
     });
-    if (problem !== undefined) throw fileError(path, lineAt(problem.pos[0]), explainProblem(problem));
+    if (problem !== undefined) {
+      throw fileError(
+        path,
+        lineAt(problem.pos[0]),
+        explainProblem(problem),
+        'quote what begins with * or [: "*.example.com"',
+      );
+    }
     return { value: document.toJS({ maxAliasCount: 0 }), lineOf: (at) => lineOf(document, at, lineAt) };
   } catch (error) {
     if (error instanceof SbxError) throw error;
