@@ -4,13 +4,21 @@ import type { ExpressionSpec, RequestTarget } from "../../policy/spec.ts";
 import type { RequestHead, ResponseHead } from "../http-heads.ts";
 
 export type RequestOutcome =
-  | { kind: "forward"; head: RequestHead; body: Readable | null }
+  | {
+      kind: "forward";
+      head: RequestHead;
+      body: Readable | null;
+      /** Whether the body is another one than came in; trailers do not belong to it then. */
+      bodyReplaced?: boolean;
+    }
   /** The hook answers itself; nothing leaves. */
   | { kind: "respond"; head: ResponseHead; body: Readable | null };
 
 export interface ResponseOutcome {
   head: ResponseHead;
   body: Readable | null;
+  /** As for a request. */
+  bodyReplaced?: boolean;
 }
 
 /** What a rule in JavaScript said. */
@@ -33,17 +41,20 @@ export interface Hooks extends AsyncDisposable {
   readonly onResponseDefined: boolean;
   /**
    * Hands a request to `onRequest`, before secrets are put in. The returned head is checked: same scheme, host and port
-   * unless the hook changed the URL, in which case the caller decides on the new target.
+   * unless the hook changed the URL, in which case the caller decides on the new target. `content-length` is right for
+   * the returned body, or absent. A body that is not part of the outcome stays the caller's, read or not.
    *
+   * @param flow number of the guest's connection, for the hook's context
    * @throws HookError
    */
-  onRequest(head: RequestHead, body: Readable | null, signal: AbortSignal): Promise<RequestOutcome>;
+  onRequest(head: RequestHead, body: Readable | null, signal: AbortSignal, flow?: number): Promise<RequestOutcome>;
   /** Hands a response, with secrets already out of it, to `onResponse`. @throws HookError */
   onResponse(
     request: RequestHead,
     head: ResponseHead,
     body: Readable | null,
     signal: AbortSignal,
+    flow?: number,
   ): Promise<ResponseOutcome>;
   /** Evaluates the policy's expressions for one request. A failure is a denial with a message, never an exception. */
   evaluate(target: RequestTarget, signal: AbortSignal): Promise<ExpressionOutcome>;
