@@ -55,7 +55,9 @@ function giveUpPending(context: TcpContext, connection: Connection): void {
 function retry(context: TcpContext, connection: Connection): void {
   const { limits } = context;
   const isRetry = connection.retryAt !== 0;
-  if (context.lastFrameAt > connection.triedAt) connection.failures++;
+  // The first probe of a silent flow repeats nothing.
+  const wasTried = isRetry || connection.triedAt >= connection.lastHeard;
+  if (wasTried && context.lastFrameAt > connection.triedAt) connection.failures++;
   if (connection.failures > limits.maxRetries) {
     context.abort(connection, new FlowError("ETIMEDOUT", "the guest does not answer"));
     return;
