@@ -57,7 +57,7 @@ for (const { name, line } of CLIENTS) {
   test(`${name} works through interception, and the value arrives there and only there`, async () => {
     const before = read.seen.length;
     const answer = JSON.parse(await world.home.bash(box, line(`https://${READ}/echo`))) as SeenRequest;
-    assert.equal(read.seen[before]?.headers.authorization, `Bearer ${world.canary}`);
+    assert.equal(read.seen[before]?.headers.authorization, `Bearer ${world.secret}`);
     assert.match(String(answer.headers.authorization), /^Bearer DENO_SECRET_PLACEHOLDER_[0-9a-f]{64}$/);
   });
 }

@@ -52,8 +52,10 @@ def udp(host, port, data=SECRET, family=None):
     with socket.socket(family, socket.SOCK_DGRAM) as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         s.settimeout(0.3)
-        s.sendto(data, (host, port))
         try:
+            # Connected, so that an "unreachable" ends the wait.
+            s.connect((host, port))
+            s.send(data)
             return s.recv(4096)
         except Exception as error:
             return type(error).__name__

@@ -15,8 +15,10 @@ export class World implements AsyncDisposable {
   readonly names: NameServer;
   readonly home: TestHome;
   readonly sniffer: Sniffer;
-  /** What nothing but an approved host may ever see. Letters and digits that no encoding changes. */
+  /** What a guest tries to get out. Letters and digits that no encoding changes. */
   readonly canary: string;
+  /** The value of `API_KEY`: what nothing but an approved host may ever see. */
+  readonly secret = `sk-live/${randomBytes(9).toString("base64")}+"'&=%${randomBytes(9).toString("hex")}`;
   /** The authority's certificate, for `--ca-file`. */
   readonly caFile: string;
   readonly #stack = new AsyncDisposableStack();
@@ -38,10 +40,10 @@ export class World implements AsyncDisposable {
     const names = stack.use(await NameServer.start());
     const sniffer = stack.use(await Sniffer.start(canary));
     const home = stack.use(await openTestHome());
-    // Where --secret finds a value that is stored nowhere.
-    home.env.API_KEY = canary;
     const world = new World(home, names, sniffer, canary);
     world.#stack.use(stack);
+    // Where --secret finds a value that is stored nowhere.
+    home.env.API_KEY = world.secret;
     await writeFile(world.caFile, world.authority.pem);
     return world;
   }
