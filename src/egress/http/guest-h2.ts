@@ -19,6 +19,7 @@ import {
 } from "./fields.ts";
 import type { GuestConnection } from "./guest-connections.ts";
 import type { ResponseBytes, SeenRequest } from "./guest-h1.ts";
+import { breakOff, refuseRest } from "./h2-streams.ts";
 import type { HttpLimits } from "./limits.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -70,7 +71,7 @@ function refuse(stream: ServerHttp2Stream, { status, fields, body }: ResponseByt
   if (stream.destroyed || stream.closed) return;
   stream.respond([":status", String(status), ...flatLines(fields, true)]);
   stream.end(body);
-  stream.close(constants.NGHTTP2_NO_ERROR);
+  setImmediate(refuseRest, stream);
 }
 
 function asRefusal(error: unknown): Refusal {
@@ -181,28 +182,23 @@ class H2Exchange implements GuestExchange {
     const raw = [":status", String(head.status), ...flatLines(head.fields, true)];
     const options = { endStream: !hasBody, waitForTrailers: hasBody, sendDate: false };
     this.#stream.respond(raw, options);
+    if (!hasBody) setImmediate(refuseRest, this.#stream);
     return this.#stream;
   }
 
   finish(trailers: FieldLines): void {
     this.#outgoingTrailers = trailers;
-    const stream = this.#stream;
-    stream.end();
-    if (this.body === null || stream.readableEnded || stream.destroyed) return;
-    // The guest is told that nobody wants the rest of its body, once it has the response (RFC 9113, 8.1).
-    const stop = (): void => {
-      if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
-    };
-    if (stream.writableFinished) stop();
-    else stream.once("finish", stop);
+    this.#stream.end();
   }
 
   abort(): void {
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    breakOff(this.#stream);
   }
 
   #sendTrailers(): void {
     if (this.#stream.destroyed || this.#stream.closed) return;
     this.#stream.sendTrailers(asHeaderObject(this.#outgoingTrailers));
+    // Node sends them in its own setImmediate.
+    setImmediate(refuseRest, this.#stream);
   }
 }

@@ -29,21 +29,20 @@ export function acceptGuestTls(stream: Duplex, host: string, secureContext: Secu
       stream.destroy();
       reject(new GuestTlsError(message, { cause }));
     };
-    // Node's name for a server's side that is ready; `secureConnect` is the client's.
+    // These two are Node's own names for what tls.Server waits for: `secure` is `secureConnect` on a server's side.
     socket.once("secure", () => {
-      socket.off("_tlsError", onError);
       const name = typeof socket.servername === "string" ? socket.servername.toLowerCase() : null;
-      if (name === null ? isIP(host) === 0 : name !== host) fail("the client changed the name in its TLS handshake");
-      else resolve({ socket, protocol: socket.alpnProtocol === "h2" ? "h2" : "http/1.1" });
+      if (name === null ? isIP(host) === 0 : name !== host) {
+        fail("the client changed the name in its TLS handshake");
+        return;
+      }
+      // As tls.Server does. HTTP/2 would wait for it.
+      Object.assign(socket, { secureConnecting: false });
+      resolve({ socket, protocol: socket.alpnProtocol === "h2" ? "h2" : "http/1.1" });
     });
-    const onError = (error: Error): void => {
-      fail(`the client broke off the TLS handshake: ${error.message}`, error);
-    };
-    socket.once("_tlsError", onError);
+    // A record that cannot be read, in the handshake or at any time later.
+    socket.on("_tlsError", (error: Error) => fail(`the client broke off TLS: ${error.message}`, error));
     socket.on("error", () => stream.destroy());
-    socket.once("close", () => {
-      stream.destroy();
-      reject(new GuestTlsError("the client closed the connection in the TLS handshake"));
-    });
+    socket.once("close", () => fail("the client closed the connection in the TLS handshake"));
   });
 }

@@ -11,6 +11,7 @@ import type { FieldLines } from "../http-heads.ts";
 import { type Authority, writeAuthority } from "./authority.ts";
 import { type BodySink, mayHaveBody } from "./exchange.ts";
 import { asHeaderObject, declaredLength, endToEndLines, findBadLine, flatLines, trailerLines } from "./fields.ts";
+import { breakOff } from "./h2-streams.ts";
 import type { HttpLimits } from "./limits.ts";
 import { CallError, type CallOptions, type UpstreamAnswer, type UpstreamCall } from "./upstream-call.ts";
 
@@ -110,13 +111,14 @@ class H2Call implements UpstreamCall {
     stream.once("wantTrailers", () => {
       if (!stream.closed && !stream.destroyed) stream.sendTrailers(asHeaderObject(this.#trailers));
     });
+    watchEnd(stream);
     watchInterim(stream, options, limits);
     this.answer = new Promise((resolve, reject) => {
       stream.once("response", (_headers, flags, raw) => {
         try {
           resolve(readAnswer(stream, head.method, flags, raw));
         } catch (error) {
-          stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
+          stream.destroy(error as Error);
           reject(new CallError("failed", error instanceof Error ? error.message : String(error), error));
         }
       });
@@ -144,7 +146,7 @@ class H2Call implements UpstreamCall {
 
   destroy(): void {
     if (this.#finished && this.#stream.readableEnded) return;
-    this.#stream.close(constants.NGHTTP2_CANCEL);
+    breakOff(this.#stream);
   }
 }
 
@@ -168,7 +170,7 @@ function watchInterim(stream: ClientHttp2Stream, options: CallOptions, limits: H
   let left = limits.interimResponses;
   stream.on("headers", (_headers, _flags, raw) => {
     const status = Number(statusOf(raw));
-    if (--left < 0) stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    if (--left < 0) breakOff(stream);
     else if (status === 100) options.onContinue();
     else if (status >= 102 && status < 200) options.onInterim(status, endToEndLines(raw));
   });
@@ -196,4 +198,21 @@ function readAnswer(stream: ClientHttp2Stream, method: string, flags: number, ra
   const hasBody = mayHaveBody(method, status) && (flags & END_STREAM) === 0;
   if (!hasBody) stream.resume();
   return { head: { status, fields }, body: hasBody ? stream : null, trailers: () => trailers };
+}
+
+/**
+ * Node reports RST_STREAM with NO_ERROR as the end of the body. Only END_STREAM is that, and it comes before the stream
+ * is closed.
+ */
+function watchEnd(stream: ClientHttp2Stream): void {
+  let ended = false;
+  const push = stream.push.bind(stream);
+  stream.push = (chunk, encoding) => {
+    if (chunk === null && !ended && stream.closed) {
+      process.nextTick(() => stream.destroy(new Error("the upstream cut the response off")));
+      return false;
+    }
+    ended ||= chunk === null;
+    return push(chunk, encoding);
+  };
 }

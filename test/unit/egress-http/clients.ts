@@ -1,7 +1,7 @@
 /** Clients for tests: small, and without any of the help that would hide what arrives. */
 import { once } from "node:events";
-import { request as startRequest, type IncomingMessage, type RequestOptions } from "node:https";
-import { request as startPlain } from "node:http";
+import { type IncomingMessage, request as startPlain } from "node:http";
+import { request as startRequest, type RequestOptions } from "node:https";
 import { type ClientHttp2Session, connect as connectH2, type ClientHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
@@ -31,9 +31,7 @@ export async function ask(harness: Harness, path: string, options: Ask = {}): Pr
     ...rest,
     headers: { host: HOST, ...(rest.headers as Record<string, string> | undefined) },
   };
-  const request = plain
-    ? startPlain(settings)
-    : startRequest({ servername: HOST, ca: harness.ca, ...settings, ALPNProtocols: ["http/1.1"] });
+  const request = plain ? startPlain(settings) : startRequest({ servername: HOST, ca: harness.ca, ...settings });
   if (body === undefined || typeof body === "string" || Buffer.isBuffer(body)) request.end(body);
   else body.pipe(request);
   const [response] = (await once(request, "response")) as [IncomingMessage];

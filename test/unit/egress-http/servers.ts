@@ -9,8 +9,8 @@ import {
 } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, TLSSocket } from "node:tls";
-import { HOST, upstreamAuthority } from "./harness.ts";
+import { createServer as createTlsServer } from "node:tls";
+import { upstreamAuthority } from "./harness.ts";
 
 export interface TestServer<S = unknown> extends AsyncDisposable {
   readonly port: number;
@@ -52,9 +52,7 @@ export async function rawServer(tls: boolean, answer: (socket: Socket) => void):
     socket.on("error", () => undefined);
     answer(socket);
   };
-  const server = tls
-    ? createTlsServer({ ...SNI, ALPNProtocols: ["http/1.1"] }, (socket: TLSSocket) => accept(socket))
-    : createTcpServer(accept);
+  const server = tls ? createTlsServer({ ...SNI, ALPNProtocols: ["http/1.1"] }, accept) : createTcpServer(accept);
   return listen(server, server);
 }
 
@@ -63,7 +61,7 @@ async function listen<S extends object>(
   net: Server | Http2SecureServer | Http2Server,
 ): Promise<TestServer<S>> {
   const sockets = new Set<Socket>();
-  const plain = net as Server;
+  const plain: Server = net;
   plain.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.on("error", () => undefined);
@@ -81,5 +79,3 @@ async function listen<S extends object>(
     },
   };
 }
-
-export { HOST };
