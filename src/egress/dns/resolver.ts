@@ -26,8 +26,8 @@ import { SYNTHETIC_TTL_SECONDS, type SyntheticAddresses, type SyntheticNames } f
 export const DNS_PORT = 53;
 /** Connections that are served at once. */
 const MAX_STREAMS = 64;
-/** Types from 249 (TKEY) to 254 ask for something else than records; 255 is ANY. */
-const FIRST_META_TYPE = 249;
+/** Types from TKEY to MAILA ask for something else than records. */
+const META_TYPES = { first: 249, last: 254 };
 const LOCALHOST: SyntheticAddresses = { ipv4: "127.0.0.1", ipv6: "::1" };
 
 export interface ResolverOptions {
@@ -102,11 +102,13 @@ export class Resolver implements Disposable {
   #decide(query: DnsQuery): DnsAnswer {
     const { name, type, edns } = query;
     if (edns !== null && edns.version > 0) return { rcode: RCODE.badVersion, records: [] };
-    const isMeta = type === DNS_TYPE.OPT || (type >= FIRST_META_TYPE && type !== DNS_TYPE.ANY) || type === 0;
-    if (isMeta || (query.class !== DNS_CLASS.IN && query.class !== DNS_CLASS.ANY)) return REFUSED;
+    const isMeta = type >= META_TYPES.first && type <= META_TYPES.last;
+    if (type === 0 || type === DNS_TYPE.OPT || isMeta) return REFUSED;
+    if (query.class !== DNS_CLASS.IN && query.class !== DNS_CLASS.ANY) return REFUSED;
     if (name === null) return this.#refuse(query, NOT_A_HOST);
     if (name === "localhost" || name.endsWith(".localhost")) return addressRecords(type, LOCALHOST);
     if (isReverseName(name)) return this.#answerReverse(name, type);
+    if (findAddress(name) !== undefined) return this.#refuse(query, NOT_A_NAME);
     const decision = this.#decideName(name);
     if (decision.verdict === "allow") return this.#answerName(name, type);
     return this.#isSearched(name) ? NO_SUCH_NAME : this.#refuse(query, decision);
@@ -142,6 +144,7 @@ export class Resolver implements Disposable {
   }
 }
 
+const NOT_A_NAME = { rule: null, reason: "an address has no address", fix: null };
 const NOT_A_HOST = { rule: null, reason: "the name has bytes that no host name has", fix: null };
 
 function addressRecords(type: number, { ipv4, ipv6 }: SyntheticAddresses): DnsAnswer {
