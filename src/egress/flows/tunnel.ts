@@ -10,6 +10,8 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 
+const NOTHING = Buffer.alloc(0);
+
 export interface TunnelOptions {
   guest: Duplex;
   upstream: Socket;
@@ -104,7 +106,12 @@ export class Tunnel {
   readonly #resumeUpstream = () => void this.#upstream.resume();
   readonly #resumeGuest = () => void this.#guest.resume();
   readonly #endGuest = () => void this.#guest.end();
-  readonly #endUpstream = () => void this.#upstream.end();
+  readonly #endUpstream = () => {
+    // Not before all is written: an end that waits behind data cannot be made a reset any more (see below).
+    this.#upstream.write(NOTHING, (error) => {
+      if (error === null || error === undefined) this.#upstream.end();
+    });
+  };
 
   readonly #onGuestClose = () => {
     this.#guestClosed = true;
@@ -131,8 +138,12 @@ function ignoreError(): void {
   // See the constructor.
 }
 
-/** Closes so that the peer sees a reset. A connection inside TLS with a proxy can only be closed. */
+/**
+ * Closes so that the peer sees a reset. A connection inside TLS with a proxy can only be closed, and so can one whose
+ * shutdown is under way: libuv refuses to reset it, and Node (26.10) then neither closes the socket nor says so.
+ */
 function reset(socket: Socket): void {
-  if (socket instanceof TLSSocket) socket.destroy();
+  const isShuttingDown = socket.writableEnded && !socket.writableFinished;
+  if (socket instanceof TLSSocket || isShuttingDown) socket.destroy();
   else socket.resetAndDestroy();
 }

@@ -50,7 +50,9 @@ class FlowStream extends Duplex {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     const isOver = this.readableEnded && this.writableFinished;
-    if (isOver) this.#socket.destroy();
+    // libuv does not reset a socket whose shutdown is under way.
+    const isShuttingDown = this.#socket.writableEnded && !this.#socket.writableFinished;
+    if (isOver || isShuttingDown) this.#socket.destroy();
     else this.#socket.resetAndDestroy();
     done(error);
   }

@@ -2,14 +2,17 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
 import { test, type TestContext } from "node:test";
 import { connect as connectTls } from "node:tls";
+import { Tunnel } from "../../../src/egress/flows/tunnel.ts";
 import { createUpstream } from "../../../src/egress/upstream/create-upstream.ts";
 import {
   ALLOW,
   DENY,
   makeAuthority,
   makeServerIdentity,
+  NEVER,
   readAll,
   serveTcp,
   serveTls,
@@ -111,6 +114,35 @@ test("a reset of the guest is a reset for the upstream", async (t) => {
   assert.equal(await ended.promise, "ECONNRESET");
   assert.equal((await guest.nextEvent()).error, "the guest broke the connection off");
   await untilNoFlows(guest);
+});
+
+test("whenever a guest is reset after its end, its upstream's socket is closed as well", async (t) => {
+  const port = await serveTcp(t, (peer) => void peer.on("end", () => peer.end()).resume());
+  for (let round = 0; round < 40; round++) {
+    const { socket } = await upstreamWith().connect({ host: "a.example", port }, NEVER);
+    const guest = new Duplex({
+      read: () => undefined,
+      write: (_chunk, _encoding, done) => done(),
+      final: () => undefined,
+    });
+    const closed = new Promise((resolve) => {
+      const tunnel = new Tunnel({
+        guest,
+        upstream: socket,
+        mayForward: () => true,
+        onUpstreamSpoke: () => undefined,
+        onClosed: resolve,
+      });
+      tunnel.release(Buffer.alloc(round * 10_000));
+    });
+    guest.push(null);
+    if (round % 4 === 1) await new Promise((resolve) => process.nextTick(resolve));
+    if (round % 4 === 2) await new Promise((resolve) => setImmediate(resolve));
+    if (round % 4 === 3) await once(guest, "end");
+    guest.destroy();
+    assert.equal(await closed, "guest");
+    assert.ok(socket.closed);
+  }
 });
 
 test("32 MiB pass both ways at once while the readers are slow, and nothing piles up", async (t) => {
