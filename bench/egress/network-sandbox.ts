@@ -44,7 +44,6 @@ export async function openNetworkSandbox(
         await execQuietly(sandbox, [program, ...args], "root");
         return performance.now() - start;
       },
-      // The host's extra roots are the guest's too, so that a user needs neither.
       curlOptions: () => [],
       async [Symbol.asyncDispose]() {
         await client[Symbol.asyncDispose]();
