@@ -28,8 +28,8 @@ async function ask(name: string, { context, signal }: SecretPrompt): Promise<str
   const { default: inquirer } = await import("inquirer");
   try {
     const prompt = inquirer.createPromptModule({ input: context.stdin, output: context.stderr, signal });
-    const message = `Value of ${name} (not shown)`;
-    return (await prompt<{ value: string }>([{ type: "password", name: "value", message }])).value;
+    const question = { type: "password", name: "value", message: `Value of ${name}`, toggleMask: false } as const;
+    return (await prompt<{ value: string }>([question])).value;
   } catch (error) {
     // inquirer's own names for Ctrl-C and for our signal.
     if (error instanceof Error && (error.name === "ExitPromptError" || error.name === "AbortPromptError")) {

@@ -109,8 +109,8 @@ test("a rotation between the two files neither hides nor repeats events", async 
   // The reader has opened the file by now, or will see it where it went.
   renameSync(file, `${file}.1`);
   writeFileSync(file, line("b"));
-  const hosts = [(await first).value?.host];
-  for (let next = await events.next(); next.done !== true; next = await events.next()) hosts.push(next.value.host);
+  const hosts: (string | undefined)[] = [];
+  for (let next = await first; next.done !== true; next = await events.next()) hosts.push(next.value.host);
   assert.deepEqual(hosts.slice(-2), ["a", "b"]);
 });
 
