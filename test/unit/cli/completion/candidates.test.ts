@@ -16,6 +16,11 @@ const CREATE_FLAGS: CompletableCommand["flags"] = {
   image: { type: "option" },
   memory: { type: "option", char: "m" },
   copy: { type: "option" },
+  net: { type: "option", options: ["none", "balanced", "open"] },
+  secret: { type: "option" },
+  "net-file": { type: "option" },
+  hook: { type: "option" },
+  "ca-file": { type: "option" },
 };
 
 const COMMANDS = [
@@ -34,6 +39,7 @@ const COMMANDS = [
   command("image:list"),
   command("image:remove"),
   command("config:set"),
+  ...["net:show", "net:allow", "net:log", "net:presets", "secret:remove", "secret:rotate"].map((id) => command(id)),
   command("completion"),
   command("complete", {}, { hidden: true }),
   command("help"),
@@ -50,7 +56,7 @@ test("commands are completed with what they do; topics once; aliases only when n
   ]);
   assert.deepEqual(values("i"), ["image", "inspect"]);
   assert.deepEqual(values("image", ""), ["list", "remove"]);
-  assert.deepEqual(values("ne"), ["new"]);
+  assert.deepEqual(values("new"), ["new"]);
   assert.deepEqual(values("rm"), ["rm"]);
   assert.deepEqual(values("comple"), ["completion"]);
   assert.ok(!values("").includes("new"));
@@ -103,4 +109,16 @@ test("a line is split as a shell would, up to the cursor", () => {
   assert.deepEqual(splitLine(`sbx run 'a b' "c \\" d" e\\ f g`), ["sbx", "run", "a b", 'c " d', "e f", "g"]);
   assert.deepEqual(splitLine("cat x | sbx exec 'unfinished wo"), ["sbx", "exec", "unfinished wo"]);
   assert.deepEqual(splitLine(""), [""]);
+});
+
+test("commands about the network and secrets complete what they take", () => {
+  assert.equal(complete(["net", "show", ""], COMMANDS).live, "running-sandboxes");
+  assert.equal(complete(["net", "allow", "web", ""], COMMANDS).live, undefined);
+  assert.equal(complete(["net", "log", ""], COMMANDS).live, "all-sandboxes");
+  assert.deepEqual(values("net", "presets", "b"), ["balanced"]);
+  assert.equal(complete(["secret", "remove", "A", ""], COMMANDS).live, "secrets");
+  assert.equal(complete(["secret", "rotate", ""], COMMANDS).live, "secrets");
+  assert.deepEqual(values("create", "--net", ""), ["none", "balanced", "open"]);
+  assert.equal(complete(["create", "--secret", "A"], COMMANDS).live, "secrets");
+  for (const name of ["net-file", "hook", "ca-file"]) assert.ok(complete(["create", `--${name}`, ""], COMMANDS).files);
 });

@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import Complete from "../../../../src/commands/complete.ts";
 import Completion from "../../../../src/commands/completion.ts";
 import { COMPLETION_SCRIPTS } from "../../../../src/cli/completion/scripts.ts";
-import { FakeRuntime, sandboxInfo } from "../../../fake-runtime.ts";
+import { FakeRuntime, sandboxInfo, secretInfo } from "../../../fake-runtime.ts";
 import { runCommand } from "../run-command.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "sbx-completion-"));
@@ -90,6 +90,10 @@ test("live names are answered with what they are; those that stopped only where 
     (await liveNames("running-sandboxes", "sbx_", runtime)).map(({ value }) => value),
     ["sbx_loc_00000000000000000001", "sbx_loc_00000000000000000003"],
   );
+  runtime.secretList = [secretInfo({ name: "A_KEY" }), secretInfo({ name: "B_KEY" })];
+  assert.deepEqual(await liveNames("secrets", "B", runtime), [{ value: "B_KEY" }]);
+  // A key might have to be unlocked, which a shell that completes must not ask for.
+  assert.ok(!runtime.calls.some(({ method }) => method === "secrets.list"));
 });
 
 test("complete never fails and never says anything on stderr", async () => {
