@@ -4,7 +4,8 @@ import { RequestLineScanner } from "./request-line.ts";
 
 export type FirstBytesVerdict =
   | { kind: "more" }
-  | { kind: "tls"; hello: ClientHello }
+  /** `endByte` is where the hello ends. */
+  | { kind: "tls"; hello: ClientHello; endByte: number }
   /** TLS that no client sends. */
   | { kind: "malformed"; reason: string }
   /** HTTP/1, or HTTP/2 without TLS. */
@@ -33,7 +34,7 @@ export class FirstBytes {
     const tls = this.#tls.scan(bytes);
     switch (tls.kind) {
       case "hello":
-        return { kind: "tls", hello: tls.hello };
+        return { kind: "tls", hello: tls.hello, endByte: tls.endByte };
       case "malformed":
       case "more":
         return tls;

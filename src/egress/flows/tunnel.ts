@@ -17,8 +17,8 @@ export interface TunnelOptions {
   upstream: Socket;
   /** Sees each chunk of the guest first. One that must not be forwarded is dropped, and whoever says so cuts the tunnel. */
   mayForward: (chunk: Buffer) => boolean;
-  /** The first bytes of the upstream have come. */
-  onUpstreamSpoke: () => void;
+  /** Sees each chunk of the upstream; it is forwarded in any case. */
+  onUpstreamChunk: (chunk: Buffer) => void;
   /** Called once, when both ends are closed. */
   onClosed: (brokenBy: "guest" | "upstream" | null) => void;
 }
@@ -89,8 +89,8 @@ export class Tunnel {
   }
 
   readonly #onUpstreamData = (chunk: Buffer) => {
-    if (this.#receivedBytes === 0) this.#options.onUpstreamSpoke();
     this.#receivedBytes += chunk.length;
+    this.#options.onUpstreamChunk(chunk);
     if (!this.#guest.write(chunk)) this.#upstream.pause();
   };
 

@@ -12,11 +12,15 @@ import type { Decision } from "../../policy/spec.ts";
 import { type UpstreamConnection, UpstreamError } from "../upstream/upstream.ts";
 import type { DecidedVerdict } from "./first-bytes.ts";
 import type { Denial } from "./flow-log.ts";
+import type { ClientHello } from "../tls/client-hello.ts";
+import { SecondHelloWatch } from "../tls/second-hello.ts";
 import { checkTunnelledHello } from "./hello-check.ts";
 import type { OpenFlow, ServedFlow } from "./open-flow.ts";
 import { refuseStream, type TlsAlert } from "./refuse-stream.ts";
 import { Sniffer } from "./sniffer.ts";
 import { Tunnel } from "./tunnel.ts";
+
+const NOTHING = Buffer.alloc(0);
 
 export class TunnelledFlow implements ServedFlow {
   readonly isTunnel = true;
@@ -26,6 +30,7 @@ export class TunnelledFlow implements ServedFlow {
   #hold: NodeJS.Timeout | undefined;
   /** Whether the first bytes have been found to be in order. */
   #isCleared = false;
+  #secondHello: SecondHelloWatch | undefined;
   #isOver = false;
 
   constructor(open: OpenFlow) {
@@ -84,8 +89,9 @@ export class TunnelledFlow implements ServedFlow {
       guest,
       upstream: socket,
       mayForward: (chunk) => this.#watch(chunk),
-      onUpstreamSpoke: () => {
+      onUpstreamChunk: (chunk) => {
         if (sniffer.first.bytes.length > 0) this.#release();
+        this.#secondHello?.onServer(chunk);
       },
       onClosed: (brokenBy) => this.#onClosed(brokenBy),
     });
@@ -117,11 +123,18 @@ export class TunnelledFlow implements ServedFlow {
     else if (this.#isInOrder(verdict)) this.#release();
   }
 
-  /** Sees the chunks that follow bytes which were forwarded without a verdict. */
+  /** Sees what follows bytes that were forwarded without a verdict, and what follows a hello. */
   #watch(chunk: Buffer): boolean {
-    if (this.#isCleared) return true;
+    if (this.#isCleared) return this.#secondHello === undefined || this.#watchForHello(this.#secondHello, chunk);
     const verdict = this.#connection?.sniffer.first.push(chunk) ?? { kind: "other" };
     return verdict.kind === "more" || this.#isInOrder(verdict);
+  }
+
+  #watchForHello(watch: SecondHelloWatch, chunk: Buffer): boolean {
+    const verdict = watch.onClient(chunk);
+    if (watch.isOver) this.#secondHello = undefined;
+    if (verdict === null) return true;
+    return verdict.kind === "hello" ? this.#isRightHello(verdict.hello) : this.#refuseHello(verdict.reason);
   }
 
   #isInOrder(verdict: DecidedVerdict): boolean {
@@ -129,16 +142,28 @@ export class TunnelledFlow implements ServedFlow {
       case "http":
         return this.#refuse("an HTTP request that comes too late or too slowly to be read", null);
       case "malformed":
-        return this.#refuse(`a TLS handshake that is not valid: ${verdict.reason}`, "decode_error");
-      case "tls": {
-        const denial = checkTunnelledHello(verdict.hello, this.target, this.#questions());
-        if (denial !== null) return this.#refuse(denial, "unrecognized_name");
-        break;
-      }
+        return this.#refuseHello(verdict.reason);
       case "other":
+        this.#isCleared = true;
+        return true;
+      case "tls": {
+        if (!this.#isRightHello(verdict.hello)) return false;
+        this.#isCleared = true;
+        const watch = new SecondHelloWatch();
+        this.#secondHello = watch;
+        const rest = this.#connection?.sniffer.first.bytes.subarray(verdict.endByte) ?? NOTHING;
+        return rest.length === 0 || this.#watchForHello(watch, rest);
+      }
     }
-    this.#isCleared = true;
-    return true;
+  }
+
+  #isRightHello(hello: ClientHello): boolean {
+    const denial = checkTunnelledHello(hello, this.target, this.#questions());
+    return denial === null || this.#refuse(denial, "unrecognized_name");
+  }
+
+  #refuseHello(reason: string): false {
+    return this.#refuse(`a TLS handshake that is not valid: ${reason}`, "decode_error");
   }
 
   #questions() {

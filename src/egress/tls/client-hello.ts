@@ -41,7 +41,8 @@ export type HelloVerdict =
   | { kind: "other" }
   /** Begins as TLS does, and then is not what a client sends. */
   | { kind: "malformed"; reason: string }
-  | { kind: "hello"; hello: ClientHello };
+  /** `endByte` is where its last record ends. */
+  | { kind: "hello"; hello: ClientHello; endByte: number };
 
 const MORE: HelloVerdict = { kind: "more" };
 const OTHER: HelloVerdict = { kind: "other" };
@@ -107,7 +108,7 @@ export class ClientHelloScanner {
     if (received < expected) return MORE;
     // Early data comes in records of its own.
     if (before + last.end - last.start !== expected) return malformed("a ClientHello that shares its record");
-    return parseMessage(Buffer.concat(parts).subarray(HANDSHAKE_HEADER_BYTES));
+    return parseMessage(Buffer.concat(parts).subarray(HANDSHAKE_HEADER_BYTES), last.end);
   }
 }
 
@@ -115,9 +116,9 @@ function malformed(reason: string): HelloVerdict {
   return { kind: "malformed", reason };
 }
 
-function parseMessage(body: Buffer): HelloVerdict {
+function parseMessage(body: Buffer, endByte: number): HelloVerdict {
   try {
-    return { kind: "hello", hello: parseHello(new ByteReader(body)) };
+    return { kind: "hello", hello: parseHello(new ByteReader(body)), endByte };
   } catch (error) {
     if (error instanceof MalformedError) return malformed(error.message);
     throw error;

@@ -18,7 +18,7 @@ import {
   serveTls,
   upstreamWith,
 } from "../egress-upstream/servers.ts";
-import { helloFor, helloMessage, records } from "../egress-tls/client-hello-samples.ts";
+import { helloFor, helloMessage, records, RETRY_REQUEST } from "../egress-tls/client-hello-samples.ts";
 import { collect, type Guest, startGuest, untilNoFlows } from "./guest-side.ts";
 
 const A = "198.18.0.1";
@@ -130,7 +130,7 @@ test("whenever a guest is reset after its end, its upstream's socket is closed a
         guest,
         upstream: socket,
         mayForward: () => true,
-        onUpstreamSpoke: () => undefined,
+        onUpstreamChunk: () => undefined,
         onClosed: resolve,
       });
       tunnel.release(Buffer.alloc(round * 10_000));
@@ -321,6 +321,52 @@ test("TLS that no client sends is refused, not tunnelled", async (t) => {
   assert.match(event.reason ?? "", /^a TLS handshake that is not valid: /);
   assert.equal(received.length, 0);
 });
+
+test("a server that asks for a second hello gets it", async (t) => {
+  const authority = makeAuthority();
+  const identity = makeServerIdentity(authority, "a.example");
+  // The client offers a key for its first curve only, so the server has to ask.
+  const port = await serveTls(t, { ...identity, ecdhCurve: "P-384", minVersion: "TLSv1.3" }, (peer) =>
+    peer.end("hello"),
+  );
+  const guest = await startGuest(t);
+  const socket = connectTls({
+    socket: guest.dial(A, port),
+    servername: "a.example",
+    ca: authority.pem,
+    ecdhCurve: "X25519:P-384",
+  });
+  assert.equal(await readAll(socket), "hello");
+  socket.end();
+  assert.equal((await guest.nextEvent()).verdict, "allow");
+});
+
+for (const when of ["after the server has asked for it", "before"]) {
+  test(`a second hello for another name is refused (${when})`, async (t) => {
+    const guest = await startGuest(t);
+    const received: Buffer[] = [];
+    const socket = await dialEcho(t, guest, (peer) => {
+      peer.on("error", () => undefined);
+      peer.on("data", (chunk: Buffer) => received.push(chunk));
+      if (when !== "before") peer.once("data", () => peer.write(RETRY_REQUEST));
+    });
+    const first = Buffer.concat([helloFor("a.example"), Buffer.of(20, 3, 3, 0, 1, 1)]);
+    if (when === "before") {
+      socket.write(Buffer.concat([first, helloFor("evil.example")]));
+    } else {
+      socket.write(first);
+      await once(socket, "data");
+      socket.write(helloFor("evil.example"));
+    }
+    assert.equal(
+      (await guest.nextEvent()).reason,
+      "the TLS handshake is for evil.example, but the connection was opened for a.example",
+    );
+    socket.end();
+    await untilNoFlows(guest);
+    assert.ok(!Buffer.concat(received).includes("evil"));
+  });
+}
 
 for (const [what, hello] of [
   ["its own name", helloFor("a.example")],

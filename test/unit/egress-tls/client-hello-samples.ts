@@ -69,3 +69,10 @@ export function records(message: Buffer, recordBytes = 16_384): Buffer {
 export function helloFor(name: string): Buffer {
   return records(helloMessage({ names: [[0, Buffer.from(name, "latin1")]] }));
 }
+
+/** A server's HelloRetryRequest (RFC 8446, 4.1.4), as far as anybody looks at it. */
+export const RETRY_REQUEST = Buffer.concat([
+  Buffer.of(HELLO_RECORD, 3, 3, 0, 44, 2, 0, 0, 40, 3, 3),
+  Buffer.from("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c", "hex"),
+  Buffer.alloc(6),
+]);

@@ -27,6 +27,7 @@ test("a real client's name and protocols are read, and ECH is not seen where the
   assert.deepEqual(scan(bytes), {
     kind: "hello",
     hello: { serverName: "api.example.com", alpn: ["h2", "http/1.1"], ech: false },
+    endByte: bytes.length,
   });
 });
 
@@ -37,9 +38,10 @@ test("a real client that names no server is a hello without a name", async () =>
 
 test("a hello is read the same wherever it is cut, and over many records", () => {
   const message = helloMessage({ names: [[0, Buffer.from("a.example")]], alpn: ["h2"] });
-  const expected = { kind: "hello", hello: { serverName: "a.example", alpn: ["h2"], ech: false } };
+  const hello = { serverName: "a.example", alpn: ["h2"], ech: false };
   for (const recordBytes of [2, 3, 5, 40, 16_384]) {
     const bytes = records(message, recordBytes);
+    const expected = { kind: "hello", hello, endByte: bytes.length };
     assert.deepEqual(scan(bytes), expected, `records of ${recordBytes}`);
     assert.deepEqual(scanSlowly(bytes), { verdict: expected, at: bytes.length });
   }
@@ -47,7 +49,8 @@ test("a hello is read the same wherever it is cut, and over many records", () =>
 
 test("what comes after the hello's record, such as early data, changes nothing", () => {
   const bytes = Buffer.concat([helloFor("a.example"), Buffer.of(20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 2, 9, 9)]);
-  assert.equal(scan(bytes).kind, "hello");
+  const verdict = scan(bytes);
+  assert.equal(verdict.kind === "hello" && verdict.endByte, helloFor("a.example").length);
 });
 
 test("a final dot and upper case are not part of a name", () => {
@@ -59,7 +62,7 @@ test("an encrypted hello is noticed beside the outer name", () => {
   const verdict = scan(
     records(helloMessage({ names: [[0, Buffer.from("a.example")]], extensions: [[0xfe0d, Buffer.alloc(9)]] })),
   );
-  assert.deepEqual(verdict, { kind: "hello", hello: { serverName: "a.example", alpn: [], ech: true } });
+  assert.deepEqual(verdict.kind === "hello" && verdict.hello, { serverName: "a.example", alpn: [], ech: true });
 });
 
 for (const [what, bytes] of [
