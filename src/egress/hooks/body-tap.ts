@@ -51,6 +51,7 @@ export class BodyTap {
     this.#link = link;
     this.#id = id;
     this.#budget = budget;
+    source.on("error", () => undefined); // whoever reads it is told
     this.#running = this.#run();
   }
 

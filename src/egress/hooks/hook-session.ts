@@ -51,6 +51,8 @@ export class HookSession implements CallHost {
   #lastId = 0;
   #problem: string | undefined;
   #ended = false;
+  /** Before that it is loading the module, for which it has its own time. */
+  #ready = false;
   #watch: NodeJS.Timeout | undefined;
   #ping: { id: number; sentAt: number; answered: boolean } | undefined;
 
@@ -59,6 +61,7 @@ export class HookSession implements CallHost {
     const session = new HookSession(await HookProcess.start(options), options);
     try {
       session.hooks = await session.#init(options, signal);
+      session.#ready = true;
       return session;
     } catch (error) {
       session.#kill("did not start");
@@ -181,7 +184,8 @@ export class HookSession implements CallHost {
     const now = performance.now();
     const ageMs = this.#ping === undefined ? Infinity : now - this.#ping.sentAt;
     if (this.#ping?.answered === false) {
-      if (ageMs > this.#timeLimitMs) this.#kill(`was deaf for ${this.#timeLimitMs / 1000} s, as if in an endless loop`);
+      if (this.#ready && ageMs > this.#timeLimitMs)
+        this.#kill(`was deaf for ${this.#timeLimitMs / 1000} s, as if in an endless loop`);
     } else if (ageMs > Math.min(PING_INTERVAL_MS, this.#timeLimitMs / 4)) {
       this.#ping = { id: ++this.#lastId, sentAt: now, answered: false };
       this.link.send(FRAME.call, this.#ping.id, { kind: "ping" });

@@ -8,6 +8,7 @@ import { SbxError } from "../../runtime/errors.ts";
 import type { RequestHead, ResponseHead } from "../http-heads.ts";
 import { KeptBudget } from "./body-tap.ts";
 import type { HookCall } from "./hook-call.ts";
+import { hasDotSegments } from "./dot-segments.ts";
 import { HookKeeper } from "./hook-keeper.ts";
 import { HookLog } from "./hook-log.ts";
 import { parseEvaluateResult, parseHookResult, type HookResult, type HostCallMessage } from "./hook-messages.ts";
@@ -140,6 +141,10 @@ class ProcessHooks implements Hooks {
   async evaluate(target: RequestTarget, signal: AbortSignal): Promise<ExpressionOutcome> {
     const { expressions, timeLimitMs } = this.#options;
     if (expressions.length === 0) return { verdict: "deny", expression: null, message: null };
+    if (hasDotSegments(target.target)) {
+      const message = "its path has . or .. segments, about which no rule in JavaScript can decide";
+      return { verdict: "deny", expression: null, message };
+    }
     try {
       const session = await this.#keeper.session(signal);
       const { value } = await session.call({

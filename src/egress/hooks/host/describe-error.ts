@@ -50,7 +50,8 @@ function reparse(error: Error, modulePath: string): string | null {
 
 function inspect(value: unknown): string {
   try {
-    return `${JSON.stringify(value)}`.slice(0, 200); // undefined for what JSON does not know
+    const text: unknown = JSON.stringify(value);
+    return typeof text === "string" ? text.slice(0, 200) : typeof value;
   } catch {
     return typeof value;
   }

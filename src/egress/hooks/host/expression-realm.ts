@@ -10,6 +10,8 @@ export interface Realm {
   readonly finished: boolean;
   readonly results: readonly { allowed: number; message: string | null }[];
   begin(targets: string): void;
+  /** Evaluates what is left. */
+  run(): void;
   /** Goes on with the next rule; the current one has denied. */
   skip(message: string): void;
 }

@@ -8,11 +8,14 @@ import { constants, createContext, Script, type Context } from "node:vm";
 import { expressionSource } from "../../../policy/expression.ts";
 import type { RequestTarget } from "../../../policy/spec.ts";
 import type { EvaluateResult } from "../hook-messages.ts";
+import { isPlainExpression } from "./plain-expression.ts";
 import { urlOf } from "./presented.ts";
 import { REALM_SOURCE, type Realm } from "./expression-realm.ts";
 
 export class ExpressionSet {
   readonly #timeLimitMs: number;
+  /** Whether any rule could run on and on. */
+  readonly #limited: boolean;
   readonly #context: Context;
   readonly #realm: Realm;
   readonly #run: Script;
@@ -20,6 +23,7 @@ export class ExpressionSet {
   /** @throws SyntaxError */
   constructor(expressions: readonly string[], timeLimitMs: number) {
     this.#timeLimitMs = timeLimitMs;
+    this.#limited = !expressions.every(isPlainExpression);
     this.#context = createContext(constants.DONT_CONTEXTIFY, {
       codeGeneration: { strings: false, wasm: false },
       // Callbacks of promises run within the time limit too.
@@ -40,6 +44,7 @@ export class ExpressionSet {
   evaluate(targets: readonly RequestTarget[]): EvaluateResult[] {
     const realm = this.#realm;
     realm.begin(JSON.stringify(targets.map(describeTarget)));
+    if (!this.#limited) realm.run();
     while (!realm.finished) {
       try {
         this.#run.runInContext(this.#context, { timeout: this.#timeLimitMs });
@@ -48,7 +53,7 @@ export class ExpressionSet {
         realm.skip(`rule ${realm.rule + 1} took longer than ${this.#timeLimitMs} ms`);
       }
     }
-    return realm.results.map(({ allowed, message }) => ({ allowed, message }));
+    return [...realm.results].map(({ allowed, message }) => ({ allowed, message }));
   }
 }
 

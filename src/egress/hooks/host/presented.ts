@@ -38,12 +38,6 @@ export function urlOf({ scheme, host, port, target }: Omit<RequestHead, "method"
   return new URL(`${scheme}://${name}:${port}${path}`).href;
 }
 
-/** Whether the URL's path has other segments than the target: a server might understand that differently. */
-export function isRewritten(target: string): boolean {
-  const path = target.split("?", 1)[0] ?? "";
-  return path.includes("\\") || path.split("/").some((segment) => /^(?:\.|%2e){1,2}$/i.test(segment));
-}
-
 /**
  * A method for the class, which refuses some, changes the case of others and has no body for GET: a plus sign makes any
  * of them one that it takes.

@@ -4,8 +4,9 @@
  */
 import type { FieldLines } from "../../http-heads.ts";
 import type { BodyKind, HookResult } from "../hook-messages.ts";
+import { hasDotSegments } from "../dot-segments.ts";
 import type { LazyBody } from "./lazy-body.ts";
-import { FRAMING_FIELDS, fieldsOf, isRewritten, type PresentedRequest } from "./presented.ts";
+import { FRAMING_FIELDS, fieldsOf, type PresentedRequest } from "./presented.ts";
 
 /** Without the length of the body, which is known when that has been looked at. */
 export interface Returned {
@@ -24,9 +25,10 @@ interface Given {
 export function readRequestReturn(value: unknown, presented: PresentedRequest, lazy: LazyBody | null): Returned {
   const { head, request } = presented;
   if (value instanceof Response) return readLocalAnswer(value, head.method);
+  // The class has resolved such a path. The hook decided about that one, so that is what is sent.
+  const isReshaped = hasDotSegments(head.target) || head.target.includes("\\");
   if (value === undefined || value === request) {
-    if (!isRewritten(head.target)) return { result: { kind: "same" }, stream: null };
-    // The hook decided about this URL, so this is the one that is sent.
+    if (!isReshaped) return { result: { kind: "same" }, stream: null };
     return forward({ method: head.method, url: request.url, fields: null, body: "same" });
   }
   if (!(value instanceof Request)) {
@@ -37,7 +39,7 @@ export function readRequestReturn(value: unknown, presented: PresentedRequest, l
   return forward(
     {
       method: value.method === presented.method ? head.method : value.method,
-      url: value.url === request.url && !isRewritten(head.target) ? null : value.url,
+      url: value.url === request.url && !isReshaped ? null : value.url,
       fields: changedFields(value, given, body),
       body,
     },
@@ -100,17 +102,18 @@ function changedFields(value: Request | Response, { object, fields }: Given, bod
   // A body that went through the hook has been decoded; a coding that the hook itself applied has another name.
   const decoded = body === "stream" && before.has("content-encoding") && !changed.has("content-encoding");
   if (changed.size === 0 && !decoded) return null;
-  const lines: [string, string][] = [];
-  for (const [name, text] of fields) {
+  const written = new Set<string>();
+  const newLines = (name: string, spelling: string): [string, string][] => {
+    if (written.has(name)) return [];
+    written.add(name);
+    return valuesOf(after, name).map((value) => [spelling, value]);
+  };
+  const kept = fields.flatMap(([name, text]): [string, string][] => {
     const lower = name.toLowerCase();
-    if (decoded && lower === "content-encoding") continue;
-    if (!changed.has(lower) && before.has(lower)) lines.push([name, text]);
-    else if (changed.delete(lower)) lines.push(...valuesOf(after, lower).map((one): [string, string] => [name, one]));
-  }
-  for (const name of changed) {
-    if (!before.has(name)) lines.push(...valuesOf(after, name).map((one): [string, string] => [name, one]));
-  }
-  return lines;
+    if (decoded && lower === "content-encoding") return [];
+    return changed.has(lower) ? newLines(lower, name) : [[name, text]];
+  });
+  return [...kept, ...[...changed].flatMap((name) => newLines(name, name))];
 }
 
 function valuesOf(headers: Headers, name: string): string[] {
