@@ -92,7 +92,8 @@ export class TimerWheel {
 
   #run(): void {
     this.#cancelWake = undefined;
-    this.#wakeTick = Infinity;
+    // What is armed meanwhile does not wake: the next slot is looked for afterwards.
+    this.#wakeTick = -1;
     const now = this.#clock.now();
     const last = Math.floor(now / TICK_MS);
     // After a long sleep each slot is visited once.
@@ -102,7 +103,8 @@ export class TimerWheel {
       this.#runSlot(tick % SLOTS, last, now);
     }
     this.#tick = Math.max(this.#tick, last);
-    if (this.#count > 0 && this.#wakeTick === Infinity) this.#wakeForNext();
+    this.#wakeTick = Infinity;
+    if (this.#count > 0) this.#wakeForNext();
   }
 
   #runSlot(slot: number, last: number, now: number): void {

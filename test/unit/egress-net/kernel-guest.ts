@@ -71,7 +71,7 @@ export function findObstacle(): string | undefined {
   }
 }
 
-export async function startKernelGuest(t: Pick<TestContext, "after">): Promise<KernelGuest> {
+export async function startKernelGuest(t: TestContext): Promise<KernelGuest> {
   const socketPath = path.join(temporaryDirectory(t), "link.sock");
   const server = createServer({ pauseOnConnect: true });
   server.listen(socketPath);
