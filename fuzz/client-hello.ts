@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { ClientHelloScanner, type HelloVerdict, MAX_HELLO_BYTES } from "../src/egress/tls/client-hello.ts";
+import { type SecondHelloVerdict, SecondHelloWatch } from "../src/egress/tls/second-hello.ts";
 import { helloMessage, records } from "../test/unit/egress-tls/client-hello-samples.ts";
 import { type FuzzOptions, fuzzFailure, readCorpus } from "./corpus-files.ts";
 import { SeededRandom } from "./seeded-random.ts";
@@ -27,6 +28,7 @@ function tryInput(input: Buffer, random: SeededRandom, seed: number, iteration: 
     const whole = new ClientHelloScanner().scan(input);
     check(whole, input);
     assert.deepEqual(scanInPieces(random.cut(input)), whole);
+    assert.deepEqual(watchInPieces(random.cut(input)), watchInPieces([input]));
   } catch (error) {
     throw fuzzFailure("client-hello", seed, iteration, input, error);
   }
@@ -51,6 +53,16 @@ function scanInPieces(pieces: Buffer[]): HelloVerdict {
     verdict = next;
   }
   return verdict;
+}
+
+/** As if the input came after a first hello. */
+function watchInPieces(pieces: Buffer[]): SecondHelloVerdict | null {
+  const watch = new SecondHelloWatch();
+  for (const piece of pieces) {
+    const verdict = watch.onClient(piece);
+    if (verdict !== null) return verdict;
+  }
+  return null;
 }
 
 function makeInput(random: SeededRandom, corpus: Buffer[]): Buffer {

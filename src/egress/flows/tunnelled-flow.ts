@@ -6,7 +6,6 @@
  * They are held back until that is certain, but not for long: a program may send half a line and wait. Half a request
  * or half a ClientHello is nothing that a server could act on, so it is forwarded then, and the rest is watched.
  */
-import { setTimeout as startTimer } from "node:timers";
 import type { Duplex } from "node:stream";
 import type { Decision } from "../../policy/spec.ts";
 import { type UpstreamConnection, UpstreamError } from "../upstream/upstream.ts";
@@ -26,7 +25,8 @@ export class TunnelledFlow implements ServedFlow {
   readonly isTunnel = true;
   readonly #open: OpenFlow;
   readonly #dialling = new AbortController();
-  #connection: { tunnel: Tunnel; sniffer: Sniffer; guest: Duplex; address: string } | undefined;
+  /** The sniffer, and the bytes that it holds, are let go of as soon as they are not needed any more. */
+  #connection: { tunnel: Tunnel; sniffer: Sniffer | null; guest: Duplex; address: string } | undefined;
   #hold: NodeJS.Timeout | undefined;
   /** Whether the first bytes have been found to be in order. */
   #isCleared = false;
@@ -53,11 +53,9 @@ export class TunnelledFlow implements ServedFlow {
       onDialled();
       if (this.#isOver) return;
       flow.refuse();
-      const failure = error instanceof UpstreamError ? error : new UpstreamError("unreachable", String(error));
-      if (failure.decision !== undefined) log.denied(failure.decision);
-      else if (failure.code === "aborted")
-        log.ended(facts.decision, { error: "the guest gave up before it was connected" });
-      else log.ended(facts.decision, { error: failure.message });
+      const denial = error instanceof UpstreamError ? error.decision : undefined;
+      if (denial === undefined) log.ended(facts.decision, { error: describeFailure(error) });
+      else log.denied(denial);
       this.#end();
     }
   }
@@ -90,7 +88,7 @@ export class TunnelledFlow implements ServedFlow {
       upstream: socket,
       mayForward: (chunk) => this.#watch(chunk),
       onUpstreamChunk: (chunk) => {
-        if (sniffer.first.bytes.length > 0) this.#release();
+        if (this.#saidSomething) this.#release();
         this.#secondHello?.onServer(chunk);
       },
       onClosed: (brokenBy) => this.#onClosed(brokenBy),
@@ -99,21 +97,26 @@ export class TunnelledFlow implements ServedFlow {
   }
 
   #startHold(): void {
-    const release = () => {
-      this.#connection?.sniffer.stop();
-      this.#release();
-    };
-    if (this.#connection?.tunnel.receivedBytes === 0)
-      this.#hold ??= startTimer(release, this.#open.services.limits.holdMs);
-    else release();
+    if (this.#connection?.tunnel.receivedBytes !== 0) this.#release();
+    else this.#hold ??= setTimeout(() => this.#release(), this.#open.services.limits.holdMs);
+  }
+
+  get #saidSomething(): boolean {
+    return (this.#connection?.sniffer?.first.bytes.length ?? 0) > 0;
   }
 
   /** Lets the guest's bytes through. */
   #release(): void {
     clearTimeout(this.#hold);
     const { sniffer, tunnel } = this.#connection ?? {};
-    sniffer?.stop();
-    if (sniffer !== undefined) tunnel?.release(sniffer.first.bytes);
+    if (sniffer === null || sniffer === undefined) return;
+    sniffer.stop();
+    tunnel?.release(sniffer.first.bytes);
+    this.#forgetFirstBytes();
+  }
+
+  #forgetFirstBytes(): void {
+    if (this.#isCleared && this.#connection !== undefined) this.#connection.sniffer = null;
   }
 
   #onVerdict(verdict: DecidedVerdict): void {
@@ -126,8 +129,11 @@ export class TunnelledFlow implements ServedFlow {
   /** Sees what follows bytes that were forwarded without a verdict, and what follows a hello. */
   #watch(chunk: Buffer): boolean {
     if (this.#isCleared) return this.#secondHello === undefined || this.#watchForHello(this.#secondHello, chunk);
-    const verdict = this.#connection?.sniffer.first.push(chunk) ?? { kind: "other" };
-    return verdict.kind === "more" || this.#isInOrder(verdict);
+    const verdict = this.#connection?.sniffer?.first.push(chunk) ?? { kind: "other" };
+    if (verdict.kind === "more") return true;
+    const isInOrder = this.#isInOrder(verdict);
+    this.#forgetFirstBytes();
+    return isInOrder;
   }
 
   #watchForHello(watch: SecondHelloWatch, chunk: Buffer): boolean {
@@ -151,7 +157,7 @@ export class TunnelledFlow implements ServedFlow {
         this.#isCleared = true;
         const watch = new SecondHelloWatch();
         this.#secondHello = watch;
-        const rest = this.#connection?.sniffer.first.bytes.subarray(verdict.endByte) ?? NOTHING;
+        const rest = this.#connection?.sniffer?.first.bytes.subarray(verdict.endByte) ?? NOTHING;
         return rest.length === 0 || this.#watchForHello(watch, rest);
       }
     }
@@ -173,10 +179,10 @@ export class TunnelledFlow implements ServedFlow {
 
   #handOver(): void {
     const { tunnel, sniffer, guest } = this.#connection ?? {};
-    if (tunnel === undefined || sniffer === undefined || guest === undefined) return;
+    if (tunnel === undefined || guest === undefined) return;
     const { services, facts, log, over } = this.#open;
     tunnel.detachGuest();
-    sniffer.giveBack();
+    sniffer?.giveBack();
     this.#isOver = true;
     log.handedOver();
     over(guest);
@@ -211,4 +217,9 @@ export class TunnelledFlow implements ServedFlow {
     this.#isOver = true;
     this.#open.over(this.#connection?.guest);
   }
+}
+
+function describeFailure(error: unknown): string {
+  if (!(error instanceof UpstreamError)) return String(error);
+  return error.code === "aborted" ? "the guest gave up before it was connected" : error.message;
 }
