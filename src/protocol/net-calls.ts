@@ -12,6 +12,7 @@
 import * as z from "zod/mini";
 import type { Decision, NetMode, RuleSource, Verdict } from "../policy/spec.ts";
 import type { LeakActionName, SecretHostRecord } from "./net-launch.ts";
+import { secretValueFault } from "./secret-value.ts";
 
 export const SECRETS_TARGET = "/sbx/v1/secrets";
 export const NET_TARGET = "/sbx/v1/net";
@@ -25,8 +26,6 @@ export const MAX_SECRETS_BODY_BYTES = 1024 * 1024;
 export const MAX_NET_BODY_BYTES = 256 * 1024;
 /** Longest answer, `bytes`. */
 export const MAX_NET_ANSWER_BYTES = 8 * 1024 * 1024;
-/** Longest value of a secret, as UTF-8, `bytes`. */
-export const MAX_SECRET_BYTES = 64 * 1024;
 export const MAX_SECRETS = 64;
 /** Patterns in one `sbx net allow` or `deny`. */
 export const MAX_PATTERNS_PER_CALL = 1000;
@@ -42,13 +41,9 @@ const url = () => z.string().check(z.minLength(1), z.maxLength(16 * 1024));
 const pem = () => z.string().check(z.maxLength(MAX_SECRETS_BODY_BYTES));
 const nullable = () => z.nullable(z.string().check(z.maxLength(4096)));
 
+/** Where it is wrong, the message does not repeat it. */
 const secretValue = () =>
-  z.string().check(
-    z.minLength(1),
-    z.refine((value) => Buffer.byteLength(value) <= MAX_SECRET_BYTES && !value.includes("\0"), {
-      error: `a secret has up to ${MAX_SECRET_BYTES} bytes and no NUL`,
-    }),
-  );
+  z.string().check(z.refine((value) => secretValueFault(value) === null, { error: "no secret" }));
 
 /** The user's proxies, as src/policy/proxy-settings.ts reads them. URLs may hold a password. */
 const proxySettings = () =>

@@ -1,8 +1,10 @@
 /** A secret's value: asked for without showing it, or all of stdin where that is no terminal. Never an argument. */
-import { MAX_SECRET_BYTES } from "../../protocol/net-calls.ts";
+import { MAX_SECRET_BYTES, secretValueFault } from "../../protocol/secret-value.ts";
 import { SbxError } from "../../runtime/errors.ts";
 import type { CommandContext } from "../context.ts";
 import { usageError } from "../parsers/usage-error.ts";
+
+const HINT = "type it where it is asked for, or pipe it to this command: one line, as it goes into a header";
 
 export interface SecretPrompt {
   context: Pick<CommandContext, "stdin" | "stderr">;
@@ -16,11 +18,8 @@ export interface SecretPrompt {
  */
 export async function askSecretValue(name: string, prompt: SecretPrompt): Promise<string> {
   const value = prompt.context.stdin.isTTY === true ? await ask(name, prompt) : await readStdin(name, prompt);
-  if (value === "") {
-    throw usageError(`the value of ${name} is empty`, `printf %s "$VALUE" | sbx secret set ${name} --host HOST`);
-  }
-  if (Buffer.byteLength(value) > MAX_SECRET_BYTES) throw tooLong(name);
-  if (value.includes("\0")) throw usageError(`the value of ${name} holds a null byte, which no environment can`);
+  const fault = secretValueFault(value);
+  if (fault !== null) throw usageError(`the value of ${name} ${fault}`, HINT);
   return value;
 }
 
@@ -50,7 +49,8 @@ async function readStdin(name: string, { context, signal }: SecretPrompt): Promi
       const bytes = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
       size += bytes.length;
       // Room for the line break.
-      if (size > MAX_SECRET_BYTES + 2) throw tooLong(name);
+      if (size > MAX_SECRET_BYTES + 2)
+        throw usageError(`the value of ${name} is longer than ${MAX_SECRET_BYTES / 1024} KiB`);
       chunks.push(bytes);
     }
   } finally {
@@ -62,8 +62,4 @@ async function readStdin(name: string, { context, signal }: SecretPrompt): Promi
   } catch {
     throw usageError(`the value of ${name} is not text in UTF-8`);
   }
-}
-
-function tooLong(name: string): SbxError {
-  return usageError(`the value of ${name} is longer than ${MAX_SECRET_BYTES / 1024} KiB`);
 }

@@ -7,6 +7,7 @@ import { sandboxArg } from "../../cli/flags/sandbox-arg.ts";
 import { writeWithPressure } from "../../cli/output/pressure.ts";
 import { parseCount } from "../../cli/parsers/count.ts";
 import { parseSandboxRef } from "../../cli/parsers/names.ts";
+import type { AuditEvent } from "../../runtime/network.ts";
 import { auditJson, auditLine } from "../../cli/view/audit-view.ts";
 
 const MAX_TAIL = 1_000_000;
@@ -47,7 +48,7 @@ export default class NetLog extends SbxCommand {
       signal: this.interrupt.signal,
       follow: flags.follow,
       ...(flags.tail === undefined ? {} : { tail: flags.tail }),
-      ...(flags.denied ? { filter: ({ verdict }) => verdict === "deny" } : {}),
+      ...(flags.denied ? { filter: isDenial } : {}),
       onDamaged: (count) => (damaged = count),
     });
     const display = { palette: await this.stdoutPalette(), width: this.stdoutWidth };
@@ -62,4 +63,9 @@ export default class NetLog extends SbxCommand {
     }
     if (damaged > 0) this.notice(`${damaged} damaged ${damaged === 1 ? "line was" : "lines were"} left out`);
   }
+}
+
+/** A new rule that denies is no denial. */
+function isDenial({ verdict, kind }: AuditEvent): boolean {
+  return verdict === "deny" && kind !== "change";
 }

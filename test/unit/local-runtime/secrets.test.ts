@@ -67,16 +67,15 @@ async function addSandbox(
 test("a value is read from each kind of source, without one line break at its end", async (t) => {
   const directory = temporaryDirectory(t);
   const file = path.join(directory, "key");
-  const reading = { environment: { A_KEY: "from env\n", PATH: process.env.PATH } };
+  const reading = { environment: { A_KEY: "from env", PATH: process.env.PATH } };
   const read = async (source: SecretSource): Promise<string> => readSecretSource("A", source, reading);
-  assert.equal(await read(value("as it is\n")), "as it is\n");
-  assert.equal(await read({ kind: "env", variable: "A_KEY" }), "from env\n");
+  assert.equal(await read(value(" as it is ")), " as it is ");
+  assert.equal(await read({ kind: "env", variable: "A_KEY" }), "from env");
   for (const [text, expected] of [
-    ["k", "k"],
-    ["k\n", "k"],
-    ["k\r\n", "k"],
-    ["k\n\n", "k\n"],
-    ["\ufeffk", "\ufeffk"],
+    ["a-key", "a-key"],
+    ["a-key\n", "a-key"],
+    ["a-key\r\n", "a-key"],
+    ["\ufeffa-key", "\ufeffa-key"],
   ] as const) {
     writeFileSync(file, text);
     assert.equal(await read({ kind: "file", path: file }), expected);
@@ -91,18 +90,23 @@ test("a command sees the caller's environment and nothing else's", async () => {
 
 test("what cannot be a value is an error that says why and shows nothing of it", async (t) => {
   const file = path.join(temporaryDirectory(t), "key");
-  const environment = { PATH: process.env.PATH, EMPTY: "" };
+  const environment = { PATH: process.env.PATH, EMPTY: "", SHORT: "abc" };
   const cases: [SecretSource, RegExp][] = [
     [{ kind: "env", variable: "UNSET" }, /: the variable UNSET is not set$/],
     [{ kind: "env", variable: "EMPTY" }, /: the variable EMPTY is empty$/],
+    [{ kind: "env", variable: "SHORT" }, /: the variable SHORT has fewer than 4 bytes/],
+    [{ kind: "command", command: `echo ${CANARY}; echo` }, /: the command's output has a line break/],
     [{ kind: "file", path: `${file}.gone` }, /: .*key\.gone cannot be read$/],
     [{ kind: "command", command: `echo ${CANARY}; exit 3` }, /: its command ended with status 3$/],
     [{ kind: "command", command: "true" }, /: the command's output is empty$/],
     [{ kind: "command", command: `printf '${CANARY}\\377'` }, /: the command's output is not text in UTF-8$/],
-    [{ kind: "command", command: `printf '${CANARY}\\000x'` }, /: the command's output holds a null byte/],
-    [{ kind: "command", command: `yes ${CANARY}` }, /: the command's output is longer than 64 KiB$/],
+    [
+      { kind: "command", command: `printf '${CANARY}\\000x'` },
+      /: the command's output has a line break or another control character/,
+    ],
+    [{ kind: "command", command: `yes ${CANARY}` }, /: the command's output is longer than 16 KiB$/],
     [{ kind: "command", command: "kill -9 $$" }, /: its command was ended by SIGKILL$/],
-    [value("x".repeat(65_537)), /: its stored value is longer than 64 KiB$/],
+    [value("x".repeat(16_385)), /: its stored value is longer than 16 KiB$/],
   ];
   for (const [source, message] of cases) {
     await assert.rejects(readSecretSource("A", source, { environment }), (error: Error) => {
@@ -114,8 +118,8 @@ test("what cannot be a value is an error that says why and shows nothing of it",
       return true;
     });
   }
-  writeFileSync(file, "x".repeat(65_536));
-  assert.equal((await readSecretSource("A", { kind: "file", path: file }, { environment })).length, 65_536);
+  writeFileSync(file, "x".repeat(16_384));
+  assert.equal((await readSecretSource("A", { kind: "file", path: file }, { environment })).length, 16_384);
 });
 
 test("a command that never ends is given up, although what it started holds its output open", async () => {
@@ -193,7 +197,7 @@ test("a sandbox without network, secrets and proxies waits for nothing", async (
 
 test("a secret that is nowhere, or not for that host, stops the creation with the command that helps", async (t) => {
   const { secrets, vault } = await open(t);
-  await secrets.set({ name: "A", hosts: hosts("api.example.com", "http://x.test:80"), source: value("v") });
+  await secrets.set({ name: "A", hosts: hosts("api.example.com", "http://x.test:80"), source: value("some-value") });
   const prepare = async (name: string, texts: string[] | null): Promise<unknown> =>
     prepareNetwork(vault, network({ secrets: [{ name, hosts: texts === null ? null : hosts(...texts) }] }), {});
   await assert.rejects(prepare("NOWHERE", ["api.example.com:443"]), {
@@ -236,7 +240,7 @@ test("the list says where values come from, and removal forgets them", async (t)
   const { secrets } = await open(t);
   assert.deepEqual(await secrets.list(), { secrets: [], key: null });
   await secrets.set({ name: "B", hosts: hosts("b.example"), source: { kind: "command", command: "pass b" } });
-  await secrets.set({ name: "A", hosts: hosts("a.example"), source: value("v") });
+  await secrets.set({ name: "A", hosts: hosts("a.example"), source: value("some-value") });
   const list = await secrets.list();
   assert.deepEqual(
     list.secrets.map(({ name, source, detail }) => [name, source, detail]),
@@ -253,11 +257,11 @@ test("the list says where values come from, and removal forgets them", async (t)
 
 test("a rotated value reaches exactly the running sandboxes that use it", async (t) => {
   const { state, secrets, vault } = await open(t);
-  await secrets.set({ name: "A", hosts: hosts("a.example"), source: value("old") });
+  await secrets.set({ name: "A", hosts: hosts("a.example"), source: value("old-value") });
   const user = await addSandbox(t, state, "user", [{ name: "A", hosts: hosts("a.example:443") }]);
   const other = await addSandbox(t, state, "other", [{ name: "B", hosts: hosts("a.example") }]);
   const foreign = await addSandbox(t, state, "foreign", [{ name: "A", hosts: hosts("elsewhere.example") }]);
-  const { sandboxes } = await secrets.rotate("A", value("new"), {});
+  const { sandboxes } = await secrets.rotate("A", value("new-value"), {});
   assert.deepEqual(
     sandboxes.toSorted((a, b) => a.id.localeCompare(b.id)),
     [
@@ -265,21 +269,25 @@ test("a rotated value reaches exactly the running sandboxes that use it", async 
       { id: "sbx_loc_user", name: "user", problem: null },
     ],
   );
-  assert.deepEqual(user.requests.at(-1), { method: "PUT", target: "/sbx/v1/secrets", body: { values: { A: "new" } } });
+  assert.deepEqual(user.requests.at(-1), {
+    method: "PUT",
+    target: "/sbx/v1/secrets",
+    body: { values: { A: "new-value" } },
+  });
   for (const door of [other, foreign])
     assert.deepEqual(
       door.requests.map(({ method }) => method),
       ["GET"],
     );
-  assert.deepEqual((await vault.open(["A"])).get("A"), value("new"));
+  assert.deepEqual((await vault.open(["A"])).get("A"), value("new-value"));
 });
 
 test("a sandbox that cannot be told is reported, with the reason", async (t) => {
   const { state, secrets } = await open(t);
-  await secrets.set({ name: "A", hosts: hosts("a.example"), source: value("old") });
+  await secrets.set({ name: "A", hosts: hosts("a.example"), source: value("old-value") });
   const door = await addSandbox(t, state, "web", [{ name: "A", hosts: hosts("a.example") }]);
   door.answers.set("PUT /sbx/v1/secrets", () => ({ status: 500, body: { code: "INTERNAL", message: "no room" } }));
-  const { sandboxes } = await secrets.rotate("A", value("new"), {});
+  const { sandboxes } = await secrets.rotate("A", value("new-value"), {});
   assert.deepEqual(sandboxes, [{ id: "sbx_loc_web", name: "web", problem: "no room" }]);
 });
 
@@ -287,20 +295,20 @@ test("a rotation reads the source anew, and stores nothing if that fails", async
   const { secrets, vault } = await open(t);
   const source: SecretSource = { kind: "env", variable: "KEY" };
   await secrets.set({ name: "A", hosts: hosts("a.example"), source });
-  await secrets.rotate("A", null, { environment: { KEY: "v" } });
+  await secrets.rotate("A", null, { environment: { KEY: "some-value" } });
   await assert.rejects(secrets.rotate("A", { kind: "env", variable: "GONE" }, { environment: {} }), {
     code: "secret_unreadable",
   });
   assert.deepEqual((await vault.open(["A"])).get("A"), source);
-  await secrets.set({ name: "B", hosts: hosts("a.example"), source: value("v") });
+  await secrets.set({ name: "B", hosts: hosts("a.example"), source: value("some-value") });
   await assert.rejects(secrets.rotate("B", null, {}), { code: "usage", message: /nothing to read anew$/ });
-  await assert.rejects(secrets.rotate("C", value("v"), {}), { code: "secret_not_found" });
+  await assert.rejects(secrets.rotate("C", value("some-value"), {}), { code: "secret_not_found" });
 });
 
 test("doctor says where the key of stored secrets is, and what is wrong with it", async (t) => {
   const { state, secrets, vault } = await open(t);
   assert.equal((await checkSecrets(vault)).found, "none");
-  await secrets.set({ name: "A", hosts: hosts("a.example"), source: value("v") });
+  await secrets.set({ name: "A", hosts: hosts("a.example"), source: value("some-value") });
   const keyFile = path.join(state.paths.statePath, "secrets.key");
   assert.deepEqual(await checkSecrets(vault), {
     ...{ id: "secrets", title: "Stored secrets", status: "ok" },

@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { open } from "node:fs/promises";
-import { MAX_SECRET_BYTES } from "../../../protocol/net-calls.ts";
+import { MAX_SECRET_BYTES, secretValueFault } from "../../../protocol/secret-value.ts";
 import { abortedError } from "../../abort.ts";
 import { SbxError } from "../../errors.ts";
 import type { SecretSource } from "../../types.ts";
@@ -48,11 +48,8 @@ export async function readSecretSource(name: string, source: SecretSource, readi
 }
 
 function checkValue(name: string, value: string, place: string): string {
-  if (value === "") throw unreadable(name, `${place} is empty`);
-  if (Buffer.byteLength(value) > MAX_SECRET_BYTES) {
-    throw unreadable(name, `${place} is longer than ${MAX_SECRET_BYTES / 1024} KiB`);
-  }
-  if (value.includes("\0")) throw unreadable(name, `${place} holds a null byte, which no environment can`);
+  const fault = secretValueFault(value);
+  if (fault !== null) throw unreadable(name, `${place} ${fault}`);
   return value;
 }
 
