@@ -5,7 +5,6 @@ const TAG = {
   integer: 0x02,
   bitString: 0x03,
   octetString: 0x04,
-  null: 0x05,
   oid: 0x06,
   utf8String: 0x0c,
   utcTime: 0x17,
