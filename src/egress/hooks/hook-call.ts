@@ -41,6 +41,7 @@ export class HookCall<T = unknown> {
   #settle: { resolve: (value: T) => void; reject: (error: Error) => void } | undefined;
   #incoming: IncomingBody | undefined;
 
+  /** @throws RangeError for a message that is too large */
   constructor(host: CallHost, options: CallOptions<T>) {
     this.#host = host;
     this.#options = options;

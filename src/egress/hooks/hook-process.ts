@@ -41,7 +41,8 @@ export class HookProcess {
       detached: true,
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
     });
-    await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
+    // It may come later too, for a signal that could not be sent.
+    await new Promise<void>((resolve, reject) => child.once("spawn", resolve).on("error", reject));
     return new HookProcess(child, options);
   }
 

@@ -1,4 +1,5 @@
 /** One life of the hook process: the calls under way, and the watch over it. When it ends, every call of it fails. */
+import path from "node:path";
 import type { Readable } from "node:stream";
 import { FRAME, type FrameType } from "../../protocol/agent-frames.ts";
 import { SbxError } from "../../runtime/errors.ts";
@@ -35,6 +36,8 @@ export interface SessionCall<T> {
   /** What is being done, such as `onRequest of policy.ts`. */
   what: string;
   read: (value: unknown) => CallAnswer<T>;
+  /** For what the hook process says went wrong. */
+  describe?: (failure: HostFailure) => string;
 }
 
 export class HookSession implements CallHost {
@@ -56,9 +59,9 @@ export class HookSession implements CallHost {
   #watch: NodeJS.Timeout | undefined;
   #ping: { id: number; sentAt: number; answered: boolean } | undefined;
 
-  /** @throws SbxError `config_invalid` for a module that cannot be used */
+  /** @throws SbxError `config_invalid` for a module that cannot be used, `internal` without a process */
   static async open(options: SessionOptions, signal: AbortSignal): Promise<HookSession> {
-    const session = new HookSession(await HookProcess.start(options), options);
+    const session = new HookSession(await startProcess(options), options);
     try {
       session.hooks = await session.#init(options, signal);
       session.#ready = true;
@@ -132,6 +135,7 @@ export class HookSession implements CallHost {
         timeLimitMs: startTimeLimitMs,
         what: `loading ${what}`,
         read: (result) => ({ value: parseInitResult(result), streams: false }),
+        describe: ({ message, at }) => `${message}${at === null ? "" : ` (${at})`}`,
       });
       return value;
     } catch (error) {
@@ -142,20 +146,25 @@ export class HookSession implements CallHost {
     }
   }
 
-  #open<T>({ message, body, what, read }: SessionCall<T>): HookCall<T> {
+  #open<T>({ message, body, what, read, describe = ownWords(what) }: SessionCall<T>): HookCall<T> {
     if (this.#ended || this.#problem !== undefined) throw new HookError(`${what}: the hook process is gone`);
     if (this.#calls.size >= MAX_CALLS) throw new HookError(`${what}: ${MAX_CALLS} requests are waiting for the hook`);
-    const failed = (value: unknown): Error => new HookError(describeFailure(what, parseFailure(value)));
-    const call = new HookCall<T>(this, { id: ++this.#lastId, message, body, read, failed });
-    this.#calls.set(call.id, call);
-    this.#watch ??= setInterval(() => this.#look(), WATCH_INTERVAL_MS);
-    return call;
+    const failed = (value: unknown): Error => new HookError(describe(parseFailure(value)));
+    const id = ++this.#lastId;
+    try {
+      const call = new HookCall<T>(this, { id, message, body, read, failed });
+      this.#calls.set(id, call);
+      this.#watch ??= setInterval(() => this.#look(), WATCH_INTERVAL_MS);
+      return call;
+    } catch (cause) {
+      throw new HookError(`${what}: the head is too large`, { cause });
+    }
   }
 
   #message(type: FrameType, id: number, value: unknown): void {
     if (type === FRAME.event) {
       const { message, at } = parseFailure((value as { fatal?: unknown } | null)?.fatal);
-      this.#kill(`was ended by an error that nothing caught: ${message}${at === null ? "" : ` (${at})`}`);
+      this.#kill(`was ended by an error that nothing caught: ${message}${placeOf(at)}`);
     } else if (type === FRAME.call) {
       violation("a CALL frame");
     } else if (id === this.#ping?.id) {
@@ -224,8 +233,21 @@ export class HookSession implements CallHost {
   }
 }
 
-function describeFailure(what: string, { message, at }: HostFailure): string {
-  return `${what} failed: ${message}${at === null ? "" : ` (${at})`}`;
+async function startProcess(options: HookProcessOptions): Promise<HookProcess> {
+  try {
+    return await HookProcess.start(options);
+  } catch (cause) {
+    throw new SbxError("internal", "the hook process cannot be started", { cause });
+  }
+}
+
+function ownWords(what: string): (failure: HostFailure) => string {
+  return ({ message, at }) => `${what} failed: ${message}${placeOf(at)}`;
+}
+
+/** Without its directory: the sandbox is told such a message, and where things lie on the host is not its business. */
+function placeOf(at: string | null): string {
+  return at === null ? "" : ` (${path.basename(at)})`;
 }
 
 function violation(what: string): never {

@@ -11,7 +11,7 @@ export interface HookContext {
   /** Aborted when the program in the sandbox has gone, and when the hook's time is over. */
   readonly signal: AbortSignal;
   /** Writes one line to the sandbox's log, with the flow's number. */
-  log(...values: unknown[]): void;
+  readonly log: (...values: unknown[]) => void;
 }
 
 /**

@@ -42,7 +42,7 @@ for (const [target, message] of [
   ["/exit", /^the hook process ended with status 3$/],
   [
     "/crash",
-    /^the hook process was ended by an error that nothing caught: RangeError: out of nothing \(.*policy\.ts:8\)$/,
+    /^the hook process was ended by an error that nothing caught: RangeError: out of nothing \(policy\.ts:8\)$/,
   ],
   ["/kill", /^the hook process was ended by SIGKILL$/],
   ["/heap", /^the hook process used more memory than it may \(64 MiB\)$/],
@@ -148,14 +148,14 @@ for (const [name, source, message] of [
   [
     "does not parse",
     "export const onRequest = () => {\n  return 1 +;\n};",
-    /policy\.ts cannot be used: .*SyntaxError: Expression expected \(.*policy\.ts:2\)$/,
+    /policy\.ts cannot be used: SyntaxError: Expression expected \(.*policy\.ts:2\)$/,
   ],
   [
     "uses what cannot be stripped",
     "\nexport enum A { B }",
     /TypeScript enum is not supported in strip-only mode \(.*policy\.ts:2\)$/,
   ],
-  ["throws", "\n\nthrow new Error('at the top');", /failed: Error: at the top \(.*policy\.ts:3\)$/],
+  ["throws", "\n\nthrow new Error('at the top');", /policy\.ts cannot be used: Error: at the top \(.*policy\.ts:3\)$/],
   [
     "imports what is not there",
     "import './nowhere.ts';",
@@ -192,6 +192,23 @@ test("JavaScript modules of either kind work, a syntax error of theirs has its p
     await assert.rejects(openHooks(null, { modulePath: path.join(directory, "c.mjs") }), /SyntaxError: .*c\.mjs:2\)$/);
     rmSync(directory, { recursive: true });
   }
+});
+
+test("a head that does not fit a message is refused, and nothing else", async () => {
+  await using opened = await openHooks("export const onRequest = () => new Response('seen')");
+  const head = requestHead({ fields: [["x-large", "x".repeat(2_000_000)]] });
+  await assert.rejects(opened.hooks.onRequest(head, null, NEVER), {
+    name: "HookError",
+    message: "onRequest of policy.ts: the head is too large",
+  });
+  assert.equal(await textOf((await opened.hooks.onRequest(requestHead(), null, NEVER)).body), "seen");
+});
+
+test("a Node that is not there stops the start", async () => {
+  await assert.rejects(openHooks("", { nodePath: "/nowhere/node" }), {
+    code: "internal",
+    message: "the hook process cannot be started",
+  });
 });
 
 test("without a module and rules there is no process and nothing changes", async () => {

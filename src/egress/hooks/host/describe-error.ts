@@ -4,8 +4,8 @@ import { stripTypeScriptTypes } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { HostFailure } from "../hook-messages.ts";
 
-/** Directory of sbx's own code, as it stands in a stack. */
-const OWN = new URL("..", import.meta.url).href;
+/** sbx's own code, as it stands in a stack: these files, or the one that they are bundled into. */
+const OWN = import.meta.url.endsWith(".ts") ? new URL("..", import.meta.url).href : import.meta.url;
 
 /** @param modulePath for a syntax error without a place: V8 keeps that of a module to itself */
 export function describeError(error: unknown, modulePath?: string): HostFailure {
