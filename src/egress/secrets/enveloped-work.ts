@@ -46,7 +46,10 @@ export class EnvelopedWork implements BodyWork {
   }
 
   end(): Buffer[] {
-    return this.#work.end();
+    const incomplete =
+      this.#prefixBytes < PREFIX_BYTES ? [Buffer.from(this.#prefix.subarray(0, this.#prefixBytes))] : [];
+    this.#prefixBytes = 0;
+    return [...this.#work.end(), ...incomplete];
   }
 
   #readPrefix(chunk: Buffer, from: number, out: Buffer[]): number {

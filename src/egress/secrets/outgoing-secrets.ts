@@ -17,6 +17,8 @@ import { type Place, writeValue } from "./value-writing.ts";
 const URL_FIELDS = new Set(["referer", "destination", "content-location", "location"]);
 const SEVERAL_CODINGS = "a body in several content codings cannot be searched for secrets";
 const NO_CHANGES: FieldChanges = new Map();
+/** Of bytes that are only searched. */
+const AS_SENT: BodyKind = { place: "sealed", enveloped: false };
 /** Where the length of the body may change. */
 const REFRAMED: FieldChanges = new Map([["content-length", null]]);
 /** Where the body goes out without its coding: what describes it as the guest coded it. */
@@ -168,12 +170,13 @@ export class OutgoingRequest implements OutgoingSecrets {
     if (this.#book.secrets.length === 0 || contentLength === "0") return { changes: NO_CHANGES, body: () => null };
     const kind = kindOfBody(contentType);
     const codings = codingsOf(contentEncoding);
-    const searched = (): BodyWork => this.#workOn({ ...kind, place: "sealed" });
-    const [coding, ...more] = codings === "unknown" ? [] : codings;
-    if (codings === "unknown" || kind.place === "sealed" || !this.#ownsValue) {
+    if (codings === "unknown") return { changes: NO_CHANGES, body: () => new PlainBody(this.#workOn(AS_SENT)) };
+    const [coding, ...more] = codings;
+    if (kind.place === "sealed" || !this.#ownsValue) {
+      const searched = (): BodyWork => this.#workOn({ ...kind, place: "sealed" });
       if (coding === undefined) return { changes: NO_CHANGES, body: () => new PlainBody(searched()) };
       if (more.length > 0) return { changes: NO_CHANGES, body: () => new UnreadableBody(SEVERAL_CODINGS) };
-      return { changes: NO_CHANGES, body: () => new VettedBody(coding, searched(), searched()) };
+      return { changes: NO_CHANGES, body: () => new VettedBody(coding, searched(), this.#workOn(AS_SENT)) };
     }
     const work = (): BodyWork => this.#workOn(kind);
     if (coding === undefined) return { changes: REFRAMED, body: () => new PlainBody(work()) };
