@@ -5,7 +5,7 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import path from "node:path";
-import type { EchoOptions, EchoServer } from "./support/echo-server.ts";
+import type { Answer, EchoServer } from "./support/echo-server.ts";
 import type { Traffic } from "./support/sniffer.ts";
 import { World } from "./support/world.ts";
 
@@ -24,7 +24,7 @@ let traffic: Traffic[];
 
 before(async () => {
   world = await World.open();
-  const redirect: EchoOptions["answer"] = (seen, response) => {
+  const redirect: Answer = (seen, response) => {
     if (seen.url !== "/redirect") return false;
     response.statusCode = 302;
     response.setHeader("location", `http://evil.example.org/${world.canary}`);

@@ -6,10 +6,11 @@ import { once } from "node:events";
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { Server, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { ServerIdentity } from "./test-authority.ts";
 
 type Request = IncomingMessage | Http2ServerRequest;
-type Response = ServerResponse | Http2ServerResponse;
+export type Response = ServerResponse | Http2ServerResponse;
 
 export interface SeenRequest {
   version: string;
@@ -22,13 +23,16 @@ export interface SeenRequest {
   serverName: string | null;
 }
 
+export type Answer = (seen: SeenRequest, response: Response) => boolean;
+
 export interface EchoOptions {
   address: string;
   port: number;
   /** Absent: plain HTTP. */
   identity?: ServerIdentity;
   /** Answers, or leaves it to the echo by returning false. The body has been read. */
-  answer?: (seen: SeenRequest, response: Response) => boolean;
+  answer?: Answer;
+  upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
 export class EchoServer implements AsyncDisposable {
@@ -44,6 +48,7 @@ export class EchoServer implements AsyncDisposable {
       options.identity === undefined
         ? createHttpServer(handle)
         : createSecureServer({ ...options.identity, allowHTTP1: true }, handle);
+    if (options.upgrade !== undefined) this.#server.on("upgrade", options.upgrade);
     this.#server.on("connection", (socket: Socket) => {
       this.connections += 1;
       this.#sockets.add(socket);
