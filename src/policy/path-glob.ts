@@ -79,6 +79,16 @@ export function pathMayBe(glob: PathGlob, path: PathReadings): boolean {
   return path.kind === "unclear" || path.loose.some((segments) => matches(glob, segments, true));
 }
 
+/** What every path that the glob matches begins with, in lower case: whole segments, each after a slash. */
+export function literalPrefix(glob: PathGlob): string {
+  let prefix = "";
+  for (const segment of glob) {
+    if (segment.kind !== "text") break;
+    prefix += `/${segment.folded}`;
+  }
+  return prefix;
+}
+
 function toGlobSegment(segment: string): GlobSegment {
   if (segment === "**") return { kind: "any" };
   const folded = segment.toLowerCase();

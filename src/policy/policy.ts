@@ -107,13 +107,14 @@ export class Policy {
     const { port } = target;
     const request = viewRequest(target);
     const what = `${shownMethod(target.method)} ${renderTarget({ host: subject.host, port })}`;
+    const near = this.#index.narrow(lists, request);
     const fits = (rule: CompiledRule) => concernsPort(rule, port) && concernsRequest(rule, request);
-    const denial = first(lists, (rule) => !isAllow(rule) && fits(rule));
+    const denial = first(near, (rule) => !isAllow(rule) && fits(rule));
     if (denial !== undefined) {
       const unclear = denial.paths !== null && request.path().kind === "unclear";
       return settled(deniedBy(denial, unclear ? `${what}, whose path can be read in several ways,` : what));
     }
-    const permission = first(lists, (rule) => isAllow(rule) && opens(rule, subject) && fits(rule));
+    const permission = first(near, (rule) => isAllow(rule) && opens(rule, subject) && fits(rule));
     if (permission !== undefined) return settled(allowedBy(permission, what));
     const decides = this.#decidesTheRest(subject);
     if (decides && this.spec.expressions.length > 0) {

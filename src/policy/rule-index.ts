@@ -3,6 +3,7 @@ import { HOST_LOOPBACK_NAME, type HostReading } from "./host-name.ts";
 import { findTranslated, type IpAddress, type IpRange, findRange } from "./ip-address.ts";
 import { type ClosedRange, findClosedRange } from "./closed-ranges.ts";
 import { parsePathGlob, type PathGlob, pathIsCertainly, pathMayBe, type PathReadings } from "./path-glob.ts";
+import { PathNarrowing } from "./path-index.ts";
 import { includesPort } from "./ports.ts";
 import { RangeIndex } from "./range-index.ts";
 import { renderRule } from "./render.ts";
@@ -52,6 +53,7 @@ export class RuleIndex {
   readonly #suffixes = new Map<string, CompiledRule[]>();
   readonly #ranges: RangeIndex<CompiledRule>;
   readonly #everything: CompiledRule[] = [];
+  readonly #narrowing = new PathNarrowing<CompiledRule>();
 
   /** @param rules in their order */
   constructor(rules: readonly CompiledRule[]) {
@@ -73,6 +75,11 @@ export class RuleIndex {
       address === undefined ? this.#findName(host) : this.#findAddress(address);
     if (this.#everything.length > 0) lists.push(this.#everything);
     return lists;
+  }
+
+  /** Of what {@link find} gave, at least the rules that can be about a path. */
+  narrow(lists: readonly (readonly CompiledRule[])[], request: RequestView): (readonly CompiledRule[])[] {
+    return this.#narrowing.narrow(lists, request.path);
   }
 
   #findName(host: string): (readonly CompiledRule[])[] {

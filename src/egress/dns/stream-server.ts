@@ -43,7 +43,7 @@ export async function serveDnsStream(
   clearTimeout(timer);
 }
 
-/** @returns whether the guest ended properly */
+/** @returns whether the guest has ended, rather than said what nobody can answer */
 async function answerAll(
   stream: Duplex,
   answer: (message: Buffer) => Buffer | null,
@@ -65,7 +65,7 @@ async function answerAll(
     timer.refresh();
     if (pending.length >= 2 && pending.readUInt16BE(0) > MAX_QUERY_BYTES) return false;
   }
-  return pending.length === 0;
+  return true;
 }
 
 /** The first message, if it is complete and of a length that is served. */

@@ -118,7 +118,7 @@ describe("a connection", () => {
     }
   });
 
-  test("that ends within a message is destroyed", async () => {
+  test("that ends within a message is closed", async () => {
     const [guest, host] = duplexPair();
     const served = openResolver().serve(host);
     guest.resume().on("error", () => undefined);

@@ -70,6 +70,26 @@ test("an index of rules decides as a list of rules does, and names the same rule
   );
 });
 
+test("an index of many paths of one host decides as a list of rules does", () => {
+  const sameHost = fc.array(ruleDraft, { minLength: 30, maxLength: 60 }).map((drafts) =>
+    buildPolicy({
+      mode: "none",
+      rules: drafts.map((draft, at) => ({ ...draft, host: "a.test", verdict: at % 9 === 0 ? "deny" : "allow" })),
+      expressions: [],
+    }),
+  );
+  const narrow = sameHost.map((spec) => ({ ...spec, rules: spec.rules.filter((rule) => rule.paths !== null) }));
+  fc.assert(
+    fc.property(fc.oneof(sameHost, narrow), request, (spec, target) => {
+      const here = { ...target, host: "a.test" };
+      const { decision } = new Policy(spec).decideRequest(here);
+      const { verdict, rule } = referenceRequest(spec, here);
+      assert.deepEqual([decision.verdict, decision.rule?.id ?? null], [verdict, rule]);
+    }),
+    RUNS,
+  );
+});
+
 test("what is denied to the connection is denied to every request; what carries anything allows every request", () => {
   fc.assert(
     fc.property(policySpec, request, (spec, target) => {
