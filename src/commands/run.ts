@@ -22,7 +22,7 @@ Options of sbx come before the command. The sandbox reaches no host but those th
     { description: "One command", command: "<%= config.bin %> run -- python3 -c 'print(6*7)'" },
     {
       description: "A project that nobody has read",
-      command: "<%= config.bin %> run --copy . --cwd /app/project 'npm ci && npm test'",
+      command: "<%= config.bin %> run --copy . --cwd /app/project --net balanced 'npm ci && npm test'",
     },
     {
       description: "With one way out, and a key that stays outside",

@@ -15,7 +15,6 @@ export function secretValueFault(value: string): string | null {
   if (bytes < MIN_SECRET_BYTES)
     return `has fewer than ${MIN_SECRET_BYTES} bytes, so it could not be kept out of responses`;
   if (bytes > MAX_SECRET_BYTES) return `is longer than ${MAX_SECRET_BYTES / 1024} KiB`;
-  // eslint-disable-next-line no-control-regex -- these are what it is about
   if (/[\u0000-\u001f\u007f]/.test(value))
     return "has a line break or another control character, which no header can carry";
   if (!value.isWellFormed()) return "is not well-formed Unicode";

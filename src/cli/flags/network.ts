@@ -11,16 +11,16 @@ const several = (summary: string, helpValue: string) =>
   Flags.string({ summary, helpValue, helpGroup: GROUP, multiple: true, multipleNonGreedy: true });
 
 export const networkFlags = {
-  "allow-net": several("Allow a host, such as api.example.com, *.example.com:443 or 10.0.0.0/8:5432.", "PATTERN,…"),
-  "deny-net": several("Deny a host; wins over all that allows it.", "PATTERN,…"),
+  "allow-net": several("Allow a host, such as api.example.com, *.example.com:443 or 10.0.0.0/8:5432.", "PATTERN"),
+  "deny-net": several("Deny a host; wins over all that allows it.", "PATTERN"),
   net: Flags.option({
-    summary: "Hosts that no rule names: none (the default), a list for development (sbx net presets), all public ones.",
+    summary: "Other hosts to allow: none (the default), a list for development (balanced), or all public ones (open).",
     options: ["none", "balanced", "open"] as const,
     helpGroup: GROUP,
   })(),
   "net-file": Flags.string({ summary: "Rules from a policy file.", helpValue: "FILE", helpGroup: GROUP }),
   rule: several("Allow requests by a rule in JavaScript.", "EXPRESSION"),
-  secret: several("Give the sandbox the use of a secret towards these hosts.", "NAME@HOST,…"),
+  secret: several("Let the sandbox use a secret towards a host.", "NAME@HOST"),
   hook: Flags.string({
     summary: "Module that looks at each request and response.",
     helpValue: "FILE",
@@ -28,7 +28,7 @@ export const networkFlags = {
   }),
   inspect: switchFlag({ summary: "Read every connection that can be read.", helpGroup: GROUP }),
   "on-leak": Flags.option({
-    summary: "What to do with a secret's placeholder on its way to another host (block).",
+    summary: "What to do when a secret's placeholder is on its way to another host (block).",
     options: ["block", "report", "pass"] as const,
     helpGroup: GROUP,
   })(),

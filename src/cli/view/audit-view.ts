@@ -27,7 +27,9 @@ export function auditJson(event: AuditEvent): string {
 
 function describeEvent(event: AuditEvent): string {
   const { reason, error } = event;
-  const details = [...measures(event), ...(event.secrets === undefined ? [] : event.secrets.map((name) => `+${name}`))];
+  // What was put into a request; of a change, what it is about.
+  const mark = event.kind === "change" ? "" : "+";
+  const details = [...measures(event), ...(event.secrets ?? []).map((name) => `${mark}${name}`)];
   const said = event.verdict === "deny" || event.kind === "change" ? reason : undefined;
   const why = [said, error].filter((text) => text !== undefined).join("; ");
   const head = [subject(event), ...details].filter((word) => word !== "").join(" ");

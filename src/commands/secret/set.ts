@@ -40,7 +40,7 @@ A sandbox gets it with --secret NAME (for all its hosts) or --secret NAME@HOST (
   static override flags = {
     host: Flags.string({
       summary: "A host that it may be sent to.",
-      helpValue: "HOST,…",
+      helpValue: "HOST",
       multiple: true,
       multipleNonGreedy: true,
       required: true,

@@ -1,6 +1,6 @@
 /** The audit log is shown whole and once; what is damaged in it is counted and hides nothing else. */
 import assert from "node:assert/strict";
-import { appendFileSync, renameSync, writeFileSync } from "node:fs";
+import { appendFileSync, linkSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { readAuditLog } from "../../../src/runtime/local/network/audit-log.ts";
@@ -99,19 +99,13 @@ test("following shows each event once, in pieces and across a rotation", async (
   assert.deepEqual(hosts, ["a", "b", "c", "d"]);
 });
 
-test("a rotation between the two files neither hides nor repeats events", async (t) => {
+test("a file that is rotated after it was opened is not read twice", async (t) => {
   const directory = temporaryDirectory(t);
   const file = path.join(directory, "net.log");
-  writeFileSync(`${file}.1`, line("lost with the next rotation"));
   writeFileSync(file, line("a"));
-  const events = readAuditLog(directory, { isOver: () => true })[Symbol.asyncIterator]();
-  const first = events.next();
-  // The reader has opened the file by now, or will see it where it went.
-  renameSync(file, `${file}.1`);
-  writeFileSync(file, line("b"));
-  const hosts: (string | undefined)[] = [];
-  for (let next = await first; next.done !== true; next = await events.next()) hosts.push(next.value.host);
-  assert.deepEqual(hosts.slice(-2), ["a", "b"]);
+  // As the reader would find it: what it has open goes by the other name.
+  linkSync(file, `${file}.1`);
+  assert.deepEqual((await read(directory)).hosts, ["a"]);
 });
 
 test("following ends with the signal", async (t) => {

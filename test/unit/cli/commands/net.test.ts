@@ -270,7 +270,7 @@ const EVENTS: AuditEvent[] = [
     url: "https://evil.example/",
     reason: "KEY in the body",
   },
-  { time: 5000, kind: "change", verdict: "deny", reason: "r4 a.example was added" },
+  { time: 5000, kind: "change", verdict: "deny", secrets: ["KEY"], reason: "value replaced" },
   { time: 6000, kind: "dns", verdict: "deny", host: "\u001b]0;owned\u0007\n.example", reason: "it is no name" },
 ];
 
@@ -293,7 +293,7 @@ test("the log has one line an event, and the guest's text in it is harmless", as
     "allow tunnel db.example:5432 10 B 7ms: the upstream reset the connection",
     "deny  connection [fd00::1]:22: no rule allows [fd00::1]:22",
     "deny  leak POST https://evil.example/: KEY in the body",
-    "deny  change: r4 a.example was added",
+    "deny  change KEY: value replaced",
     "deny  dns \\e]0;owned\\x07\\n.example: it is no name",
   ]);
   assert.equal(stderr, "");
