@@ -109,7 +109,11 @@ async function connect(child: ChildProcess, directory: string): Promise<PlainMac
   }
 }
 
-const PROGRAM_OF_ROOT = { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" }, cwd: "/", user: "root", pty: null } as const;
+/** The environment as in a sandbox: a locale costs a program more than a system call. */
+const PROGRAM_OF_ROOT = {
+  env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8", HOME: "/root" },
+  ...{ cwd: "/", user: "root", pty: null },
+} as const;
 
 async function runInGuest(link: AgentLink, argv: string[]): Promise<void> {
   const stdout = link.openReadable();
