@@ -1,13 +1,12 @@
 /** Linux as the guest of a network stack: see kernel-peer.py. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import type { Duplex } from "node:stream";
-import { temporaryDirectory } from "../store/temporary-directory.ts";
-import type { TestContext } from "node:test";
 
 export type WriteStep = ["send", number] | ["pause", number] | ["end", 0] | ["reset", 0];
 
@@ -42,6 +41,11 @@ export interface Faults {
   delayMs?: number;
 }
 
+/** A test's context, or what does the same. */
+export interface TestCleanup {
+  after(cleanup: () => unknown): unknown;
+}
+
 export interface KernelGuest {
   link: Socket;
   run(script: ClientScript): Promise<ClientResult>;
@@ -71,8 +75,10 @@ export function findObstacle(): string | undefined {
   }
 }
 
-export async function startKernelGuest(t: TestContext): Promise<KernelGuest> {
-  const socketPath = path.join(temporaryDirectory(t), "link.sock");
+export async function startKernelGuest(t: TestCleanup): Promise<KernelGuest> {
+  const directory = mkdtempSync(path.join(tmpdir(), "sbx-unit-"));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const socketPath = path.join(directory, "link.sock");
   const server = createServer({ pauseOnConnect: true });
   server.listen(socketPath);
   await once(server, "listening");

@@ -148,7 +148,10 @@ def relay_from_link(link, direction):
     view = memoryview(buffer)
     end = 0
     while True:
-        count = link.recv_into(view[end:])
+        try:
+            count = link.recv_into(view[end:])
+        except ConnectionError:
+            count = 0
         if count == 0:
             os._exit(0)
         end += count

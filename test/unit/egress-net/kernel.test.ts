@@ -1,6 +1,7 @@
 /**
  * Linux's own TCP at the guest's end, with random scripts on both: the bytes that arrive are those that were sent, in
  * both directions, and both ends learn how it ended. Frames are lost, repeated and put out of order on the way.
+ * SBX_KERNEL_CASES=150 SBX_KERNEL_SEED=7 runs more of them, and others.
  */
 import assert from "node:assert/strict";
 import type { Duplex } from "node:stream";
@@ -18,7 +19,7 @@ import {
   type WriteStep,
 } from "./kernel-guest.ts";
 
-const CASES = Number(process.env["SBX_KERNEL_CASES"] ?? 40);
+const CASES = Number(process.env["SBX_KERNEL_CASES"] ?? 15);
 const SEED = Number(process.env["SBX_KERNEL_SEED"] ?? 1);
 const skip = findObstacle() ?? false;
 
