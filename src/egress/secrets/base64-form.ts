@@ -3,14 +3,17 @@
  * Characters that hold some of its bits and some of a neighbour's belong to the match.
  */
 import { WRITTEN } from "./escapes.ts";
-import type { Form, Step, Trial } from "./form.ts";
-
-/** Where the sequence begins in its group of three bytes. */
-export type Alignment = 0 | 1 | 2;
+import { CUT_OFF, type Form, NO_MATCH, type Step, type Trial } from "./form.ts";
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const WHOLE = 0b11_1111;
 const NOT_BASE64 = 64;
+const PERCENT = 0x25;
+const SLASH = 0x2f;
+const DIGIT_TWO = 0x32;
+const BACKSLASH = 0x5c;
+const LETTER_B = 0x62;
+const LETTER_F = 0x66;
 /** How `+` and `/` may also stand: in the alphabet for URLs, in a URL, and `/` in JSON. */
 const OTHER_SPELLINGS: Readonly<Record<number, readonly string[]>> = {
   62: ["+", "-", "%2b"],
@@ -39,35 +42,36 @@ export function base64Byte(sextet: number, forUrls: boolean): number {
 export function readSextet(data: Buffer, at: number): { sextet: number; end: number } | "partial" | undefined {
   const sextet = sextetOf(data[at]);
   if (sextet !== undefined) return { sextet, end: at + 1 };
-  const [first, second, third] = data.subarray(at, at + 3);
-  if (first === 0x5c) {
-    if (second === undefined) return "partial";
-    return second === 0x2f ? { sextet: 63, end: at + 2 } : undefined;
+  const first = data[at];
+  if (first === BACKSLASH) {
+    if (at + 1 >= data.length) return "partial";
+    return data[at + 1] === SLASH ? { sextet: 63, end: at + 2 } : undefined;
   }
-  if (first !== 0x25) return undefined;
-  if (second !== undefined && second !== 0x32) return undefined;
-  if (second === undefined || third === undefined) return "partial";
-  const letter = third | 0x20;
-  return letter === 0x62 ? { sextet: 62, end: at + 3 } : letter === 0x66 ? { sextet: 63, end: at + 3 } : undefined;
+  if (first !== PERCENT) return undefined;
+  if (at + 1 >= data.length) return "partial";
+  if (data[at + 1] !== DIGIT_TWO) return undefined;
+  if (at + 2 >= data.length) return "partial";
+  const letter = (data[at + 2] ?? 0) | 0x20;
+  if (letter === LETTER_B) return { sextet: 62, end: at + 3 };
+  return letter === LETTER_F ? { sextet: 63, end: at + 3 } : undefined;
 }
 
 export class Base64Form implements Form {
-  readonly alignment: Alignment;
-  /** Bits of the first character that belong to what stands before. */
-  readonly bitsBefore: number;
+  /** Where the sequence begins in its group of three bytes. */
+  readonly kind: 0 | 1 | 2;
   readonly #values: Uint8Array;
   readonly #masks: Uint8Array;
 
-  constructor(bytes: Buffer, alignment: Alignment) {
-    this.alignment = alignment;
-    const first = Math.floor((8 * alignment) / 6);
-    this.bitsBefore = 8 * alignment - 6 * first;
+  constructor(bytes: Buffer, alignment: 0 | 1 | 2) {
+    this.kind = alignment;
+    // Bits of the first character that belong to what stands before.
+    const bitsBefore = 2 * alignment;
     const bits = 8 * bytes.length;
-    const length = Math.ceil((this.bitsBefore + bits) / 6);
+    const length = Math.ceil((bitsBefore + bits) / 6);
     this.#values = new Uint8Array(length);
     this.#masks = new Uint8Array(length);
     for (let bit = 0; bit < bits; bit += 1) {
-      const at = this.bitsBefore + bit;
+      const at = bitsBefore + bit;
       const index = Math.floor(at / 6);
       const place = 5 - (at % 6);
       const set = ((bytes[bit >> 3] ?? 0) >> (7 - (bit & 7))) & 1;
@@ -76,17 +80,9 @@ export class Base64Form implements Form {
     }
   }
 
-  get kind(): "base64" {
-    return "base64";
-  }
-
-  get length(): number {
-    return this.#values.length;
-  }
-
-  /** Characters that hold only bits of the first `anchorBytes`. */
-  wholeSextets(anchorBytes: number): { from: number; to: number } {
-    return { from: this.bitsBefore === 0 ? 0 : 1, to: Math.floor((this.bitsBefore + 8 * anchorBytes) / 6) };
+  get wholeParts(): { from: number; to: number } {
+    const length = this.#masks.length;
+    return { from: this.#masks[0] === WHOLE ? 0 : 1, to: this.#masks[length - 1] === WHOLE ? length : length - 1 };
   }
 
   firstBytes(): number[] {
@@ -105,14 +101,20 @@ export class Base64Form implements Form {
   try(data: Buffer, begin: number): Trial {
     let at = begin;
     for (let index = 0; index < this.#values.length; index += 1) {
-      if (at >= data.length) return { end: -1, written: WRITTEN.plain, partial: true };
-      const read = readSextet(data, at);
-      if (read === "partial") return { end: -1, written: WRITTEN.plain, partial: true };
-      if (read === undefined || (read.sextet & (this.#masks[index] ?? WHOLE)) !== this.#values[index]) break;
-      at = read.end;
-      if (index === this.#values.length - 1) return { end: at, written: WRITTEN.plain, partial: false };
+      if (at >= data.length) return CUT_OFF;
+      let sextet = SEXTETS[data[at] ?? 0] ?? NOT_BASE64;
+      if (sextet === NOT_BASE64) {
+        const read = readSextet(data, at);
+        if (read === "partial") return CUT_OFF;
+        if (read === undefined) return NO_MATCH;
+        sextet = read.sextet;
+        at = read.end;
+      } else {
+        at += 1;
+      }
+      if ((sextet & (this.#masks[index] ?? WHOLE)) !== this.#values[index]) return NO_MATCH;
     }
-    return { end: -1, written: WRITTEN.plain, partial: false };
+    return { end: at, written: WRITTEN.plain, partial: false };
   }
 }
 

@@ -10,17 +10,24 @@ export interface Step {
 
 export interface Trial {
   /** Offset behind the longest match; -1 for none. */
-  end: number;
+  readonly end: number;
   /** How its characters are written: bits of WRITTEN. */
-  written: number;
+  readonly written: number;
   /** Whether the text ended before it was clear what it is. */
-  partial: boolean;
+  readonly partial: boolean;
 }
 
+export type FormKind = "text" | "hex" | 0 | 1 | 2;
+
+/** Most trials end at the first bytes. */
+export const NO_MATCH: Trial = { end: -1, written: 0, partial: false };
+export const CUT_OFF: Trial = { end: -1, written: 0, partial: true };
+
 export interface Form {
-  readonly kind: "text" | "base64" | "hex";
-  /** Number of parts. */
-  readonly length: number;
+  /** For base64: where the sequence begins in its group of three bytes. */
+  readonly kind: FormKind;
+  /** Parts that are written in nothing but known bytes: not those that share a character with a neighbour. */
+  readonly wholeParts: { from: number; to: number };
   /** Bytes that it may begin with. */
   firstBytes(): number[];
   steps(index: number): Step[];

@@ -29,8 +29,9 @@ export class GramTable {
     return -1;
   }
 
-  /** Takes in all grams of all ways to write the parts from `from` to before `to`. */
-  add(form: Form, from: number, to: number): void {
+  /** Takes in all grams of all ways to write a form. @returns how many in a row each of them has */
+  add(form: Form): number {
+    const { from, to } = form.wholeParts;
     const steps = Array.from({ length: to - from }, (_, index) => form.steps(from + index));
     const beginnings: Beginnings[] = [];
     for (let index = steps.length - 1; index >= 0; index -= 1) {
@@ -45,6 +46,8 @@ export class GramTable {
         else for (const rest of after?.[length] ?? []) this.#cells[hash(gram | (rest << (8 * length)))] = 1;
       }
     }
+    // Each part has at least one byte.
+    return to - from - GRAM_BYTES + 1;
   }
 }
 

@@ -1,6 +1,6 @@
 /** A sequence of bytes in hexadecimal digits, of either case. */
 import { WRITTEN } from "./escapes.ts";
-import type { Form, Step, Trial } from "./form.ts";
+import { CUT_OFF, type Form, NO_MATCH, type Step, type Trial } from "./form.ts";
 
 export class HexForm implements Form {
   /** In lower case. */
@@ -14,8 +14,8 @@ export class HexForm implements Form {
     return "hex";
   }
 
-  get length(): number {
-    return this.#digits.length;
+  get wholeParts(): { from: number; to: number } {
+    return { from: 0, to: this.#digits.length };
   }
 
   firstBytes(): number[] {
@@ -31,9 +31,9 @@ export class HexForm implements Form {
     const digits = this.#digits;
     for (let index = 0; index < digits.length; index += 1) {
       const byte = data[begin + index];
-      if (byte === undefined) return { end: -1, written: WRITTEN.plain, partial: true };
+      if (byte === undefined) return CUT_OFF;
       const digit = digits[index] ?? 0;
-      if (byte !== digit && byte !== upperCase(digit)) return { end: -1, written: WRITTEN.plain, partial: false };
+      if (byte !== digit && byte !== upperCase(digit)) return NO_MATCH;
     }
     return { end: begin + digits.length, written: WRITTEN.plain, partial: false };
   }

@@ -1,4 +1,5 @@
 /** Finds needles in chunks of a stream: the next match, or where the rest must wait for more. Input is hostile. */
+import type { Form, Trial } from "./form.ts";
 import { GRAM_BYTES, GramTable } from "./gram-table.ts";
 import type { Needle, Written } from "./needle.ts";
 
@@ -13,31 +14,38 @@ export type Found<T> =
  */
 const LEAD_BYTES = 3;
 
+interface Candidate<T> {
+  tag: T;
+  form: Form;
+}
+
+/** What begins alike. */
+interface Candidates<T> {
+  /** Where it does not match, none of them does. `null` where there is only one. */
+  anchor: Form | null;
+  all: Candidate<T>[];
+}
+
 export class NeedleSearch<T> {
-  readonly #needles: readonly Needle<T>[];
+  readonly isEmpty: boolean;
   readonly #grams = new GramTable();
-  readonly #begins = new Uint8Array(256);
+  /** By the byte that they may begin with. */
+  readonly #byFirst: readonly Candidates<T>[][] = Array.from({ length: 256 }, () => []);
   /** Grams in a row that every match has. */
   readonly #stride: number;
 
   constructor(needles: readonly Needle<T>[]) {
-    this.#needles = needles;
+    this.isEmpty = needles.length === 0;
     let stride = Number.POSITIVE_INFINITY;
-    const known = new Set<string>();
-    for (const needle of needles) {
-      for (const byte of needle.firstBytes()) this.#begins[byte] = 1;
-      if (known.has(needle.anchorKey)) continue;
-      known.add(needle.anchorKey);
-      for (const { form, from, to } of needle.anchors) {
-        this.#grams.add(form, from, to);
-        stride = Math.min(stride, to - from - GRAM_BYTES + 1);
+    for (const alike of Map.groupBy(needles, ({ anchorKey }) => anchorKey).values()) {
+      for (const [index, anchor] of (alike[0]?.anchors ?? []).entries()) {
+        stride = Math.min(stride, this.#grams.add(anchor));
+        const all = alike.flatMap(({ tag, forms }) => forms.slice(index, index + 1).map((form) => ({ tag, form })));
+        const candidates = { anchor: all.length > 1 ? anchor : null, all };
+        for (const byte of new Set(anchor.firstBytes())) this.#byFirst[byte]?.push(candidates);
       }
     }
     this.#stride = stride;
-  }
-
-  get isEmpty(): boolean {
-    return this.#needles.length === 0;
   }
 
   /** Whether a whole text has a match. */
@@ -72,17 +80,22 @@ export class NeedleSearch<T> {
 
   #inspect(data: Buffer, from: number, to: number, final: boolean): Found<T> | null {
     for (let start = from; start <= to; start += 1) {
-      if (this.#begins[data[start] ?? 0] === 0) continue;
-      let best: Found<T> | null = null;
-      let longest = -1;
-      for (const needle of this.#needles) {
-        const { match, partial } = needle.try(data, start);
-        if (partial && !final) return { kind: "hold", start };
-        if (match === null || match.end <= longest) continue;
-        longest = match.end;
-        best = { kind: "match", tag: needle.tag, ...match };
+      let best: (Candidate<T> & Trial) | null = null;
+      for (const { anchor, all } of this.#byFirst[data[start] ?? 0] ?? []) {
+        if (anchor !== null) {
+          const { end, partial } = anchor.try(data, start);
+          if (partial && !final) return { kind: "hold", start };
+          if (end < 0) continue;
+        }
+        for (const candidate of all) {
+          const trial = candidate.form.try(data, start);
+          if (trial.partial && !final) return { kind: "hold", start };
+          if (trial.end > (best?.end ?? -1)) best = { ...candidate, ...trial };
+        }
       }
-      if (best !== null) return best;
+      if (best === null) continue;
+      const { tag, form, end, written } = best;
+      return { kind: "match", tag, start, end, form: form.kind, written };
     }
     return null;
   }

@@ -2,8 +2,8 @@
  * What is looked for: a sequence of bytes in every form in which it may stand in a message. What is searched comes from
  * the guest or from an upstream, and both are hostile: a trial looks at a bounded number of bytes and never throws.
  */
-import { Base64Form, type Alignment } from "./base64-form.ts";
-import type { Form } from "./form.ts";
+import { Base64Form } from "./base64-form.ts";
+import type { Form, FormKind } from "./form.ts";
 import { HexForm } from "./hex-form.ts";
 import { TextForm } from "./text-form.ts";
 
@@ -11,7 +11,7 @@ import { TextForm } from "./text-form.ts";
 export interface Written {
   start: number;
   end: number;
-  form: "text" | "hex" | Alignment;
+  form: FormKind;
   /** Bits of WRITTEN. */
   written: number;
 }
@@ -23,56 +23,41 @@ export interface NeedleOptions {
   coded: boolean;
 }
 
-/** Parts from which the grams of a search are taken, bytes of the needle. */
-export const ANCHOR_BYTES = 24;
+/** What the grams of a search are taken from, at most. */
+const ANCHOR_BYTES = 24;
 
 export class Needle<T> {
   readonly tag: T;
-  /** What the needle's anchor is, to know needles with the same one. */
+  readonly forms: readonly Form[];
+  /** The same forms of the needle's first bytes: where they do not match, the needle does not. */
+  readonly anchors: readonly Form[];
+  /** Needles with the same key have the same anchors. */
   readonly anchorKey: string;
-  readonly #forms: readonly Form[];
-  readonly #anchors: readonly { form: Form; from: number; to: number }[];
 
   constructor(text: string, tag: T, { anyCase, coded }: NeedleOptions) {
     this.tag = tag;
-    const bytes = Buffer.from(text);
-    const plain = new TextForm(text, anyCase);
-    const base64 = coded ? ([0, 1, 2] as const).map((alignment) => new Base64Form(bytes, alignment)) : [];
-    const hex = coded ? [new HexForm(bytes)] : [];
-    this.#forms = [plain, ...base64, ...hex];
-    const anchor = Math.min(ANCHOR_BYTES, bytes.length);
-    this.anchorKey = `${anyCase} ${coded} ${bytes.toString("latin1", 0, anchor)}`;
-    this.#anchors = [
-      { form: plain, from: 0, to: anchor },
-      ...base64.map((form) => ({ form, ...form.wholeSextets(anchor) })),
-      ...hex.map((form) => ({ form, from: 0, to: 2 * anchor })),
-    ];
+    this.forms = formsOf(text, anyCase, coded);
+    const anchor = firstCharacters(text, ANCHOR_BYTES);
+    this.anchors = anchor === text ? this.forms : formsOf(anchor, anyCase, coded);
+    this.anchorKey = `${anyCase} ${coded} ${anchor}`;
   }
+}
 
-  /** Parts of each form whose every writing is made of known bytes. */
-  get anchors(): readonly { form: Form; from: number; to: number }[] {
-    return this.#anchors;
-  }
+function formsOf(text: string, anyCase: boolean, coded: boolean): Form[] {
+  const plain = new TextForm(text, anyCase);
+  if (!coded) return [plain];
+  const bytes = Buffer.from(text);
+  return [plain, ...([0, 1, 2] as const).map((alignment) => new Base64Form(bytes, alignment)), new HexForm(bytes)];
+}
 
-  firstBytes(): number[] {
-    return this.#forms.flatMap((form) => form.firstBytes());
+/** As many whole characters as fit. */
+function firstCharacters(text: string, maxBytes: number): string {
+  let first = "";
+  let bytes = 0;
+  for (const character of text) {
+    bytes += Buffer.byteLength(character);
+    if (bytes > maxBytes) break;
+    first += character;
   }
-
-  /** The longest match at an offset, or `partial` where more text would tell. */
-  try(data: Buffer, start: number): { match: Written | null; partial: boolean } {
-    let match: Written | null = null;
-    let partial = false;
-    for (const form of this.#forms) {
-      const trial = form.try(data, start);
-      partial ||= trial.partial;
-      if (trial.end < 0 || (match !== null && trial.end <= match.end)) continue;
-      match = {
-        start,
-        end: trial.end,
-        form: form instanceof Base64Form ? form.alignment : form.kind === "hex" ? "hex" : "text",
-        written: trial.written,
-      };
-    }
-    return { match, partial };
-  }
+  return first;
 }

@@ -1,12 +1,14 @@
 /** A sequence of bytes as it stands in text, where each character may be written in any way of escapes.ts. */
 import { type Escape, escapesOfByte, escapesOfCodePoint, WRITTEN } from "./escapes.ts";
-import type { Form, Step, Trial } from "./form.ts";
+import { CUT_OFF, type Form, NO_MATCH, type Step, type Trial } from "./form.ts";
 
 const PERCENT = 0x25;
 const AMPERSAND = 0x26;
 const PLUS = 0x2b;
 const BACKSLASH = 0x5c;
 const CASE_BIT = 0x20;
+
+type Mutable<T> = { -readonly [key in keyof T]: T[key] };
 
 interface State {
   /** Bytes of the sequence that are behind. */
@@ -40,8 +42,8 @@ export class TextForm implements Form {
     return "text";
   }
 
-  get length(): number {
-    return this.#bytes.length;
+  get wholeParts(): { from: number; to: number } {
+    return { from: 0, to: this.#bytes.length };
   }
 
   firstBytes(): number[] {
@@ -67,7 +69,27 @@ export class TextForm implements Form {
   }
 
   try(data: Buffer, begin: number): Trial {
-    const trial: Trial = { end: -1, written: 0, partial: false };
+    return this.#tryPlain(data, begin) ?? this.#tryEscaped(data, begin);
+  }
+
+  /** What is plain as far as it goes; undefined where an escape begins. */
+  #tryPlain(data: Buffer, begin: number): Trial | undefined {
+    const bytes = this.#bytes;
+    let written: number = WRITTEN.plain;
+    for (let index = 0; index < bytes.length; index += 1) {
+      const found = data[begin + index];
+      if (found === undefined) return CUT_OFF;
+      if (isIntroducer(found)) return undefined;
+      const wanted = bytes[index] ?? 0;
+      if (found === wanted) continue;
+      if (!this.#anyCase || (found ^ wanted) !== CASE_BIT || !isLetter(found)) return NO_MATCH;
+      written |= WRITTEN.otherCase;
+    }
+    return { end: begin + bytes.length, written, partial: false };
+  }
+
+  #tryEscaped(data: Buffer, begin: number): Trial {
+    const trial: Mutable<Trial> = { end: -1, written: 0, partial: false };
     const open: State[] = [{ index: 0, at: begin, written: WRITTEN.plain }];
     const seen = this.#ambiguous ? new Set<string>() : null;
     for (let state = open.pop(); state !== undefined; state = open.pop()) {
@@ -82,7 +104,7 @@ export class TextForm implements Form {
   }
 
   /** Reads plain bytes as far as they go, and leaves the escapes on the way to be read. */
-  #follow(data: Buffer, { index, at, written }: State, open: State[], trial: Trial): void {
+  #follow(data: Buffer, { index, at, written }: State, open: State[], trial: Mutable<Trial>): void {
     const bytes = this.#bytes;
     for (;;) {
       if (index === bytes.length) {
@@ -114,7 +136,7 @@ export class TextForm implements Form {
     }
   }
 
-  #readEscapes(data: Buffer, state: State, open: State[], trial: Trial): void {
+  #readEscapes(data: Buffer, state: State, open: State[], trial: Mutable<Trial>): void {
     const { index } = state;
     const byte = this.#bytes[index] ?? 0;
     const codePoint = this.#codePoints[index] ?? -1;
@@ -136,7 +158,7 @@ function readOneOf(
   data: Buffer,
   { at, written }: State,
   open: State[],
-  trial: Trial,
+  trial: Mutable<Trial>,
 ): void {
   for (const escape of escapes) {
     const length = commonLength(data, at, escape.bytes);
