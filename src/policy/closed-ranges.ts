@@ -2,6 +2,9 @@
  * Addresses that no mode opens: what is not public. Only a rule that names the address, or a range that lies within the
  * closed one, opens some of it; `0.0.0.0/0` opens nothing here.
  *
+ * Addresses for documentation (RFC 5737, RFC 3849) are not among them: they belong to nobody, and a network that uses
+ * some of them all the same uses them as public ones.
+ *
  * Sources: the IANA registries of special-purpose IPv4 and IPv6 addresses (RFC 6890 and what followed), RFC 6052 and
  * 8215 (NAT64), RFC 3056 (6to4), RFC 4380 (Teredo), and the clouds' documentation for their metadata services.
  */
@@ -19,7 +22,6 @@ const PRIVATE = "a private address";
 const LOOPBACK = "a loopback address";
 const LINK_LOCAL = "a link-local address";
 const METADATA = "the address of a cloud's metadata service";
-const DOCUMENTATION = "an address for documentation";
 const MULTICAST = "a multicast address";
 const RESERVED = "a reserved address";
 const UNSPECIFIED = "an unspecified address";
@@ -38,12 +40,9 @@ const CLOSED: Readonly<Record<string, string>> = {
   "172.16.0.0/12": PRIVATE,
   "192.0.0.0/24": RESERVED,
   "192.0.0.192": METADATA,
-  "192.0.2.0/24": DOCUMENTATION,
   "192.88.99.0/24": RESERVED,
   "192.168.0.0/16": PRIVATE,
   "198.18.0.0/15": "an address for benchmarks",
-  "198.51.100.0/24": DOCUMENTATION,
-  "203.0.113.0/24": DOCUMENTATION,
   "224.0.0.0/4": MULTICAST,
   "240.0.0.0/4": RESERVED,
   "255.255.255.255": "the broadcast address",
@@ -57,9 +56,7 @@ const CLOSED: Readonly<Record<string, string>> = {
   "100::/64": "a discard-only address",
   // Teredo, ORCHID, benchmarks and other protocols' own; none is a server's.
   "2001::/23": "an address of an IETF protocol, such as Teredo",
-  "2001:db8::/32": DOCUMENTATION,
   "2002::/16": "a 6to4 address",
-  "3fff::/20": DOCUMENTATION,
   "fc00::/7": "a unique local address",
   "fd00:ec2::254": METADATA,
   "fd00:ec2::23": METADATA,

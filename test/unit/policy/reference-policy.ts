@@ -7,7 +7,7 @@ import type { ConnectionTarget, PolicySpec, RequestTarget, RuleSpec, Verdict } f
 
 const CLOSED_V4 = [
   ...["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"],
-  ...["198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4", "203.0.113.0/24"],
+  ...["198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"],
 ];
 
 export function referenceConnection(
