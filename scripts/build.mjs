@@ -8,7 +8,7 @@
  * Files are replaced whole, so an sbx that is starting meanwhile gets the old or the new one. dist/agent is not touched
  * (scripts/build-agent.mjs makes it).
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,7 +19,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PROGRAMS = { "supervisor.js": "src/supervisor/main.ts", "hook-host.js": "src/egress/hooks/hook-host.ts" };
 
 /** What of dist/ belongs to this script. */
-const OWNED = ["main.js", ...Object.keys(PROGRAMS), "commands", "hooks"];
+const OWNED = ["main.js", ...Object.keys(PROGRAMS), "hooks.d.ts", "commands", "hooks"];
 
 /**
  * Left to node_modules: loaded by few commands, or optional (oclif compiles with typescript where it is installed, ws
@@ -139,6 +139,8 @@ export async function build(dist = join(ROOT, "dist")) {
   for (const [name, source] of Object.entries(PROGRAMS)) {
     files.set(join(dist, name), await bundle({ entryPoints: [source] }));
   }
+  // Types alone, without imports: what a user's hook is written against.
+  files.set(join(dist, "hooks.d.ts"), readFileSync(join(ROOT, "src", "egress", "hooks", "types.ts"), "utf8"));
   for (const [path, contents] of files) writeWhole(path, contents);
   removeStale(dist, new Set(files.keys()));
 }
@@ -185,7 +187,7 @@ function removeStale(dist, fresh) {
   for (const name of OWNED) {
     const start = join(dist, name);
     if (!existsSync(start)) continue;
-    const files = name.endsWith(".js")
+    const files = statSync(start).isFile()
       ? [start]
       : readdirSync(start, { recursive: true, withFileTypes: true })
           .filter((file) => file.isFile())

@@ -6,6 +6,7 @@ import {
   MAX_NET_BODY_BYTES,
   MAX_SECRETS_BODY_BYTES,
   NET_CHECK_TARGET,
+  NET_DENIED_TARGET,
   NET_RULES_TARGET,
   NET_TARGET,
   rulesCall,
@@ -13,6 +14,7 @@ import {
   secretsCall,
   type CheckAnswer,
   type CheckCall,
+  type NetDenial,
   type NetView,
   type RulesAnswer,
   type RulesCall,
@@ -26,6 +28,8 @@ import { readBody, sendJson } from "../door-http.ts";
 export interface NetworkControl {
   setSecrets(call: SecretsCall): SecretsAnswer | Promise<SecretsAnswer>;
   view(): Promise<NetView>;
+  /** Does not open the path: asked after every command. */
+  readonly denied: readonly NetDenial[];
   check(call: CheckCall): Promise<CheckAnswer>;
   changeRules(call: RulesCall): RulesAnswer | Promise<RulesAnswer>;
 }
@@ -44,6 +48,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
     answer: (control, body) => control.setSecrets(secretsCall().parse(body)),
   },
   [NET_TARGET]: { method: "GET", maxBytes: 0, answer: (control) => control.view() },
+  [NET_DENIED_TARGET]: { method: "GET", maxBytes: 0, answer: (control) => control.denied },
   [NET_CHECK_TARGET]: {
     method: "POST",
     maxBytes: MAX_NET_BODY_BYTES,

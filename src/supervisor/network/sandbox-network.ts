@@ -8,6 +8,7 @@ import type { SandboxLaunch } from "../../protocol/launch.ts";
 import type {
   CheckAnswer,
   CheckCall,
+  NetDenial,
   NetView,
   RulesAnswer,
   RulesCall,
@@ -99,9 +100,13 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
     return { set: Object.keys(call.values), missing };
   }
 
+  get denied(): NetDenial[] {
+    return this.#trail.denied;
+  }
+
   async view(): Promise<NetView> {
     const { openFlows, ...rest } = (await this.open()).view();
-    return { ...rest, counters: { ...this.#trail.counters, openFlows }, denied: this.#trail.denied };
+    return { ...rest, counters: { ...this.#trail.counters, openFlows }, denied: this.denied };
   }
 
   async check(call: CheckCall): Promise<CheckAnswer> {

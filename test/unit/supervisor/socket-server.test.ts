@@ -28,6 +28,7 @@ async function open(t: TestContext): Promise<{ socketPath: string; events: strin
     },
     network: {
       setSecrets: () => ({ set: [], missing: [] }),
+      denied: [],
       view: () => Promise.reject(new SbxError("internal", "no network here")),
       check: () => Promise.reject(new SbxError("usage", "no such host", { hint: "sbx net show" })),
       changeRules: () => ({ rules: [], stillDenied: [] }),
