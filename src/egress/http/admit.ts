@@ -51,7 +51,7 @@ export async function admit(
       record.decision = await allowed(context, head, signal);
     }
   }
-  const outgoing = context.secrets.openRequest(head);
+  const outgoing = openRequest(context.secrets, head);
   record.outgoing = outgoing;
   if (outgoing.blocked) {
     const [leak] = outgoing.leaks;
@@ -68,9 +68,27 @@ export async function admit(
 /** @throws Refusal */
 async function allowed(context: AdmitContext, head: RequestHead, signal: AbortSignal): Promise<Decision> {
   const { host, port, scheme, method, target } = head;
-  const decision = await context.decide({ host, port, scheme, method, target }, signal);
+  let decision: Decision;
+  try {
+    decision = await context.decide({ host, port, scheme, method, target }, signal);
+  } catch (error) {
+    throw new Refusal(403, "blocked_by_sbx", `the policy cannot be asked: ${messageOf(error)}`, { cause: error });
+  }
   if (decision.verdict !== "allow") throw deniedBy(decision);
   return decision;
+}
+
+/** @throws Refusal */
+function openRequest(secrets: Secrets, head: RequestHead): OutgoingSecrets {
+  try {
+    return secrets.openRequest(head);
+  } catch (error) {
+    throw new Refusal(500, "internal_error", `secrets cannot be put in: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** @throws Refusal */

@@ -50,6 +50,9 @@ export interface GuestExchange {
   readonly responded: boolean;
 }
 
+/** Why a guest's signal is aborted. Made once: an error of its own for each request would cost more than the rest. */
+export const GONE = new Error("the client is gone");
+
 /** Whether a response to this has a body at all (RFC 9112, 6.3). */
 export function mayHaveBody(method: string, status: number): boolean {
   return method !== "HEAD" && status >= 200 && status !== 204 && status !== 304;

@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import type { Duplex, Readable } from "node:stream";
 import type { FieldLines, HttpVersion, RequestHead, ResponseHead } from "../http-heads.ts";
 import { type Authority, checkAuthority, checkMethod, readTarget } from "./authority.ts";
-import { type BodySink, type Carrier, type GuestExchange, mayHaveBody } from "./exchange.ts";
+import { type BodySink, type Carrier, GONE, type GuestExchange, mayHaveBody } from "./exchange.ts";
 import { declaredLength, endToEndLines, fieldValues, flatLines, pairs, rawLines, trailerLines } from "./fields.ts";
 import type { GuestConnection } from "./guest-connections.ts";
 import type { HttpLimits } from "./limits.ts";
@@ -281,7 +281,7 @@ class H1Exchange implements GuestExchange {
     this.body = announcesBody(request) ? request : null;
     this.awaitsContinue = awaitsContinue && this.body !== null;
     response.once("close", () => {
-      this.#gone.abort();
+      if (!response.writableFinished) this.#gone.abort(GONE);
     });
     response.on("error", () => undefined);
   }

@@ -6,7 +6,7 @@ import { constants, performServerHandshake, type ServerHttp2Stream } from "node:
 import type { Duplex, Readable } from "node:stream";
 import type { FieldLines, HttpVersion, RequestHead, ResponseHead } from "../http-heads.ts";
 import { checkAuthority, checkMethod, readTarget } from "./authority.ts";
-import type { BodySink, Carrier, GuestExchange } from "./exchange.ts";
+import { type BodySink, type Carrier, GONE, type GuestExchange } from "./exchange.ts";
 import {
   asHeaderObject,
   declaredLength,
@@ -143,7 +143,7 @@ class H2Exchange implements GuestExchange {
     this.body = hasBody ? stream : null;
     this.awaitsContinue = hasBody && fieldValues(rawLines(raw), "expect")[0]?.toLowerCase() === "100-continue";
     const gone = (): void => {
-      this.#gone.abort();
+      this.#gone.abort(GONE);
     };
     stream.once("aborted", gone).once("close", gone);
     stream.once("trailers", (_trailers, _flags, lines: string[]) => {

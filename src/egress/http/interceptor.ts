@@ -92,10 +92,11 @@ class HttpInterceptor implements Interceptor {
       refused: (connection, refusal, seen) => this.#refused(connection, refusal, seen),
       webSocket: (upgrade) => this.#webSockets.accept(upgrade),
     });
+    const sweepMs = Math.min(SWEEP_MS, limits.guestIdleMs, limits.upstreamIdleMs);
     this.#sweep = setInterval(() => {
       this.#connections.sweep(Date.now());
       this.#pool.sweep(Date.now());
-    }, SWEEP_MS).unref();
+    }, sweepMs).unref();
   }
 
   serveTls(stream: Duplex, facts: FlowFacts): void {

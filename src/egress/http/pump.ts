@@ -29,14 +29,15 @@ export function pump(source: Readable, sink: BodySink, expectedBytes: number | n
       sink.off("close", onSinkClose);
       // What is destroyed later may fail once more.
       source.on("error", () => undefined);
-      if (error === null) {
-        resolve();
-      } else {
-        source.pause();
-        reject(error);
-      }
+      // Its flow is left alone: whoever discards the rest may have begun.
+      if (error === null) resolve();
+      else reject(error);
     };
     const onData = (chunk: Buffer): void => {
+      if (sink.destroyed) {
+        onSinkClose();
+        return;
+      }
       meter.bytes += chunk.length;
       if (expectedBytes !== null && meter.bytes > expectedBytes) {
         stop(new LengthError(`a body of ${expectedBytes} bytes was announced, and more came`));

@@ -40,9 +40,9 @@ export class Refusal extends Error {
     this.leak = details.leak;
   }
 
-  /** Whether it was sbx that did not want it, rather than an upstream that failed. */
+  /** Whether it was sbx that did not let it through, rather than an upstream that failed. */
   get denied(): boolean {
-    return this.code !== "upstream_failed" && this.code !== "internal_error" && this.code !== "overloaded";
+    return this.code !== "upstream_failed";
   }
 }
 

@@ -15,6 +15,8 @@ import { CallError, type CallOptions, type UpstreamAnswer, type UpstreamCall } f
 /** Methods whose requests without a body get a Content-Length all the same: some servers insist (RFC 9110, 8.6). */
 const EXPECTS_BODY = new Set(["POST", "PUT", "PATCH"]);
 
+const WITHOUT_RESPONSE = "the upstream closed the connection without a response";
+
 /** Hands Node's client the one socket, and keeps that open after a response where both ends agree. */
 class OneSocketAgent extends Agent {
   readonly #socket: Socket;
@@ -114,7 +116,9 @@ class H1Call implements UpstreamCall {
     this.#request = request;
     watchInterim(request, options, limits);
     this.answer = new Promise((resolve, reject) => {
+      let answered = false;
       request.once("response", (response) => {
+        answered = true;
         try {
           resolve(readAnswer(response, head.method, connection, limits));
         } catch (error) {
@@ -127,10 +131,12 @@ class H1Call implements UpstreamCall {
         reject(new CallError(stale && lost ? "stale" : "failed", describe(error), error));
       });
       request.once("close", () => {
-        reject(new CallError("failed", "the upstream closed the connection without a response"));
+        if (!answered) reject(new CallError("failed", WITHOUT_RESPONSE));
       });
     });
-    if (options.hasBody) request.flushHeaders();
+    // The head leaves with the body's first bytes, if there are any by then.
+    if (options.expectContinue) request.flushHeaders();
+    else if (options.hasBody) setImmediate(() => request.flushHeaders());
   }
 
   get sink(): BodySink {
@@ -207,6 +213,6 @@ function readAnswer(
 function describe(error: Error & { code?: string }): string {
   if (error.code === "HPE_HEADER_OVERFLOW") return "the upstream's response has too large a header";
   if (error.code?.startsWith("HPE_") === true) return `the upstream's response is not valid HTTP (${error.code})`;
-  if (error.message === "socket hang up") return "the upstream closed the connection without a response";
+  if (error.message === "socket hang up") return WITHOUT_RESPONSE;
   return error.message;
 }

@@ -114,7 +114,9 @@ class H2Call implements UpstreamCall {
     watchEnd(stream);
     watchInterim(stream, options, limits);
     this.answer = new Promise((resolve, reject) => {
+      let answered = false;
       stream.once("response", (_headers, flags, raw) => {
+        answered = true;
         try {
           resolve(readAnswer(stream, head.method, flags, raw));
         } catch (error) {
@@ -129,7 +131,7 @@ class H2Call implements UpstreamCall {
         reject(new CallError(refused ? "refused" : "failed", error.message, error));
       });
       stream.once("close", () => {
-        reject(new CallError("failed", "the upstream closed the stream without a response"));
+        if (!answered) reject(new CallError("failed", "the upstream closed the stream without a response"));
       });
     });
   }

@@ -60,24 +60,41 @@ export async function failure(promise: Promise<unknown>): Promise<Error> {
   throw new Error("nothing failed");
 }
 
+/** Unlike `once`, an error before is fine. */
+export function closed(socket: Socket): Promise<void> {
+  socket.on("error", () => undefined);
+  return new Promise((resolve) => {
+    if (socket.closed) resolve();
+    else socket.once("close", () => resolve());
+  });
+}
+
 /** Writes bytes and reads until the other end is done. */
 export async function exchangeRaw(socket: Socket, bytes: string | Buffer): Promise<string> {
   socket.write(bytes);
   const chunks: Buffer[] = [];
   socket.on("data", (chunk: Buffer) => chunks.push(chunk));
-  socket.on("error", () => undefined);
-  if (!socket.closed) await once(socket, "close").catch(() => undefined);
+  await closed(socket);
   return Buffer.concat(chunks).toString("latin1");
 }
 
-/** Reads until a text has come. */
+/** Reads until a text has come; what comes after that is left for the next call. @throws Error at the end */
 export async function readUntil(socket: Socket, text: string): Promise<string> {
   let seen = "";
-  while (!seen.includes(text)) {
-    const [chunk] = (await once(socket, "data")) as [Buffer];
+  for (;;) {
+    const chunk = socket.read() as Buffer | null;
+    if (chunk === null) {
+      if (socket.readableEnded || socket.destroyed) throw new Error(`ended after ${JSON.stringify(seen)}`);
+      await Promise.race([once(socket, "readable"), once(socket, "close")]);
+      continue;
+    }
     seen += chunk.toString("latin1");
+    const at = seen.indexOf(text);
+    if (at < 0) continue;
+    const rest = seen.slice(at + text.length);
+    if (rest !== "") socket.unshift(Buffer.from(rest, "latin1"));
+    return seen.slice(0, at + text.length);
   }
-  return seen;
 }
 
 export async function openH2(harness: Harness, scheme: "https" | "http" = "https"): Promise<ClientHttp2Session> {

@@ -27,6 +27,8 @@ export const ALLOW: Decision = {
 export interface HarnessOptions {
   /** Where the upstream really listens. */
   upstreamPort: number;
+  /** Of the upstream's certificate, if it is not {@link upstreamAuthority}'s. */
+  upstreamCa?: string;
   scheme?: "http" | "https";
   host?: string;
   /** The port that the guest dialled. */
@@ -68,7 +70,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     secrets: options.secrets ?? fakeSecrets(host),
     hooks: options.hooks ?? null,
     onLeak: options.onLeak ?? "block",
-    upstream: fakeUpstream(options.upstreamPort, dials),
+    upstream: fakeUpstream(options, dials),
     audit: (event) => events.push(event),
     sandboxRef: "box",
     limits: options.limits ?? {},
@@ -124,7 +126,7 @@ async function settled(events: AuditEvent[], kind: AuditEvent["kind"], count: nu
   }
 }
 
-function fakeUpstream(upstreamPort: number, dials: Harness["dials"]): Upstream {
+function fakeUpstream({ upstreamPort, upstreamCa }: HarnessOptions, dials: Harness["dials"]): Upstream {
   return {
     async connect(target, signal): Promise<UpstreamConnection> {
       const socket = await dial(connectTcp({ host: "127.0.0.1", port: upstreamPort }), "connect", signal);
@@ -136,7 +138,7 @@ function fakeUpstream(upstreamPort: number, dials: Harness["dials"]): Upstream {
         host: "127.0.0.1",
         port: upstreamPort,
         servername: target.host,
-        ca: upstreamAuthority.certificatePem,
+        ca: upstreamCa ?? upstreamAuthority.certificatePem,
         ALPNProtocols: [...alpnProtocols],
       });
       const socket = await dial(tls, "secureConnect", signal);
