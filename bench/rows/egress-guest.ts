@@ -1,8 +1,7 @@
 /**
  * What the network costs a program in the guest, beside QEMU's own user-mode network with the same guest, server and
  * client. What a tunnel is worth is judged by plain TCP. Under emulation the guest's own TLS takes most of a transfer on
- * both sides (some 35 of 42 ms a megabyte down), so a tunnel with TLS in it is shown without a verdict: with no network at
- * all it would hardly be faster.
+ * both sides (three quarters of a download), so a tunnel with TLS in it is shown without a verdict.
  */
 import { megabytesPerSecond } from "../programs.ts";
 import { openNetworkSandbox } from "../egress/network-sandbox.ts";
