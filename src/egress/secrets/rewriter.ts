@@ -17,6 +17,8 @@ export interface Match<T> extends Written {
 export type Decide<T> = (match: Match<T>) => Buffer | null;
 
 const NOTHING = Buffer.alloc(0);
+/** What {@link Rewriter.release} lets out of a value, if it comes to that. */
+const MAX_RELEASED_BYTES = 3;
 
 export class Rewriter<T> {
   /** Asked anew for each chunk: what is looked for may change while a stream is open. */
@@ -24,6 +26,8 @@ export class Rewriter<T> {
   readonly #decide: Decide<T>;
   readonly #splice = new Base64Splice();
   #held: Buffer = NOTHING;
+  /** How many of the bytes held have been passed on all the same. */
+  #released = 0;
   #out: Buffer[] = [];
 
   constructor(search: () => NeedleSearch<T>, decide: Decide<T>) {
@@ -33,65 +37,70 @@ export class Rewriter<T> {
 
   /** @returns what can be passed on; nothing of a chunk for which it throws has been */
   push(chunk: Buffer): Buffer[] {
-    const data = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
-    const rest = this.#rewrite(data, false);
-    // A copy: the chunk's memory is its owner's.
-    this.#held = rest === data.length ? NOTHING : Buffer.from(data.subarray(rest));
+    this.#rewrite(this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]), false);
     return this.#take();
   }
 
-  /** The end, or a point that no match spans. */
   end(): Buffer[] {
-    const data = this.#held;
-    this.#held = NOTHING;
-    this.#rewrite(data, true);
+    this.#rewrite(this.#held, true);
     if (this.#splice.active) this.#write(this.#splice.end());
     return this.#take();
   }
 
+  /**
+   * Passes on what is held if it is little: both ends may be waiting for it. A match that it begins is still found, and
+   * only the rest of it replaced, so what stands for a match must have its length.
+   */
+  release(): Buffer[] {
+    if (this.#held.length > MAX_RELEASED_BYTES || this.#splice.active) return [];
+    const bytes = this.#held.subarray(this.#released);
+    this.#released = this.#held.length;
+    return bytes.length === 0 ? [] : [bytes];
+  }
+
   /** Bytes that wait for what follows them. */
   get heldBytes(): number {
-    return this.#held.length;
+    return this.#held.length - this.#released;
   }
 
-  /** @returns offset of what must wait */
-  #rewrite(data: Buffer, final: boolean): number {
+  #rewrite(data: Buffer, final: boolean): void {
     const search = this.#search();
     let from = 0;
-    let passed = 0;
-    for (;;) {
-      const found = search.find(data, from, final);
-      if (found?.kind !== "match") {
-        const until = found === null ? data.length : found.start;
-        this.#pass(data, passed, until);
-        return until;
-      }
+    let passed = this.#released;
+    let found = search.find(data, from, final);
+    while (found?.kind === "match") {
       const bytes = this.#decide(found);
-      if (bytes === null) {
-        from = found.end;
-        continue;
+      from = found.end;
+      if (bytes !== null) {
+        this.#pass(data, passed, found.start);
+        from = this.#replace(data, found, bytes, Math.max(0, passed - found.start));
+        passed = from;
       }
-      this.#pass(data, passed, found.start);
-      from = this.#replace(data, found, bytes);
-      passed = from;
+      found = search.find(data, from, final);
     }
+    const rest = found === null ? data.length : found.start;
+    this.#pass(data, passed, rest);
+    // A copy: the chunk's memory is its owner's.
+    this.#held = rest === data.length ? NOTHING : Buffer.from(data.subarray(rest));
+    this.#released = Math.max(0, passed - rest);
   }
 
-  #replace(data: Buffer, found: Found<T> & { kind: "match" }, bytes: Buffer): number {
+  /** @param released how much of the match has been passed on */
+  #replace(data: Buffer, found: Found<T> & { kind: "match" }, bytes: Buffer, released: number): number {
     if (typeof found.form === "string") {
       if (this.#splice.active) this.#write(this.#splice.end());
-      this.#write(bytes);
+      this.#write(bytes.subarray(released));
       return found.end;
     }
     const { form, ...place } = found;
     const { written, next } = this.#splice.replace({ data, ...place, bitsBefore: 2 * form }, bytes);
-    this.#write(written);
+    this.#write(written.subarray(released));
     return next;
   }
 
   #pass(data: Buffer, from: number, to: number): void {
     let at = from;
-    if (this.#splice.active) {
+    if (this.#splice.active && from < to) {
       const { written, next } = this.#splice.follow(data, from, to);
       this.#write(written);
       at = next;

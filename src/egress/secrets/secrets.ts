@@ -33,8 +33,8 @@
  * Limits. A value of 4 to 7 bytes is not looked for in base64 and hexadecimal, nor in requests, and any text that happens
  * to be the same is replaced; a shorter one is refused. Nothing is found in what an upstream made of a value otherwise:
  * another encoding or character set, a part of it, a file format with its own compression, an encryption. Former values
- * are remembered up to 32 a secret. What may be the beginning of a match waits for the next chunk or the end, in gRPC for
- * no more than the message's end.
+ * are remembered up to 32 a secret. What may be the beginning of a match waits for the next chunk or the end. In gRPC up
+ * to three bytes of it do not wait for the next message: those of a value that a false framing cuts there would get in.
  */
 import type { Transform } from "node:stream";
 import type { ConnectionTarget, SecretHost } from "../../policy/spec.ts";

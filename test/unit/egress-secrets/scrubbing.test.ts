@@ -14,6 +14,7 @@ import {
   gzipSync,
   zstdCompressSync,
 } from "node:zlib";
+import { LeakError } from "../../../src/egress/secrets/secrets.ts";
 import {
   cut,
   fieldOf,
@@ -291,13 +292,47 @@ test("a gRPC message keeps its length, and its end waits for no other message", 
   assert.ok(body);
   const messages: [sent: string, arrives: string][] = [
     [`a${PLAIN_VALUE}b`, `a${placeholder.slice(0, PLAIN_VALUE.length)}b`],
-    [PLAIN_VALUE.slice(0, 5), PLAIN_VALUE.slice(0, 5)],
-    [PLAIN_VALUE.slice(5), PLAIN_VALUE.slice(5)],
+    [PLAIN_VALUE.slice(0, 3), PLAIN_VALUE.slice(0, 3)],
+    [PLAIN_VALUE.slice(3), PLAIN_VALUE.slice(3)],
     ["", ""],
   ];
   for (const [sent, arrives] of messages) {
     for (const piece of cut(grpcMessage(sent), 3)) await new Promise((resolve) => body.write(piece, resolve));
     assert.equal(readAll(body), grpcMessage(arrives).toString());
+  }
+});
+
+test("a false framing of a gRPC body lets three bytes of a value in at most, and hides none from a leak's search", async () => {
+  const { secrets, placeholder } = openSandbox();
+  const fields = [["content-type", "application/grpc"]] as const;
+  for (const write of [(text: string) => text, (text: string) => Buffer.from(`:${text}`).toString("base64")]) {
+    const value = write(PLAIN_VALUE);
+    let whole = 0;
+    for (let at = 0; at <= value.length; at += 1) {
+      const sent = Buffer.from(`${grpcMessage("", at + 1).toString("latin1")}<${value}>\0\0\0\0\0`, "latin1");
+      for (const size of [1, 4, sent.length]) {
+        const body = secrets.openResponse(request(), response(fields)).body();
+        assert.ok(body);
+        // What is read as the next message's flags may be odd, and ends it.
+        const { output, error } = await sendUntilError(body, cut(sent, size));
+        const text = output.toString("latin1", 6);
+        if (error === null) {
+          whole += 1;
+          assert.equal(output.length, sent.length);
+          assert.ok(text.includes(write(placeholder).slice(4, value.length - 4)), `${text} at ${at}`);
+        }
+        for (let from = 0; from + 5 <= value.length - 2; from += 1) {
+          assert.ok(!text.includes(value.slice(from, from + 5)), `${text} at ${at}`);
+        }
+      }
+    }
+    assert.ok(whole > 10);
+    const key = write(placeholder);
+    for (let at = 0; at <= key.length; at += 1) {
+      const sent = Buffer.concat([grpcMessage("", at), Buffer.from(key)]);
+      const elsewhere = request({ host: "other.example.org", fields });
+      await assert.rejects(send(secrets.openRequest(elsewhere).body(), cut(sent, 3)), LeakError);
+    }
   }
 });
 
