@@ -38,8 +38,8 @@ export interface EgressLaunch {
   hookPath: string | null;
   resolve: readonly ResolveOverrideRecord[];
   /**
-   * Whether `PUT /sbx/v1/secrets` will come before `commit`, with values, proxies or roots. The guest is not served and
-   * `ready` is not answered before it has.
+   * Whether `ready` is not to be answered, and the guest not to be served, before `PUT /sbx/v1/secrets` has come with
+   * values, proxies or roots. (It comes before `commit` in any case where there are some.)
    */
   awaitsSettings: boolean;
 }

@@ -125,7 +125,10 @@ class SandboxRun implements SandboxService {
     if (network !== undefined) await this.#introduce(await network, link, this.#state);
     signal.throwIfAborted();
     this.#begin();
-    if (network === undefined) this.#network.openWhenUsed();
+    if (network === undefined) {
+      const state = this.#state;
+      this.#network.openWhenUsed(async (egress) => this.#introduce(egress, link, state));
+    }
   }
 
   get launch(): SandboxLaunch {

@@ -128,6 +128,7 @@ async function start(context: CreateContext, parts: Parts, options: CallOptions)
     ...{ directory, socket, creator: ownIdentity() },
   });
   let supervisor: StartedSupervisor | undefined;
+  let delivering: Promise<unknown> | undefined;
   let connecting: Promise<RpcClient> | undefined;
   const undelivered = new AbortController();
   try {
@@ -155,12 +156,15 @@ async function start(context: CreateContext, parts: Parts, options: CallOptions)
         connecting = connect(context, launch, options);
         connecting.catch(() => undefined);
         if (parts.network.settings === null) return;
-        // Without its settings the supervisor would wait for ever.
         const target = { socketPath: socket, signal: options.signal };
-        sendSecrets(target, parts.network.settings).catch((error: unknown) => undelivered.abort(error));
+        const delivery = sendSecrets(target, parts.network.settings);
+        delivering = delivery;
+        // Without its settings the supervisor may wait for ever.
+        delivery.catch((error: unknown) => undelivered.abort(error));
       },
     });
     const client = await (connecting ?? connect(context, launch, options));
+    await delivering;
     await supervisor.commit();
     if (supervisor.info === null) throw new SbxError("supervisor_lost", "the supervisor does not say what it made");
     return context.open(client, supervisor.info);

@@ -37,6 +37,7 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
   #opening: Promise<Egress> | undefined;
   #over = false;
   #forgetFirstPacket = (): void => undefined;
+  #introduce = async (_egress: Egress): Promise<void> => undefined;
 
   constructor(options: SandboxNetworkOptions) {
     this.#options = options;
@@ -63,8 +64,10 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
   /**
    * Opens the path with the guest's first packet. Until then a sandbox that never uses its network has no more of it
    * than a socket.
+   *
+   * @param introduce tells the guest what it has to know of an open path
    */
-  openWhenUsed(): void {
+  openWhenUsed(introduce: (egress: Egress) => Promise<void>): void {
     const { link, log } = this.#options;
     // A packet is left where it is; the path reads it.
     const open = (): void => {
@@ -72,6 +75,7 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
     };
     link?.once("readable", open);
     this.#forgetFirstPacket = () => link?.off("readable", open);
+    this.#introduce = introduce;
   }
 
   /** Roots for whoever makes a TLS connection of the guest's on the host's side of it. */
@@ -141,6 +145,7 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
       log,
       hookHost: { nodePath: process.execPath, scriptPath: hookHostScript() },
     });
+    await this.#introduce(this.#egress);
     return this.#egress;
   }
 }

@@ -37,6 +37,9 @@ async function open(t: TestContext): Promise<Fixture> {
 const hosts = (...texts: string[]): SecretHost[] => texts.map(parseSecretHost);
 const value = (text: string): SecretSource => ({ kind: "value", value: text });
 
+/** This machine's are none of a test's business. */
+const NO_ROOTS = (): string[] => [];
+
 function network(overrides: Partial<NetworkSpec> = {}): NetworkSpec {
   return {
     policy: { mode: "none", rules: [], expressions: [] },
@@ -164,7 +167,7 @@ test("a sandbox gets the stored value before the caller's variable, and says wha
     ],
   });
   const environment = { A: "of the caller", B: "b-value" };
-  const { egress, settings } = await prepareNetwork(vault, spec, { environment });
+  const { egress, settings } = await prepareNetwork(vault, spec, { environment }, NO_ROOTS);
   assert.deepEqual(egress.secrets, [
     { name: "A", hosts: hosts("api.example.com") },
     { name: "B", hosts: hosts("b.example") },
@@ -178,18 +181,35 @@ test("a sandbox gets the stored value before the caller's variable, and says wha
 test("proxies and roots travel with the values, never in the launch", async (t) => {
   const { vault } = await open(t);
   const environment = { https_proxy: "http://user:pass@proxy.example:3128", NO_PROXY: "a.example, .b.example" };
-  const { egress, settings } = await prepareNetwork(vault, network({ extraRootsPem: ["PEM"] }), { environment });
+  const { egress, settings } = await prepareNetwork(vault, network({ extraRootsPem: ["PEM"] }), { environment }, () => [
+    "HOST",
+  ]);
   assert.ok(!JSON.stringify(egress).includes("pass"));
   assert.deepEqual(secretsCall().parse(JSON.parse(settings ?? "")), {
     values: {},
     proxy: { http: null, https: "http://user:pass@proxy.example:3128/", noProxy: ["a.example", ".b.example"] },
-    extraRootsPem: ["PEM"],
+    extraRootsPem: ["PEM", "HOST"],
   });
+});
+
+test("a sandbox that reaches nothing is told of proxies and roots, but does not wait for them", async (t) => {
+  const { vault } = await open(t);
+  const roots = (): string[] => ["HOST"];
+  const closed = await prepareNetwork(vault, network(), {}, roots);
+  assert.equal(closed.egress.awaitsSettings, false);
+  assert.deepEqual(secretsCall().parse(JSON.parse(closed.settings ?? "")).extraRootsPem, ["HOST"]);
+  const open_ = await prepareNetwork(
+    vault,
+    network({ policy: { mode: "open", rules: [], expressions: [] } }),
+    {},
+    roots,
+  );
+  assert.equal(open_.egress.awaitsSettings, true);
 });
 
 test("a sandbox without network, secrets and proxies waits for nothing", async (t) => {
   const { vault } = await open(t);
-  const { egress, settings } = await prepareNetwork(vault);
+  const { egress, settings } = await prepareNetwork(vault, undefined, {}, NO_ROOTS);
   assert.equal(settings, null);
   assert.equal(egress.awaitsSettings, false);
   assert.deepEqual(egress.policy, { mode: "none", rules: [], expressions: [] });

@@ -11,11 +11,12 @@ import type { EgressLaunch } from "../../../protocol/net-launch.ts";
 import type { SecretVault } from "../../../store/secrets/vault.ts";
 import { SbxError } from "../../errors.ts";
 import type { CallerEnvironment, CallOptions, NetworkSpec } from "../../types.ts";
+import { hostRoots } from "./host-roots.ts";
 import { grantSecrets, type GrantedSecret } from "../secrets/granted-secrets.ts";
 
 export interface NetworkLaunch {
   egress: EgressLaunch;
-  /** What the supervisor waits for, as the body of the call; `null` where it need not wait. */
+  /** What the supervisor is told over its socket, as the body of the call; `null` where there is nothing. */
   settings: string | null;
 }
 
@@ -32,6 +33,7 @@ const NO_NETWORK: NetworkSpec = {
 /**
  * Reads the values and puts together what is to be said.
  *
+ * @param findRoots roots that this machine's programs trust beside their distribution's
  * @throws SbxError what a secret without a value is (granted-secrets.ts), `config_invalid` for a proxy that is none,
  *   `usage` for more than a supervisor takes
  */
@@ -39,17 +41,25 @@ export async function prepareNetwork(
   vault: SecretVault,
   spec: NetworkSpec = NO_NETWORK,
   options: CallOptions & CallerEnvironment = {},
+  findRoots: typeof hostRoots = hostRoots,
 ): Promise<NetworkLaunch> {
   const { environment = {}, signal } = options;
   const proxy = proxySettings(environment);
   const granted = await grantSecrets(spec.secrets, vault, { environment, signal });
-  const { extraRootsPem, policy, onLeak, inspect, hookPath, resolve } = spec;
-  const awaitsSettings = granted.length > 0 || proxy !== null || extraRootsPem.length > 0;
+  const { policy, onLeak, inspect, hookPath, resolve } = spec;
+  const extraRootsPem = [...spec.extraRootsPem, ...findRoots(environment)];
+  const hasSettings = granted.length > 0 || proxy !== null || extraRootsPem.length > 0;
+  // A sandbox that reaches nothing yet need not wait for what would only matter if it did.
+  const awaitsSettings = hasSettings && (granted.length > 0 || allowsAnything(policy));
   const egress: EgressLaunch = {
     ...{ policy, onLeak, inspect, hookPath, resolve, awaitsSettings },
     secrets: granted.map(({ name, hosts }) => ({ name, hosts })),
   };
-  return { egress, settings: awaitsSettings ? settingsBody(granted, proxy, extraRootsPem) : null };
+  return { egress, settings: hasSettings ? settingsBody(granted, proxy, extraRootsPem) : null };
+}
+
+function allowsAnything({ mode, rules, expressions }: PolicySpec): boolean {
+  return mode !== "none" || expressions.length > 0 || rules.some(({ verdict }) => verdict === "allow");
 }
 
 /** The policy with the rules of its preset at the end; some of them are what the image's own tools are set up with. */
