@@ -60,9 +60,9 @@ export async function failure(promise: Promise<unknown>): Promise<Error> {
   throw new Error("nothing failed");
 }
 
-/** Unlike `once`, an error before is fine. */
+/** Unlike `once`, an error before is fine. What still comes is thrown away: a socket that nobody reads does not end. */
 export function closed(socket: Socket): Promise<void> {
-  socket.on("error", () => undefined);
+  socket.on("error", () => undefined).resume();
   return new Promise((resolve) => {
     if (socket.closed) resolve();
     else socket.once("close", () => resolve());

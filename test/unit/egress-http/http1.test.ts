@@ -261,7 +261,10 @@ test("a reader that reads nothing holds the upstream back", async () => {
 
 test("an answer to an upload that is not complete reaches the guest, and the connection ends or goes on cleanly", async () => {
   await using upstream = await rawServer(true, (socket) => {
-    socket.once("data", () => socket.write("HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno"));
+    socket.on("data", (chunk: Buffer) => {
+      if (!chunk.includes(" HTTP/1.1")) return;
+      socket.write("HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno");
+    });
   });
   await using harness = await startHarness({ upstreamPort: upstream.port, limits: { lingerBytes: 1024 * 1024 } });
   const small = await harness.connect();
