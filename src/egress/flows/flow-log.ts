@@ -1,4 +1,4 @@
-/** What the audit log says of one connection; exactly one line is written. */
+/** What the audit log says of one connection: one line, and of one that somebody else reads only that it was cut. */
 import type { Decision } from "../../policy/spec.ts";
 import type { AuditEvent, AuditSink } from "../audit-event.ts";
 
@@ -15,7 +15,7 @@ export interface LoggedFlow {
 export class FlowLog {
   readonly #audit: AuditSink;
   readonly #flow: LoggedFlow;
-  #written = false;
+  #state: "open" | "handed over" | "written" = "open";
 
   constructor(audit: AuditSink, flow: LoggedFlow) {
     this.#audit = audit;
@@ -30,17 +30,18 @@ export class FlowLog {
 
   /** It was allowed, and is over. */
   ended(decision: Decision, more: Partial<AuditEvent>): void {
+    if (this.#state === "handed over") return;
     this.#write({ ...more, verdict: "allow", rule: decision.rule, reason: decision.reason });
   }
 
-  /** Somebody else writes it. */
+  /** Somebody else writes what comes of it. */
   handedOver(): void {
-    this.#written = true;
+    if (this.#state === "open") this.#state = "handed over";
   }
 
   #write(fields: Partial<AuditEvent> & Pick<AuditEvent, "verdict">): void {
-    if (this.#written) return;
-    this.#written = true;
+    if (this.#state === "written") return;
+    this.#state = "written";
     const { flow, host, port, openedAt } = this.#flow;
     const time = Date.now();
     this.#audit({ time, kind: "connection", flow, host, port, ms: Math.max(0, time - openedAt), ...fields });

@@ -8,6 +8,7 @@ import type { AuditSink } from "../audit-event.ts";
 import { isSynthetic } from "../dns/synthetic-names.ts";
 import type { GuestFlow } from "../guest-flow.ts";
 import { type Denial, FlowLog } from "./flow-log.ts";
+import { HandedOverFlow } from "./handed-over-flow.ts";
 import type { FlowLimits, FlowServices, OpenFlow, ServedFlow } from "./open-flow.ts";
 import { ReadFlow } from "./read-flow.ts";
 import { TunnelledFlow } from "./tunnelled-flow.ts";
@@ -81,8 +82,13 @@ class HostFlowRouter implements FlowRouter {
       if (stream === undefined || stream.closed) leave();
       else stream.once("close", leave);
     };
+    const handOver = (stream: Duplex) => {
+      log.handedOver();
+      over(stream);
+      place.served = new HandedOverFlow(stream, target, log);
+    };
     try {
-      const denial = this.#serve({ flow, target, log, openedAt, over }, place);
+      const denial = this.#serve({ flow, target, log, openedAt, over, handOver }, place);
       if (denial === null) return;
       flow.refuse();
       log.denied(denial);
@@ -110,7 +116,7 @@ class HostFlowRouter implements FlowRouter {
   }
 
   /** Refuses with a reason, or begins to serve. */
-  #serve({ flow, target, log, openedAt, over }: Arrival, place: Place): Denial | null {
+  #serve({ flow, target, log, openedAt, over, handOver }: Arrival, place: Place): Denial | null {
     const { maxFlows, maxDials } = this.#services.limits;
     if (this.#isClosed) return refusal("the sandbox is ending");
     if (this.#places.size >= maxFlows) return refusal(`${maxFlows} connections are open already`);
@@ -129,7 +135,7 @@ class HostFlowRouter implements FlowRouter {
     const isRead = this.#services.mustRead(target);
     if (!isRead && this.#dials >= maxDials) return refusal(`${maxDials} connections are being opened already`);
     const facts = { flow: flow.id, ...target, decision, openedAt };
-    const open: OpenFlow = { flow, target, facts, log, services: this.#services, over };
+    const open: OpenFlow = { flow, target, facts, log, services: this.#services, over, handOver };
     this.#places.add(place);
     if (isRead) {
       place.served = new ReadFlow(open);
@@ -148,7 +154,7 @@ const MUST_BE_READ: Decision = {
   ...refusal("connections to this host have to be read from now on; a new one will be"),
 };
 
-type Arrival = Pick<OpenFlow, "flow" | "target" | "log" | "over"> & { openedAt: number };
+type Arrival = Pick<OpenFlow, "flow" | "target" | "log" | "over" | "handOver"> & { openedAt: number };
 
 function refusal(reason: string): Denial {
   return { rule: null, reason, fix: null };

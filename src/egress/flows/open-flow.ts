@@ -36,6 +36,8 @@ export interface OpenFlow {
   services: FlowServices;
   /** To be called once when the connection is over, or with the stream at whose end it is. */
   over: (stream?: Duplex) => void;
+  /** In place of `over`: somebody else serves the stream until its end. */
+  handOver: (stream: Duplex) => void;
 }
 
 /** A connection that is being served. */

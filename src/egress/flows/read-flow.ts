@@ -67,8 +67,7 @@ export class ReadFlow implements ServedFlow {
   #handOver(serve: (guest: Duplex) => void): void {
     this.#release();
     this.#sniffer.giveBack();
-    this.#open.log.handedOver();
-    this.#open.over(this.#guest);
+    this.#open.handOver(this.#guest);
     serve(this.#guest);
   }
 

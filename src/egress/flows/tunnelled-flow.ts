@@ -180,12 +180,11 @@ export class TunnelledFlow implements ServedFlow {
   #handOver(): void {
     const { tunnel, sniffer, guest } = this.#connection ?? {};
     if (tunnel === undefined || guest === undefined) return;
-    const { services, facts, log, over } = this.#open;
+    const { services, facts, handOver } = this.#open;
     tunnel.detachGuest();
     sniffer?.giveBack();
     this.#isOver = true;
-    log.handedOver();
-    over(guest);
+    handOver(guest);
     services.interceptor.servePlain(guest, facts);
   }
 

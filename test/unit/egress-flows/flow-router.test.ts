@@ -136,6 +136,24 @@ test("a connection that the policy denies from now on is cut, others go on", asy
   assert.equal(b.destroyed, false);
 });
 
+test("a connection whose requests are read is cut when its host is denied, and others are not", async (t) => {
+  const guest = await startGuest(t);
+  guest.mustRead = () => true;
+  const [a, b] = [guest.dial(A, 80), guest.dial(B, 80)];
+  for (const socket of [a, b]) socket.write("GET / HTTP/1.1\r\n");
+  const streams = [await guest.nextIntercepted(), await guest.nextIntercepted()];
+  for (const { stream } of streams) stream.resume();
+  guest.decide = ({ host }) => (host === "a.example" ? DENY : ALLOW);
+  guest.router.reconsider();
+  assert.equal((await collect(a)).end, "reset");
+  const event = await guest.nextEvent();
+  assert.deepEqual([event.host, event.verdict, event.reason], ["a.example", "deny", DENY.reason]);
+  guest.router.reconsider();
+  assert.equal(b.destroyed, false);
+  assert.equal(guest.router.openFlows, 1);
+  assert.equal(guest.events.length, 1);
+});
+
 test("a tunnel to a host that has to be read from now on is cut", async (t) => {
   const guest = await startGuest(t);
   const socket = guest.dial(A, await serveTcp(t, hold));
