@@ -51,5 +51,12 @@ function parseUrl(text: string): ConnectionTarget & { scheme: "http" | "https" |
   if (host === null) throw wrong("its host is none");
   const port = url.port === "" ? DEFAULT_PORTS[url.protocol] : Number(url.port);
   if (port === undefined) throw wrong("it has no port");
-  return { scheme, host, port, target: `${url.pathname}${url.search}` };
+  return { scheme, host, port, target: writtenTarget(text) ?? `${url.pathname}${url.search}` };
+}
+
+/** As a client would send it that sends what it was given: with its `..`, about which rules have an opinion. */
+function writtenTarget(text: string): string | undefined {
+  const [, rest] = /^[a-z][a-z0-9+.-]*:\/\/[^/?#\\]*([^#]*)/i.exec(text.trim().toWellFormed()) ?? [];
+  const target = rest?.replaceAll(/[^\x21-\x7e]/gu, encodeURIComponent);
+  return target?.startsWith("/") === false ? `/${target}` : target;
 }
