@@ -2,7 +2,6 @@
  * The way out of a sandbox, put together: the network stack on the guest's card, the resolver, the router of
  * connections, whoever reads the requests that have to be read, and what all of them ask: policy, secrets, hooks.
  */
-import type { Duplex } from "node:stream";
 import { matchesHost } from "../policy/host-pattern.ts";
 import type { ProxySettings } from "../policy/proxy-settings.ts";
 import type { ConnectionTarget, Decision, RequestTarget, SecretHost } from "../policy/spec.ts";
@@ -23,12 +22,13 @@ import type { RequestHead } from "./http-heads.ts";
 import { createInterceptor, type Interceptor } from "./http/interceptor.ts";
 import { LivePolicy } from "./live-policy.ts";
 import { NET_ADDRESSES } from "./net/addresses.ts";
-import { openNetStack, type NetStack } from "./net/net-stack.ts";
 import { checkCall } from "./net-check.ts";
+import { readsAnything } from "./reads-anything.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
 import type { Leak, LeakAction, Secrets } from "./secrets/secrets.ts";
 import { createAuthority, type Authority } from "./tls/authority.ts";
 import { createUpstream } from "./upstream/create-upstream.ts";
+import type { WaitingStack } from "./waiting-stack.ts";
 
 /** What only comes over the supervisor's socket. */
 export interface EgressSettings {
@@ -39,7 +39,7 @@ export interface EgressSettings {
 
 export interface EgressOptions {
   /** The other end of the guest's network card. */
-  link: Duplex;
+  stack: WaitingStack;
   launch: EgressLaunch;
   settings: EgressSettings;
   sandbox: { id: string; name: string | null };
@@ -96,7 +96,7 @@ class SandboxEgress implements Egress {
   readonly #interceptor: Interceptor;
   readonly #resolver: Resolver;
   readonly #router: FlowRouter;
-  readonly #stack: NetStack;
+  readonly #stack: WaitingStack;
 
   constructor(options: EgressOptions, policy: LivePolicy, hooks: Hooks) {
     const { launch, settings, sandbox, audit } = options;
@@ -110,7 +110,7 @@ class SandboxEgress implements Egress {
       report: (leak, head) => audit(leakEvent(leak, head, launch.onLeak)),
     });
     for (const [name, value] of settings.values) this.#secrets.setValue(name, value);
-    const authority = this.#readsAnything ? createAuthority() : null;
+    const authority = readsAnything(launch) ? createAuthority() : null;
     const own = authority === null ? [] : [trustedRoot("sbx-sandbox", authority.certificatePem)];
     this.roots = [...own, ...addedRoots(settings.extraRootsPem)];
     this.environment = this.#makeEnvironment();
@@ -138,8 +138,8 @@ class SandboxEgress implements Egress {
     });
     const dropped = new DroppedLog(audit);
     // Last: from here on the guest is heard.
-    this.#stack = openNetStack({
-      link: options.link,
+    this.#stack = options.stack;
+    this.#stack.serve({
       onFlow: (flow) => this.#router.onFlow(flow),
       onDatagram: (datagram) => void this.#resolver.answerDatagram(datagram),
       onDropped: (kind, target) => dropped.note(kind, target),
@@ -184,18 +184,11 @@ class SandboxEgress implements Egress {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stack.close();
+    this.#stack[Symbol.dispose]();
     this.#router[Symbol.dispose]();
     this.#interceptor.close();
     this.#resolver[Symbol.dispose]();
     await this.#hooks[Symbol.asyncDispose]();
-  }
-
-  /** Whether there is anything whose requests have to be read. It cannot come later: hosts alone are added then. */
-  get #readsAnything(): boolean {
-    const { secrets, inspect, hookPath, policy } = this.#launch;
-    const byRequest = policy.rules.some(({ methods, paths }) => methods !== null || paths !== null);
-    return secrets.length > 0 || inspect || hookPath !== null || byRequest || policy.expressions.length > 0;
   }
 
   #mustRead(target: ConnectionTarget): boolean {

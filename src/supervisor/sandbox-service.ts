@@ -88,7 +88,7 @@ class SandboxRun implements SandboxService {
     this.#vm = vm;
     const log = (name: string): CappedLog => new CappedLog(path.join(launch.directory, name));
     this.#words = new LastWords(vm, { console: log("console.log"), vm: log("vm.log") });
-    this.#network = new SandboxNetwork({ launch, link: vm.networkSocket, log: (m) => this.#log(m) });
+    this.#network = new SandboxNetwork({ launch, link: vm.networkLink, log: (m) => this.#log(m) });
     ({ promise: this.stopped, resolve: this.#resolveStopped } = Promise.withResolvers<void>());
   }
 

@@ -56,7 +56,7 @@ export async function makeTemplate(launch: TemplateLaunch, channel: LaunchChanne
     });
     void launcherGone(channel).then(() => vm.stop());
     // Nobody answers what a booting guest says on its network.
-    vm.networkSocket?.resume();
+    if (vm.networkLink !== null && !("fd" in vm.networkLink)) vm.networkLink.resume();
     const words = new LastWords(vm, null);
     await using link = await connectAgent(vm, words, BOOT_DEADLINE_MS);
     channel.answer({ type: "progress", message: "settling" });

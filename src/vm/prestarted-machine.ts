@@ -74,7 +74,8 @@ export function adoptMachine(): VirtualMachine | undefined {
     ...{ pid, consoleOutput, errorOutput, exited, stop },
     qmp: new Qmp(socket(SUPERVISOR_FD.monitor), { negotiated: true }),
     agentSocket: socket(SUPERVISOR_FD.agent),
-    networkSocket: socket(SUPERVISOR_FD.network),
+    // Left to whoever reads it: a stream of Node's own would copy every packet once more.
+    networkLink: { fd: SUPERVISOR_FD.network },
     exchangePath: null,
     [Symbol.asyncDispose]: stop,
   };

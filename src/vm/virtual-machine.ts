@@ -24,7 +24,7 @@ export interface VirtualMachine extends AsyncDisposable {
   readonly qmp: Qmp;
   readonly agentSocket: Duplex;
   /** The other end of the guest's network card; `null` without one. Frames, each behind its length (4 bytes, big-endian). */
-  readonly networkSocket: Duplex | null;
+  readonly networkLink: Duplex | { fd: number } | null;
   /** The guest's serial console. Must be read, or the guest's writes to it stall. */
   readonly consoleOutput: Readable;
   /** QEMU's own complaints. */
@@ -100,7 +100,7 @@ async function attach(child: ChildProcess, exchangePath: string | null): Promise
   });
   const [, consoleOutput, errorOutput, monitor, agentSocket] = child.stdio;
   // Typed as a tuple of five; there are as many as were asked for.
-  const networkSocket = (child.stdio as (Duplex | null)[])[QEMU_FD.network] ?? null;
+  const networkLink = (child.stdio as (Duplex | null)[])[QEMU_FD.network] ?? null;
   const pid = child.pid;
   if (!consoleOutput || !errorOutput || !monitor || !agentSocket || pid === undefined) {
     throw new SbxError("internal", `QEMU was started without descriptor ${QEMU_FD.monitor} or ${QEMU_FD.agent}`);
@@ -115,7 +115,7 @@ async function attach(child: ChildProcess, exchangePath: string | null): Promise
     pid,
     qmp: new Qmp(monitor as Duplex),
     agentSocket: agentSocket as Duplex,
-    networkSocket,
+    networkLink,
     consoleOutput: consoleOutput,
     errorOutput: errorOutput,
     exchangePath,

@@ -2,8 +2,9 @@
  * The network of one sandbox, from the launch to the end: waits for what only comes over the socket (values of secrets,
  * proxies, roots), opens the egress path, and answers for it.
  */
-import type { Duplex } from "node:stream";
 import type { Egress, EgressSettings } from "../../egress/egress.ts";
+import { readsAnything } from "../../egress/reads-anything.ts";
+import type { NetworkLink, WaitingStack } from "../../egress/waiting-stack.ts";
 import type { SandboxLaunch } from "../../protocol/launch.ts";
 import type {
   CheckAnswer,
@@ -23,7 +24,7 @@ import type { NetworkControl } from "./door-routes.ts";
 export interface SandboxNetworkOptions {
   launch: Pick<SandboxLaunch, "id" | "name" | "directory" | "egress">;
   /** The other end of the guest's network card; `null` for a machine that has none. */
-  link: Duplex | null;
+  link: NetworkLink | null;
   /** A line for the supervisor's log. */
   log: (message: string) => void;
 }
@@ -36,8 +37,8 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
   #egress: Egress | undefined;
   #opening: Promise<Egress> | undefined;
   #over = false;
-  #forgetFirstPacket = (): void => undefined;
-  #introduce = async (_egress: Egress): Promise<void> => undefined;
+  #stack: Promise<WaitingStack> | undefined;
+  #introduce: (egress: Egress) => Promise<void> = async () => undefined;
 
   constructor(options: SandboxNetworkOptions) {
     this.#options = options;
@@ -47,8 +48,8 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
 
   /** Whether the guest must not run before the path is open: it gets placeholders, and perhaps roots to trust. */
   get isAwaited(): boolean {
-    const { awaitsSettings, secrets, inspect, hookPath, policy } = this.#options.launch.egress;
-    return awaitsSettings || secrets.length > 0 || inspect || hookPath !== null || policy.expressions.length > 0;
+    const { egress } = this.#options.launch;
+    return egress.awaitsSettings || readsAnything(egress);
   }
 
   /**
@@ -68,14 +69,9 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
    * @param introduce tells the guest what it has to know of an open path
    */
   openWhenUsed(introduce: (egress: Egress) => Promise<void>): void {
-    const { link, log } = this.#options;
-    // A packet is left where it is; the path reads it.
-    const open = (): void => {
-      this.open().catch((error: unknown) => log(`the network could not be opened: ${String(error)}`));
-    };
-    link?.once("readable", open);
-    this.#forgetFirstPacket = () => link?.off("readable", open);
     this.#introduce = introduce;
+    this.#stack ??= this.#openStack();
+    this.#stack.catch(this.#complain);
   }
 
   /** Roots for whoever makes a TLS connection of the guest's on the host's side of it. */
@@ -126,18 +122,30 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
     this.#settled.resolve();
     // A path that is opening at the end was not opened for anybody.
     await (await this.#opening?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    (await this.#stack?.catch(() => undefined))?.[Symbol.dispose]();
     this.#trail[Symbol.dispose]();
   }
 
+  /** Loaded when the guest runs: nothing of it is needed before. */
+  async #openStack(): Promise<WaitingStack> {
+    const { link } = this.#options;
+    if (link === null) throw new SbxError("internal", "the machine was started without a network card");
+    const { WaitingStack: Stack } = await import("../../egress/waiting-stack.ts");
+    return new Stack(link, () => void this.open().catch(this.#complain));
+  }
+
+  readonly #complain = (error: unknown): void => {
+    this.#options.log(`the network could not be opened: ${String(error)}`);
+  };
+
   async #open(signal: AbortSignal | undefined): Promise<Egress> {
-    const { launch, link, log } = this.#options;
+    const { launch, log } = this.#options;
+    const stack = await (this.#stack ??= this.#openStack());
     await untilAborted(this.#settled.promise, signal);
     if (this.#over) throw new SbxError("aborted", "the sandbox ended before its network was opened");
-    this.#forgetFirstPacket();
-    if (link === null) throw new SbxError("internal", "the machine was started without a network card");
     const { openEgress } = await import("../../egress/egress.ts");
     this.#egress = await openEgress({
-      link,
+      stack,
       launch: launch.egress,
       settings: this.#settings,
       sandbox: { id: launch.id, name: launch.name },

@@ -88,7 +88,7 @@ test("the machine has its own descriptors only, no environment and a process gro
     ps -o pgid= -p $$ | tr -d ' ' > ${directory}/group; readlink /proc/$$/fd/0 > ${directory}/stdin`;
   const seen = run(prestartCommand(LAUNCHER, stateFile(directory), 0, machine(script), SUPERVISOR));
   const text = (name: string): string => readFileSync(path.join(directory, name), "utf8").trim();
-  const own = ["0", "1", "2", "3", "4", "5", "6"];
+  const own = ["0", "1", "2", "3", "4", "5", "6", "7"];
   assert.deepEqual(
     text("fds")
       .split("\n")

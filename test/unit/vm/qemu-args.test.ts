@@ -78,14 +78,15 @@ test("a first boot loads the kernel directly and shares its memory with the temp
   assert.equal((memoryOf({ ...RESTORE, mode }) as { share: boolean }).share, true);
 });
 
-test("the guest has no network card, whatever the mode", () => {
+test("the guest shares no files and has no other way to the host than its card and its ports, whatever the mode", () => {
   for (const machine of [TCG, KVM]) {
     const words = qemuArgs({ ...RESTORE, machine });
     assert.ok(words.includes("-nodefaults"));
     assert.deepEqual(
-      words.filter((word) => /^-(?:net|netdev|nic)$|virtio-net|virtfs|9p|vsock/.test(word)),
+      words.filter((word) => /^-(?:net|nic)$|^user,|hostfwd|virtfs|9p|vsock/.test(word)),
       [],
     );
+    assert.equal(after(words, "-netdev").length, 1);
   }
 });
 
