@@ -20,9 +20,10 @@ export function auditLine(event: AuditEvent, { palette, width = Number.POSITIVE_
   return `${palette.dim(time)} ${event.verdict === "allow" ? palette.good(verdict) : palette.bad(verdict)} ${rest}`;
 }
 
-/** One JSON object a line, its time as ISO 8601. */
+/** One JSON object a line, its time as ISO 8601. Of controls JSON escapes C0 only, and terminals obey C1 as well. */
 export function auditJson(event: AuditEvent): string {
-  return JSON.stringify({ ...event, time: new Date(event.time).toISOString() });
+  const line = JSON.stringify({ ...event, time: new Date(event.time).toISOString() });
+  return line.replace(/[\u007f-\u009f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`);
 }
 
 function describeEvent(event: AuditEvent): string {
