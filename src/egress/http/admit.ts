@@ -53,6 +53,7 @@ export async function admit(
   }
   const outgoing = openRequest(context.secrets, head);
   record.outgoing = outgoing;
+  if (!outgoing.blocked) record.writeLeaks();
   if (outgoing.blocked) {
     const [leak] = outgoing.leaks;
     throw leak === undefined ? new Refusal(403, "blocked_by_sbx", "the request holds a secret") : leakRefusal(leak);

@@ -159,6 +159,7 @@ class Carriage {
     const transform = outgoing.body();
     const source = transform === null ? body : through(body, transform);
     await pump(source, call.sink, declaredLength(outgoing.head.fields), this.#record.sent);
+    this.#record.writeLeaks();
     call.finish(replaced ? [] : sendable(outgoing.trailers(this.#exchange.trailers())));
   }
 
@@ -198,8 +199,12 @@ class Carriage {
 
   #interim(status: number, fields: FieldLines): void {
     if (this.#exchange.responded) return;
-    const { head } = this.#context.secrets.openResponse(this.#exchange.head, { status, fields });
-    if (findBadLine(head.fields) === null) this.#exchange.sendInterim(status, head.fields);
+    try {
+      const { head } = this.#context.secrets.openResponse(this.#exchange.head, { status, fields });
+      if (findBadLine(head.fields) === null) this.#exchange.sendInterim(status, head.fields);
+    } catch {
+      // It is a hint, and the response itself comes later.
+    }
   }
 
   async #bringBack(request: RequestHead, answer: UpstreamAnswer, incoming: IncomingSecrets): Promise<void> {

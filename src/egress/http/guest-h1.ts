@@ -10,6 +10,7 @@ import { type BodySink, type Carrier, GONE, type GuestExchange, mayHaveBody } fr
 import { declaredLength, endToEndLines, fieldValues, flatLines, pairs, rawLines, trailerLines } from "./fields.ts";
 import type { GuestConnection } from "./guest-connections.ts";
 import type { HttpLimits } from "./limits.ts";
+import { PromptHead } from "./prompt-head.ts";
 import { discard } from "./pump.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -325,9 +326,7 @@ class H1Exchange implements GuestExchange {
     }
     response.sendDate = false;
     response.writeHead(head.status, raw);
-    // A head whose body is not there yet, such as that of an event stream, does not wait for it.
-    if (hasBody) setImmediate(() => response.flushHeaders());
-    return response;
+    return hasBody ? new PromptHead(response) : response;
   }
 
   finish(trailers: FieldLines): void {
@@ -339,13 +338,21 @@ class H1Exchange implements GuestExchange {
 
   /**
    * The guest is still sending what nobody wants. To close on it would reset the connection, and with it the response that
-   * the guest has not read yet (RFC 9112, 9.6).
+   * the guest has not read yet (RFC 9112, 9.6): so where Node closes at the response's end, that waits. Where the
+   * connection goes on the response is complete at once, for a guest that reads it before it sends the rest.
    */
   async #discardRest(rest: Readable): Promise<void> {
+    const response = this.#response;
+    const goesOn = response.shouldKeepAlive;
+    if (goesOn) response.end();
     const all = await discard(rest, this.#limits.lingerBytes, this.#limits.lingerMs);
-    this.#response.end(() => {
-      if (!all) this.#request.socket.destroy();
-    });
+    if (!goesOn) response.end();
+    if (all) return;
+    const close = (): void => {
+      this.#request.socket.destroy();
+    };
+    if (response.writableFinished) close();
+    else response.once("finish", close);
   }
 
   abort(): void {

@@ -164,8 +164,12 @@ class HttpInterceptor implements Interceptor {
       const { carrier, head } = exchange;
       const refusal = new Refusal(503, "overloaded", `more than ${this.#limits.exchanges} requests are under way`);
       const { status, fields, body } = this.#refusedAt(carrier.facts, carrier.authority.scheme, refusal, head);
-      exchange.respond({ status, fields }, head.method !== "HEAD").write(body);
-      exchange.finish([]);
+      try {
+        exchange.respond({ status, fields }, head.method !== "HEAD").write(body);
+        exchange.finish([]);
+      } catch {
+        exchange.abort(); // The guest is gone already.
+      }
       return;
     }
     this.#exchanges++;

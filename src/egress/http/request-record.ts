@@ -36,6 +36,7 @@ export class RequestRecord {
   #refusal: Refusal | null = null;
   #error: string | null = null;
   #written = false;
+  #leaksWritten = 0;
 
   constructor(context: RecordContext, facts: FlowFacts, authority: Authority, method: string, target: string) {
     this.#context = context;
@@ -67,7 +68,7 @@ export class RequestRecord {
   write(): void {
     if (this.#written) return;
     this.#written = true;
-    this.#writeLeaks();
+    this.writeLeaks();
     const { secrets } = this.#context;
     const refusal = this.#refusal;
     const denied = refusal?.denied === true;
@@ -87,19 +88,21 @@ export class RequestRecord {
     });
   }
 
-  #writeLeaks(): void {
+  /** Those that were not written yet: a request may stream for hours. */
+  writeLeaks(): void {
+    const leaks = this.outgoing?.leaks ?? [];
+    for (; this.#leaksWritten < leaks.length; this.#leaksWritten++) this.#writeLeak(leaks[this.#leaksWritten]);
     const refused = this.#refusal?.leak;
-    const leaks: Leak[] = [...(this.outgoing?.leaks ?? [])];
-    if (refused !== undefined && !leaks.some((leak) => isSame(leak, refused))) leaks.push(refused);
-    if (this.#context.onLeak === "pass" && refused === undefined) return;
-    for (const leak of leaks) {
-      const stopped = this.#refusal !== null || this.#context.onLeak === "block";
-      this.#context.audit({
-        ...this.#common("leak", stopped ? "deny" : "allow"),
-        secrets: [leak.secret],
-        reason: `${leak.what} of ${leak.secret} in ${leak.where}`,
-      });
-    }
+    if (refused !== undefined && !leaks.some((leak) => isSame(leak, refused))) this.#writeLeak(refused);
+  }
+
+  #writeLeak(leak: Leak | undefined): void {
+    if (leak === undefined) return;
+    this.#context.audit({
+      ...this.#common("leak", this.#context.onLeak === "block" ? "deny" : "allow"),
+      secrets: [leak.secret],
+      reason: `${leak.what} of ${leak.secret} in ${leak.where}`,
+    });
   }
 
   #common(kind: "request" | "leak", verdict: "allow" | "deny"): AuditEvent {

@@ -10,6 +10,7 @@ import { type Authority, writeAuthority } from "./authority.ts";
 import { type BodySink, mayHaveBody } from "./exchange.ts";
 import { declaredLength, endToEndLines, pairs, trailerLines } from "./fields.ts";
 import type { HttpLimits } from "./limits.ts";
+import { PromptHead } from "./prompt-head.ts";
 import { CallError, type CallOptions, type UpstreamAnswer, type UpstreamCall } from "./upstream-call.ts";
 
 /** Methods whose requests without a body get a Content-Length all the same: some servers insist (RFC 9110, 8.6). */
@@ -73,7 +74,12 @@ export class H1Connection {
     this.#used = true;
     this.#onFree = onFree;
     this.socket.off("data", this.#unasked);
-    return new H1Call(this, this.#agent, options, authority, this.#limits, stale);
+    try {
+      return new H1Call(this, this.#agent, options, authority, this.#limits, stale);
+    } catch (error) {
+      this.socket.destroy();
+      throw error;
+    }
   }
 
   #free(): void {
@@ -93,6 +99,7 @@ export class H1Connection {
 
 class H1Call implements UpstreamCall {
   readonly answer: Promise<UpstreamAnswer>;
+  readonly sink: BodySink;
   readonly #request: ClientRequest;
 
   constructor(
@@ -134,13 +141,8 @@ class H1Call implements UpstreamCall {
         if (!answered) reject(new CallError("failed", WITHOUT_RESPONSE));
       });
     });
-    // The head leaves with the body's first bytes, if there are any by then.
     if (options.expectContinue) request.flushHeaders();
-    else if (options.hasBody) setImmediate(() => request.flushHeaders());
-  }
-
-  get sink(): BodySink {
-    return this.#request;
+    this.sink = options.hasBody && !options.expectContinue ? new PromptHead(request) : request;
   }
 
   finish(trailers: FieldLines): void {

@@ -81,12 +81,13 @@ export class H2Connection {
   }
 
   call(options: CallOptions): UpstreamCall {
-    this.#active++;
-    return new H2Call(this.session, options, this.#authority, this.#limits, () => {
+    const call = new H2Call(this.session, options, this.#authority, this.#limits, () => {
       this.#active--;
       this.idleSinceMs = Date.now();
       this.#onFree();
     });
+    this.#active++;
+    return call;
   }
 }
 

@@ -40,6 +40,8 @@ export class UpstreamPool {
   readonly #limits: HttpLimits;
   readonly #origins = new Map<string, Origin>();
   readonly #closed = new AbortController();
+  /** Connections without a request, in all. */
+  readonly #idle: IdleCount = { connections: 0 };
 
   constructor(upstream: Upstream, limits: HttpLimits) {
     this.#upstream = upstream;
@@ -51,9 +53,10 @@ export class UpstreamPool {
     const key = `${authority.scheme} ${authority.host} ${authority.port}`;
     let origin = this.#origins.get(key);
     if (origin === undefined) {
-      origin = new Origin(authority, this.#upstream, this.#limits, this.#closed.signal);
+      origin = new Origin(authority, this.#upstream, this.#limits, this.#closed.signal, this.#idle);
       this.#origins.set(key, origin);
     }
+    if (this.#idle.connections > this.#limits.idleInAll) this.sweep(Date.now());
     return origin.lease(options);
   }
 
@@ -87,11 +90,16 @@ export class UpstreamPool {
   }
 }
 
+interface IdleCount {
+  connections: number;
+}
+
 class Origin {
   readonly #authority: Authority;
   readonly #upstream: Upstream;
   readonly #limits: HttpLimits;
   readonly #closed: AbortSignal;
+  readonly #idleInAll: IdleCount;
   readonly #connections = new Set<H1Connection>();
   /** The longest idle first. */
   #idle: H1Connection[] = [];
@@ -103,7 +111,8 @@ class Origin {
   /** Requests that wait for a connection; each call looks again. */
   readonly #waiting = new Set<() => void>();
 
-  constructor(authority: Authority, upstream: Upstream, limits: HttpLimits, closed: AbortSignal) {
+  constructor(authority: Authority, upstream: Upstream, limits: HttpLimits, closed: AbortSignal, idleInAll: IdleCount) {
+    this.#idleInAll = idleInAll;
     this.#authority = authority;
     this.#upstream = upstream;
     this.#limits = limits;
@@ -246,6 +255,7 @@ class Origin {
     }
     connection.idleSinceMs = Date.now();
     this.#idle.push(connection);
+    this.#idleInAll.connections++;
     if (this.#idle.length > this.#limits.idlePerHost) this.#idle[0]?.socket.destroy();
     this.#next();
   }
@@ -254,6 +264,7 @@ class Origin {
     if (which === "none") return null;
     const now = Date.now();
     for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
+      this.#idleInAll.connections--;
       const idleMs = now - connection.idleSinceMs;
       if (connection.usable && idleMs <= connection.keepMs && (which === "any" || idleMs <= RECENT_MS)) {
         return connection;
@@ -266,8 +277,10 @@ class Origin {
   /** Out of the idle ones. @returns whether it was one of them */
   #take(connection: H1Connection): boolean {
     const at = this.#idle.indexOf(connection);
-    if (at >= 0) this.#idle.splice(at, 1);
-    return at >= 0;
+    if (at < 0) return false;
+    this.#idle.splice(at, 1);
+    this.#idleInAll.connections--;
+    return true;
   }
 
   #turn(signal: AbortSignal): Promise<void> {

@@ -69,7 +69,12 @@ export function relayMessages(joined: Joined): void {
     guest.close(CLOSE.policyViolation, "blocked by sbx");
     upstream.close(CLOSE.goingAway);
   };
-  new Leg(guest, upstream, (data) => outgoing.message(data), record.sent, partial, leaked, onClose).start();
+  const outgoingMessage = (data: Buffer): Buffer => {
+    const translated = outgoing.message(data);
+    record.writeLeaks();
+    return translated;
+  };
+  new Leg(guest, upstream, outgoingMessage, record.sent, partial, leaked, onClose).start();
   new Leg(upstream, guest, (data) => incoming.message(data), record.received, partial, leaked, onClose).start();
   guest.on("error", (error) => record.failed(`client: ${error.message}`));
   upstream.on("error", (error) => record.failed(`upstream: ${error.message}`));
