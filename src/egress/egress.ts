@@ -9,7 +9,7 @@ import type { TrustedRoot } from "../protocol/agent-calls.ts";
 import type { CheckAnswer, CheckCall, NetView, RulesAnswer, RulesCall } from "../protocol/net-calls.ts";
 import type { EgressLaunch } from "../protocol/net-launch.ts";
 import { SbxError } from "../runtime/errors.ts";
-import type { AuditEvent, AuditSink } from "./audit-event.ts";
+import type { AuditSink } from "./audit-event.ts";
 import { decideRequest } from "./decisions.ts";
 import { Resolver } from "./dns/resolver.ts";
 import { SyntheticNames } from "./dns/synthetic-names.ts";
@@ -18,14 +18,13 @@ import { createFlowRouter, type FlowRouter } from "./flows/flow-router.ts";
 import { addedRoots, trustedRoot, TRUST_VARIABLES } from "./guest-trust.ts";
 import type { Hooks } from "./hooks/hooks.ts";
 import { startHooks } from "./hooks/start-hooks.ts";
-import type { RequestHead } from "./http-heads.ts";
 import { createInterceptor, type Interceptor } from "./http/interceptor.ts";
 import { LivePolicy } from "./live-policy.ts";
 import { NET_ADDRESSES } from "./net/addresses.ts";
 import { checkCall } from "./net-check.ts";
 import { readsAnything } from "./reads-anything.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
-import type { Leak, LeakAction, Secrets } from "./secrets/secrets.ts";
+import type { Secrets } from "./secrets/secrets.ts";
 import { createAuthority, type Authority } from "./tls/authority.ts";
 import { createUpstream } from "./upstream/create-upstream.ts";
 import type { WaitingStack } from "./waiting-stack.ts";
@@ -107,7 +106,8 @@ class SandboxEgress implements Egress {
     this.#secrets = createSecrets({
       grants: launch.secrets,
       onLeak: launch.onLeak,
-      report: (leak, head) => audit(leakEvent(leak, head, launch.onLeak)),
+      // Whoever carries a request tells its leaks, with what became of it.
+      report: () => undefined,
     });
     for (const [name, value] of settings.values) this.#secrets.setValue(name, value);
     const authority = readsAnything(launch) ? createAuthority() : null;
@@ -218,13 +218,4 @@ function requireAuthority(authority: Authority | null): Authority {
   if (authority === null)
     throw new SbxError("internal", "a connection is read in a sandbox where nothing is to be read");
   return authority;
-}
-
-function leakEvent(leak: Leak, head: RequestHead, action: LeakAction): AuditEvent {
-  const { host, port, method } = head;
-  return {
-    ...{ time: Date.now(), kind: "leak", verdict: action === "block" ? "deny" : "allow", host, port, method },
-    secrets: [leak.secret],
-    reason: `the ${leak.what} of ${leak.secret} was on its way to a host it does not belong to (${leak.where})`,
-  };
 }
