@@ -21,12 +21,16 @@ import { hookHostScript } from "../hook-host-script.ts";
 import { AuditTrail } from "./audit-trail.ts";
 import type { NetworkControl } from "./door-routes.ts";
 
+/** Whoever starts a sandbox says at once what only comes over the socket; one that is stuck must not keep a guest, `ms`. */
+const SETTINGS_DEADLINE_MS = 60_000;
+
 export interface SandboxNetworkOptions {
   launch: Pick<SandboxLaunch, "id" | "name" | "directory" | "egress">;
   /** The other end of the guest's network card; `null` for a machine that has none. */
   link: NetworkLink | null;
   /** A line for the supervisor's log. */
   log: (message: string) => void;
+  settingsDeadlineMs?: number;
 }
 
 export class SandboxNetwork implements NetworkControl, AsyncDisposable {
@@ -55,7 +59,7 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
   /**
    * Waits for the settings and opens the path. May be called more than once.
    *
-   * @throws the signal's reason, SbxError for a hook that does not load
+   * @throws the signal's reason, SbxError `timeout` for settings that do not come, SbxError for a hook that does not load
    */
   async open(signal?: AbortSignal): Promise<Egress> {
     this.#opening ??= this.#open(signal);
@@ -95,7 +99,7 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
       this.#settings.proxy = call.proxy ?? this.#settings.proxy;
       this.#settings.extraRootsPem = call.extraRootsPem ?? this.#settings.extraRootsPem;
     }
-    const missing = granted.filter((name) => !this.#settings.values.has(name));
+    const missing = this.#missing();
     if (missing.length === 0) this.#settled.resolve();
     return { set: Object.keys(call.values), missing };
   }
@@ -141,7 +145,7 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
   async #open(signal: AbortSignal | undefined): Promise<Egress> {
     const { launch, log } = this.#options;
     const stack = await (this.#stack ??= this.#openStack());
-    await untilAborted(this.#settled.promise, signal);
+    await this.#untilSettled(signal);
     if (this.#over) throw new SbxError("aborted", "the sandbox ended before its network was opened");
     const { openEgress } = await import("../../egress/egress.ts");
     this.#egress = await openEgress({
@@ -155,6 +159,29 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
     });
     await this.#introduce(this.#egress);
     return this.#egress;
+  }
+
+  async #untilSettled(signal: AbortSignal | undefined): Promise<void> {
+    const deadlineMs = this.#options.settingsDeadlineMs ?? SETTINGS_DEADLINE_MS;
+    const giveUp = (): void => {
+      const names = this.#missing().join(", ");
+      const what = names === "" ? "the settings of the network" : `values of secrets (${names})`;
+      this.#settled.reject(
+        new SbxError("timeout", `the sandbox was not started: ${what} did not come within ${deadlineMs / 1000} s`),
+      );
+    };
+    const timer = setTimeout(giveUp, deadlineMs);
+    try {
+      await untilAborted(this.#settled.promise, signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #missing(): string[] {
+    return this.#options.launch.egress.secrets
+      .map(({ name }) => name)
+      .filter((name) => !this.#settings.values.has(name));
   }
 }
 
