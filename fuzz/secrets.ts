@@ -2,7 +2,7 @@
  * Fuzzes what reads messages for secrets, both ways: the guest's heads and bodies, and an upstream's. `{P}` in an input
  * stands for the placeholder and `{V}` for the value, written in one way or another. Fails when anything is thrown that
  * may not be, when the cutting of a body changes what is done with it, when a value gets to a host that it does not
- * belong to or into the guest, and when a line break gets into a head.
+ * belong to, into a body next to a header or into the guest, and when a line break gets into a head.
  */
 import assert from "node:assert/strict";
 import { Readable, type Transform, Writable } from "node:stream";
@@ -124,13 +124,23 @@ function allParts({ target, fields }: RequestHead): string {
   return [target, ...fields.flat()].join("\n");
 }
 
-async function checkRequestBody(data: Buffer, { secrets, search }: Subject, random: SeededRandom): Promise<void> {
+async function checkRequestBody(
+  data: Buffer,
+  { secrets, placeholder, search }: Subject,
+  random: SeededRandom,
+): Promise<void> {
   const [coding, coder] = random.pick([...Object.entries(CODERS), ["", null] as const]);
   const fields: FieldLines = [
     ["content-type", random.pick(TYPES)],
     ["content-encoding", coding],
   ];
   const sent = coder === null ? data : coder(data);
+  const credentials: FieldLines = [...fields, ["authorization", `Bearer ${random.pick(WRITERS)(placeholder)}`]];
+  const knowing = secrets.openRequest(request(OWN, credentials));
+  if (knowing.used.length > 0) {
+    const { output, error } = await run(knowing.body(), random.cut(sent));
+    assert.ok(error !== "" || output.equals(sent), "a body gets the value next to a header");
+  }
   for (const host of [OWN, "other.example.org"]) {
     const open = (): Transform | null => secrets.openRequest(request(host, fields)).body();
     const whole = await run(open(), [sent]);

@@ -9,7 +9,7 @@ import { changeFields, type FieldChanges, type KeyFields, readKeyFields } from "
 import { fieldParts, findParts } from "./head-search.ts";
 import { LeakLog, type LeakRules } from "./leak-log.ts";
 import { type Match, rewriteAll, Rewriter } from "./rewriter.ts";
-import type { Finding, SecretBook } from "./secret-book.ts";
+import type { Finding, HeldSecret, SecretBook } from "./secret-book.ts";
 import type { Leak, OutgoingSecrets } from "./secrets.ts";
 import { type Place, writeValue } from "./value-writing.ts";
 
@@ -28,12 +28,33 @@ const UNCODED: FieldChanges = new Map(
     null,
   ]),
 );
+/**
+ * Parts of a request, the most header-like first: a secret is put into the first of them only that it stands in. What an
+ * upstream does with a body may bring back the value in a form that nobody knows, and an upstream that knows who asks by a
+ * header needs it nowhere else. Of messages, each is a part.
+ */
+const RANK = { fields: 0, url: 1, body: 2, trailers: 3, messages: 4 } as const;
 /** Parts of a request that come before its fields. */
 const METHOD = 0;
 const TARGET = 1;
 const FIRST_FIELD = 2;
 
+type FieldLine = FieldLines[number];
 type OnLeak = (leak: Leak) => void;
+
+/** What of a request is looked at. */
+interface Part {
+  /** For {@link Leak}. */
+  where: string;
+  place: Place;
+  rank: number;
+}
+
+/** Whether there is something in the name and in the value of a field. */
+interface InLine {
+  inName: boolean;
+  inValue: boolean;
+}
 
 interface BodyPlan {
   changes: FieldChanges;
@@ -46,19 +67,28 @@ export class OutgoingRequest implements OutgoingSecrets {
   readonly #request: RequestHead;
   readonly #log: LeakLog;
   readonly #used = new Set<string>();
+  /** Where each secret stands. */
+  readonly #ranks = new Map<HeldSecret, number>();
   readonly #body: () => Transform | null;
   readonly #head: RequestHead;
+  readonly #removedLength: number | null;
   readonly #ownsValue: boolean;
+  #messages = 0;
   #blocked = false;
 
   constructor(book: SecretBook, head: RequestHead, rules: LeakRules) {
     this.#book = book;
     this.#request = head;
     this.#log = new LeakLog(head, rules);
-    this.#ownsValue = book.secrets.some((secret) => secret.value !== null && secret.belongsTo(head));
+    const own = book.secrets.filter((secret) => secret.value !== null && secret.belongsTo(head));
+    this.#ownsValue = own.length > 0;
     const keys = readKeyFields(head.fields);
-    const { changes, body } = this.#planBody(keys);
     const written = this.#writeHead(head);
+    const { changes, body } = this.#planBody(
+      keys,
+      own.some((secret) => !this.#ranks.has(secret)),
+    );
+    this.#removedLength = changes.has("content-length") ? readLength(keys.contentLength) : null;
     const fields = changeFields(written.fields, new Map([...changes, ...this.#planResponse(keys)]));
     this.#head = fields === head.fields ? written : { ...written, fields };
     this.#body = body;
@@ -80,19 +110,29 @@ export class OutgoingRequest implements OutgoingSecrets {
     return [...this.#used];
   }
 
+  get removedLength(): number | null {
+    return this.#removedLength;
+  }
+
   body(): Transform | null {
     return this.#body();
   }
 
   trailers(fields: FieldLines): FieldLines {
     const found = findParts(this.#book.inRequests, fieldParts(fields));
-    return found.size === 0 ? fields : this.#writeFields(fields, found, 0, this.#throwLeak);
+    if (found.size === 0) return fields;
+    return fields.map((line, index) => {
+      const part = partOfField(line[0]);
+      return this.#writeField(line, { ...part, rank: RANK.trailers }, inLine(found, 2 * index), this.#throwLeak);
+    });
   }
 
   message(data: Buffer): Buffer {
     const search = this.#book.inRequests;
     if (!search.occursIn(data)) return data;
-    return rewriteAll(data, search, this.#decide("message", placeOfMessage(data), this.#throwLeak));
+    const part: Part = { where: "message", place: placeOfMessage(data), rank: RANK.messages + this.#messages };
+    this.#messages += 1;
+    return rewriteAll(data, search, this.#decide(part, this.#throwLeak));
   }
 
   #writeHead(head: RequestHead): RequestHead {
@@ -103,11 +143,19 @@ export class OutgoingRequest implements OutgoingSecrets {
       this.#blocked = this.#log.add(leak) || this.#blocked;
     };
     // Only to be found: a method is a word that the upstream must know.
-    if (found.has(METHOD)) this.#writeText(method, "method", "sealed", onLeak);
+    if (found.has(METHOD)) this.#writeText(method, { where: "method", place: "sealed", rank: RANK.fields }, onLeak);
+    const parts = fields.map(([name]) => partOfField(name));
+    const write = (lines: FieldLines, rank: number): FieldLines =>
+      lines.map((line, index) => {
+        const part = parts[index];
+        if (part?.rank !== rank) return line;
+        return this.#writeField(line, part, inLine(found, FIRST_FIELD + 2 * index), onLeak);
+      });
+    const withFields = write(fields, RANK.fields);
     return {
       ...head,
       target: found.has(TARGET) ? this.#writeTarget(target, onLeak) : target,
-      fields: this.#writeFields(fields, found, FIRST_FIELD, onLeak),
+      fields: write(withFields, RANK.url),
     };
   }
 
@@ -115,28 +163,26 @@ export class OutgoingRequest implements OutgoingSecrets {
     const queryAt = target.indexOf("?");
     const path = queryAt < 0 ? target : target.slice(0, queryAt);
     const query = queryAt < 0 ? "" : target.slice(queryAt);
-    return this.#writeText(path, "path", "path", onLeak) + this.#writeText(query, "query", "query", onLeak);
+    return (
+      this.#writeText(path, { where: "path", place: "path", rank: RANK.url }, onLeak) +
+      this.#writeText(query, { where: "query", place: "query", rank: RANK.url }, onLeak)
+    );
   }
 
-  #writeFields(fields: FieldLines, found: ReadonlySet<number>, firstPart: number, onLeak: OnLeak): FieldLines {
-    return fields.map((line, index) => {
-      const inName = found.has(firstPart + 2 * index);
-      if (!inName && !found.has(firstPart + 2 * index + 1)) return line;
-      const [name, value] = line;
-      const key = name.toLowerCase();
-      const place: Place = key.startsWith("proxy-") ? "sealed" : URL_FIELDS.has(key) ? "query" : "field";
-      if (inName) this.#writeText(name, "header name", "sealed", onLeak);
-      // A name with a secret in it is not repeated.
-      return [name, this.#writeText(value, inName ? "header" : `header ${key}`, place, onLeak)] as const;
-    });
+  #writeField(line: FieldLine, part: Part, { inName, inValue }: InLine, onLeak: OnLeak): FieldLine {
+    if (!inName && !inValue) return line;
+    const [name, value] = line;
+    if (inName) this.#writeText(name, { ...part, where: "header name", place: "sealed" }, onLeak);
+    // A name with a secret in it is not repeated.
+    return [name, this.#writeText(value, inName ? { ...part, where: "header" } : part, onLeak)];
   }
 
-  #writeText(text: string, where: string, place: Place, onLeak: OnLeak): string {
+  #writeText(text: string, part: Part, onLeak: OnLeak): string {
     const data = Buffer.from(text, "latin1");
-    return rewriteAll(data, this.#book.inRequests, this.#decide(where, place, onLeak)).toString("latin1");
+    return rewriteAll(data, this.#book.inRequests, this.#decide(part, onLeak)).toString("latin1");
   }
 
-  #decide(where: string, place: Place, onLeak: OnLeak): (match: Match<Finding>) => Buffer | null {
+  #decide({ where, place, rank }: Part, onLeak: OnLeak): (match: Match<Finding>) => Buffer | null {
     return (match) => {
       const leak = this.#log.findLeak(match.tag, this.#request, where);
       if (leak !== null) {
@@ -145,11 +191,20 @@ export class OutgoingRequest implements OutgoingSecrets {
       }
       if (match.tag.kind !== "placeholder") return null;
       const { secret } = match.tag;
-      if (secret.value === null || !secret.belongsTo(this.#request)) return null;
-      const bytes = writeValue(secret.value, place, match);
-      if (bytes !== null) this.#used.add(secret.name);
+      if (!secret.belongsTo(this.#request)) return null;
+      // A secret has its place before it has a value, which may come while the body is on its way.
+      const bytes = writeValue(secret.value ?? "", place, match);
+      if (bytes === null || !this.#standsAt(secret, rank) || secret.value === null) return null;
+      this.#used.add(secret.name);
       return bytes;
     };
+  }
+
+  /** Whether a secret is put in here. Parts come in the order of their ranks. */
+  #standsAt(secret: HeldSecret, rank: number): boolean {
+    const known = this.#ranks.get(secret);
+    if (known === undefined) this.#ranks.set(secret, rank);
+    return known === undefined || known === rank;
   }
 
   readonly #throwLeak: OnLeak = (leak) => {
@@ -166,25 +221,46 @@ export class OutgoingRequest implements OutgoingSecrets {
     return changes;
   }
 
-  #planBody({ contentType, contentLength, contentEncoding }: KeyFields): BodyPlan {
+  /** @param getsValues whether there may be a placeholder in it that becomes a value */
+  #planBody({ contentType, contentLength, contentEncoding }: KeyFields, getsValues: boolean): BodyPlan {
     if (this.#book.secrets.length === 0 || contentLength === "0") return { changes: NO_CHANGES, body: () => null };
     const kind = kindOfBody(contentType);
     const codings = codingsOf(contentEncoding);
     if (codings === "unknown") return { changes: NO_CHANGES, body: () => new PlainBody(this.#workOn(AS_SENT)) };
     const [coding, ...more] = codings;
-    if (kind.place === "sealed" || !this.#ownsValue) {
-      const searched = (): BodyWork => this.#workOn({ ...kind, place: "sealed" });
-      if (coding === undefined) return { changes: NO_CHANGES, body: () => new PlainBody(searched()) };
-      if (more.length > 0) return { changes: NO_CHANGES, body: () => new UnreadableBody(SEVERAL_CODINGS) };
-      return { changes: NO_CHANGES, body: () => new VettedBody(coding, searched(), this.#workOn(AS_SENT)) };
+    const changes = getsValues && kind.place !== "sealed";
+    const work = (): BodyWork => this.#workOn(changes ? kind : { ...kind, place: "sealed" });
+    if (coding === undefined) return { changes: changes ? REFRAMED : NO_CHANGES, body: () => new PlainBody(work()) };
+    if (changes || (this.#ownsValue && more.length > 0)) {
+      return { changes: UNCODED, body: () => new DecodedBody(codings, work()) };
     }
-    const work = (): BodyWork => this.#workOn(kind);
-    if (coding === undefined) return { changes: REFRAMED, body: () => new PlainBody(work()) };
-    return { changes: UNCODED, body: () => new DecodedBody(codings, work()) };
+    if (more.length > 0) return { changes: NO_CHANGES, body: () => new UnreadableBody(SEVERAL_CODINGS) };
+    return { changes: NO_CHANGES, body: () => new VettedBody(coding, work(), this.#workOn(AS_SENT)) };
   }
 
   #workOn({ place, enveloped }: BodyKind): BodyWork {
-    const rewriter = new Rewriter(() => this.#book.inRequests, this.#decide("body", place, this.#throwLeak));
+    const rewriter = new Rewriter(
+      () => this.#book.inRequests,
+      this.#decide({ where: "body", place, rank: RANK.body }, this.#throwLeak),
+    );
     return enveloped ? new EnvelopedWork(rewriter, false) : rewriter;
   }
+}
+
+function partOfField(name: string): Part {
+  const key = name.toLowerCase();
+  const where = `header ${key}`;
+  if (URL_FIELDS.has(key)) return { where, place: "query", rank: RANK.url };
+  return { where, place: key.startsWith("proxy-") ? "sealed" : "field", rank: RANK.fields };
+}
+
+/** @param found numbers of parts that have something in them */
+function inLine(found: ReadonlySet<number>, nameAt: number): InLine {
+  return { inName: found.has(nameAt), inValue: found.has(nameAt + 1) };
+}
+
+function readLength(contentLength: string | undefined): number | null {
+  if (contentLength === undefined || !/^\d+$/.test(contentLength)) return null;
+  const length = Number(contentLength);
+  return Number.isSafeInteger(length) ? length : null;
 }

@@ -4,7 +4,10 @@
  *
  * A request belongs to a secret if its scheme, host and port are among the secret's hosts.
  *
- * Requests to an own host, where the placeholder becomes the value that is current at that moment:
+ * Requests to an own host, where the placeholder becomes the value that is current at that moment, but in one part only,
+ * the first of these that it can stand in: header fields; path, query and fields that hold a URL; body; trailers;
+ * the first WebSocket message that has it. In the parts after that it stays, and goes out as the placeholder: an API
+ * that knows by a header who asks would repeat from a body what it is told to, in forms that nobody can recognise.
  *
  *     header values       as it is; in base64 (Basic and others) the text is coded anew. Not in `Proxy-*`
  *     path, query, forms  percent-encoded, as each needs
@@ -30,11 +33,14 @@
  * that have lengths in them the placeholder is cut or filled to the value's length. A HEAD or a 304 of a coded response
  * loses its length and coding, as the GET does.
  *
- * Limits. A value of 4 to 7 bytes is not looked for in base64 and hexadecimal, nor in requests, and any text that happens
- * to be the same is replaced; a shorter one is refused. Nothing is found in what an upstream made of a value otherwise:
- * another encoding or character set, a part of it, a file format with its own compression, an encryption. Former values
- * are remembered up to 32 a secret. What may be the beginning of a match waits for the next chunk or the end. In gRPC up
- * to three bytes of it do not wait for the next message: those of a value that a false framing cuts there would get in.
+ * Limits. What reaches an own host is that host's: whoever can make it process a body, a URL or a message with the
+ * placeholder in it without giving the placeholder as a credential too (another account, a session, an API that takes its
+ * key there) can have the value stored or repeated. A value of 4 to 7 bytes is not looked for in base64 and hexadecimal,
+ * nor in requests, and any text that happens to be the same is replaced; a shorter one is refused. Nothing is found in
+ * what an upstream made of a value otherwise: another encoding or character set, a part of it, pieces with other text
+ * between them, a file format with its own compression, an encryption. Former values are remembered up to 32 a secret.
+ * What may be the beginning of a match waits for the next chunk or the end. In gRPC up to three bytes of it do not wait
+ * for the next message: those of a value that a false framing cuts there would get in.
  */
 import type { Transform } from "node:stream";
 import type { ConnectionTarget, SecretHost } from "../../policy/spec.ts";
@@ -75,7 +81,13 @@ export interface OutgoingSecrets {
    * change, `content-length` has been taken out of the head; what is only searched keeps it.
    */
   body(): Transform | null;
-  /** Trailer fields, treated as header fields are. @throws LeakError */
+  /**
+   * The `content-length` that was taken out of the head, `null` where it was not or there was none. What comes out of
+   * {@link body} may be longer (a value for a placeholder, a coding undone). Servers that take no body without a length
+   * want a small one gathered first.
+   */
+  readonly removedLength: number | null;
+  /** Trailer fields, written as header fields are. @throws LeakError */
   trailers(fields: FieldLines): FieldLines;
   /** One WebSocket message of the guest. @throws LeakError */
   message(data: Buffer): Buffer;

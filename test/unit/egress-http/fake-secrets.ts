@@ -42,6 +42,7 @@ function ownRequest(head: RequestHead): OutgoingSecrets {
       return [...used];
     },
     body: () => (rewrites ? rewriting((text) => put(text)) : null),
+    removedLength: null,
     trailers: (trailers) => lines(trailers, put),
     message: (data) => Buffer.from(put(data.toString("latin1")), "latin1"),
   };
@@ -62,6 +63,7 @@ function foreignRequest(head: RequestHead, leak: (where: string) => Leak): Outgo
     blocked: leaks.length > 0,
     used: [],
     body: () => rewriting((text) => guard(text, "body")),
+    removedLength: null,
     trailers: (trailers) => lines(trailers, (text) => guard(text, "trailer")),
     message: (data) => {
       guard(data.toString("latin1"), "message");

@@ -277,9 +277,10 @@ test("after a rotation the new value is used at once, and the old one is forbidd
   const { secrets, placeholder } = openSandbox();
   const open = secrets.openRequest(request());
   const body = open.body();
+  const socket = secrets.openRequest(request());
   secrets.setValue("KEY", "the-new-value-0123");
   assert.equal((await send(body, [placeholder])).toString(), "the-new-value-0123", "a request under way");
-  assert.equal(open.message(Buffer.from(placeholder)).toString(), "the-new-value-0123");
+  assert.equal(socket.message(Buffer.from(placeholder)).toString(), "the-new-value-0123");
   assert.equal(fieldOf(secrets.openRequest(request({ fields: [["x", placeholder]] })).head, "x"), "the-new-value-0123");
   for (const host of [OTHER, API.host]) {
     const outgoing = secrets.openRequest(request({ host, fields: [["x", PLAIN_VALUE]] }));

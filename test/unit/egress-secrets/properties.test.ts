@@ -132,6 +132,31 @@ test("scrubbing what a request was given brings back what the guest sent", async
   );
 });
 
+test("next to a header that has the value a body stays what it is, however it is cut", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      value,
+      fc.array(fc.oneof(filler, how), { maxLength: 8 }),
+      fc.constantFrom("text/plain", "application/json", "application/x-www-form-urlencoded", "text/xml"),
+      cuts,
+      async (secret, parts, type, at) => {
+        const { secrets, placeholder } = openSandbox({ value: secret });
+        const sent = Buffer.concat(
+          parts.map((part) => (typeof part === "string" ? Buffer.from(WRITINGS[part]?.(placeholder) ?? "") : part)),
+        );
+        const fields = [
+          ["content-type", type],
+          ["authorization", `Bearer ${placeholder}`],
+        ] as const;
+        const outgoing = secrets.openRequest(request({ fields }));
+        assert.deepEqual(outgoing.used, ["KEY"]);
+        assert.equal((await send(outgoing.body(), cutAt(sent, at))).toString("latin1"), sent.toString("latin1"));
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
 test("nothing that is scrubbed has the value in it in any way of writing", () => {
   fc.assert(
     fc.property(

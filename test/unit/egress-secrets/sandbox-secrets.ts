@@ -19,19 +19,28 @@ export interface Sandbox {
 }
 
 export function openSandbox(
-  options: { value?: string | null; onLeak?: LeakAction; hosts?: SecretHost[]; more?: string[] } = {},
+  options: {
+    value?: string | null;
+    onLeak?: LeakAction;
+    hosts?: SecretHost[];
+    more?: string[];
+    /** Value of another secret of the same hosts. */
+    second?: string;
+  } = {},
 ): Sandbox {
-  const { value = PLAIN_VALUE, onLeak = "block", hosts = [API], more = [] } = options;
+  const { value = PLAIN_VALUE, onLeak = "block", hosts = [API], more = [], second } = options;
   const leaks: Sandbox["leaks"] = [];
   const secrets = createSecrets({
     grants: [
       { name: "KEY", hosts },
+      ...(second === undefined ? [] : [{ name: "SECOND", hosts }]),
       ...more.map((name) => ({ name, hosts: [{ ...API, host: `${name}.example.net` }] })),
     ],
     onLeak,
     report: (leak, head) => leaks.push({ leak, head }),
   });
   if (value !== null) secrets.setValue("KEY", value);
+  if (second !== undefined) secrets.setValue("SECOND", second);
   return { secrets, leaks, placeholder: placeholderOf(secrets, "KEY") };
 }
 
