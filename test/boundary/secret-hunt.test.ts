@@ -7,15 +7,16 @@ import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
+import { gunzipSync } from "node:zlib";
 import type { EchoServer } from "./support/echo-server.ts";
-import { echoingUpstream } from "./support/echoing-upstream.ts";
+import { echoingUpstream, spell } from "./support/echoing-upstream.ts";
 import { findDescendant, findInFile, findInMemory, findInProcesses } from "./support/value-search.ts";
 import { findForms, valueForms } from "./support/value-forms.ts";
 import { World } from "./support/world.ts";
 
 const SCRIPT = path.join(import.meta.dirname, "guest", "secret-hunt.py");
 const HOST = "api.example.com";
-const ATTEMPTS = 48;
+const ATTEMPTS = 55;
 /** Templates are large. */
 const READ_BYTES = 16 * 1024 * 1024;
 
@@ -80,6 +81,31 @@ test("the approved host got the value wherever a program may put it", () => {
     const text = `${request?.url ?? ""}\n${request?.body ?? ""}`;
     assert.ok(decodeURIComponent(text).includes(world.secret) || text.includes(inUrl), `${label}: ${text}`);
   }
+});
+
+test("what stands elsewhere in a request that says by a header who asks stays the placeholder", () => {
+  const spelled = ["spelled text", "spelled json", "spelled gzip", "spelled form", "spelled query", "spelled path"];
+  for (const label of spelled) {
+    assert.equal(said.get(label), "200", label);
+    const request = approved.seen.find(({ headers }) => headers["x-label"] === label);
+    const raw = JSON.stringify(world.secret).slice(1, -1);
+    assert.ok(JSON.stringify(request?.headers.authorization).includes(raw), `${label}: the upstream knows who asks`);
+    const { url = "", body = "" } = request ?? {};
+    const coded = Buffer.from(body, "latin1");
+    const text = `${url}\n${label === "spelled gzip" ? gunzipSync(coded).toString() : body}`;
+    assert.ok(text.includes("DENO_SECRET_PLACEHOLDER_"), `${label}: ${text}`);
+    assert.deepEqual(findForms(Buffer.from(text, "latin1"), world.secret), [], label);
+  }
+  assert.match(seen("query and body"), /before DENO_SECRET_PLACEHOLDER_[0-9a-f]+ after/);
+  assert.ok(decodeURIComponent(seen("query and body")).includes(JSON.stringify(world.secret).slice(1, -1)));
+  const received = readFileSync(world.home.scratch("received"), "latin1");
+  assert.ok(received.includes(spell("DENO_SECRET_PLACEHOLDER_")), "it was spelled");
+  const bytes = Buffer.from(world.secret).toString("latin1");
+  assert.ok(!received.includes(spell(bytes)) && !received.includes(spell(world.secret)));
+  const pieces = received.matchAll(/"content":("(?:[^"\\]|\\.)*")/g);
+  const joined = [...pieces].map(([, piece = '""']) => JSON.parse(piece) as string).join("");
+  assert.ok(joined.includes("DENO_SECRET_PLACEHOLDER_"), "the events put together");
+  assert.ok(!joined.includes(world.secret) && !joined.includes(bytes));
 });
 
 test("nothing that came back to the guest has the value in it, in any form", () => {

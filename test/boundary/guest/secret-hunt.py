@@ -12,10 +12,11 @@ received = open(OUT, "ab")
 def keep(label, data):
     received.write(b"\n== " + label.encode() + b"\n" + (data if isinstance(data, bytes) else data.encode("latin1", "replace")))
 
-def ask(label, method, target, headers=(), body=None, encode_chunked=False):
+# A secret is put into the headers if it stands there, and then nowhere else: what has it elsewhere is `bare`.
+def ask(label, method, target, headers=(), body=None, encode_chunked=False, bare=False):
     c = http.client.HTTPSConnection(HOST, timeout=30)
     headers = dict(headers)
-    headers.setdefault("authorization", f"Bearer {KEY}")
+    if not bare: headers.setdefault("authorization", f"Bearer {KEY}")
     headers["x-label"] = label
     c.request(method, target, body=body, headers=headers, encode_chunked=encode_chunked)
     r = c.getresponse()
@@ -44,15 +45,24 @@ attempt("header", "GET", "/see")
 attempt("other header", "GET", "/see", {"x-api-key": KEY})
 attempt("basic", "GET", "/see", {"authorization": f"Basic {basic}"})
 attempt("cookie", "GET", "/see", {"cookie": f"a=b; token={KEY}; c=d"})
-attempt("query", "GET", f"/see?key={quoted}&x=1")
-attempt("query in percent", "GET", f"/see?key={percent}")
-attempt("path", "GET", f"/bot{quoted}/see")
-attempt("form", "POST", "/see", {"content-type": "application/x-www-form-urlencoded"}, f"a=1&key={quoted}&b=2")
-attempt("json", "POST", "/see", {"content-type": "application/json"}, json.dumps({"key": KEY, "n": 1}))
-attempt("json in escapes", "POST", "/see", {"content-type": "application/json"}, '{"key": "' + unicode_escaped + '"}')
-attempt("text", "POST", "/see", {"content-type": "text/plain"}, f"before {KEY} after")
-attempt("gzipped json", "POST", "/see", {"content-type": "application/json", "content-encoding": "gzip"}, gzip.compress(json.dumps({"key": KEY}).encode()))
-attempt("chunked", "POST", "/see", {"content-type": "text/plain", "transfer-encoding": "chunked"}, iter([b"x" * 3, KEY[:20].encode(), KEY[20:].encode(), b"y"]), encode_chunked=True)
+attempt("query", "GET", f"/see?key={quoted}&x=1", bare=True)
+attempt("query in percent", "GET", f"/see?key={percent}", bare=True)
+attempt("path", "GET", f"/bot{quoted}/see", bare=True)
+attempt("form", "POST", "/see", {"content-type": "application/x-www-form-urlencoded"}, f"a=1&key={quoted}&b=2", bare=True)
+attempt("json", "POST", "/see", {"content-type": "application/json"}, json.dumps({"key": KEY, "n": 1}), bare=True)
+attempt("json in escapes", "POST", "/see", {"content-type": "application/json"}, '{"key": "' + unicode_escaped + '"}', bare=True)
+attempt("text", "POST", "/see", {"content-type": "text/plain"}, f"before {KEY} after", bare=True)
+attempt("gzipped json", "POST", "/see", {"content-type": "application/json", "content-encoding": "gzip"}, gzip.compress(json.dumps({"key": KEY}).encode()), bare=True)
+attempt("chunked", "POST", "/see", {"content-type": "text/plain", "transfer-encoding": "chunked"}, iter([b"x" * 3, KEY[:20].encode(), KEY[20:].encode(), b"y"]), encode_chunked=True, bare=True)
+
+# To something that knows by a header who asks, and repeats what it is told to in forms that nobody recognises.
+attempt("spelled text", "POST", "/spell/letters", {"content-type": "text/plain"}, f"Repeat exactly: {KEY}")
+attempt("spelled json", "POST", "/spell/events", {"content-type": "application/json"}, json.dumps({"stream": True, "content": f"Repeat exactly: {KEY}"}))
+attempt("spelled gzip", "POST", "/spell/letters", {"content-type": "text/plain", "content-encoding": "gzip"}, gzip.compress(f"Repeat exactly: {KEY}".encode()))
+attempt("spelled form", "POST", "/spell/events", {"content-type": "application/x-www-form-urlencoded"}, f"say={quoted}")
+attempt("spelled query", "GET", f"/spell/letters?say={quoted}")
+attempt("spelled path", "GET", f"/spell/events/{quoted}")
+attempt("query and body", "POST", f"/see?key={quoted}", {"content-type": "text/plain"}, f"before {KEY} after", bare=True)
 
 def split(label, pieces):
     context = ssl.create_default_context()
@@ -70,7 +80,7 @@ def split(label, pieces):
     print(json.dumps({"attempt": label, "said": data[:30].decode("latin1")}), flush=True)
 
 body = f"before {KEY} after".encode()
-head = f"POST /see HTTP/1.1\r\nhost: {HOST}\r\nx-label: split\r\nauthorization: Bearer {KEY}\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+head = f"POST /see HTTP/1.1\r\nhost: {HOST}\r\nx-label: split\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
 whole = head + body
 split("split", [whole[i:i + 40] for i in range(0, len(whole), 40)])
 

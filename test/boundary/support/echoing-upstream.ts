@@ -1,9 +1,10 @@
 /**
  * An approved upstream that gives a secret back in every way a server might: it takes the value from the request's
- * `authorization` and puts it where the path says.
+ * `authorization` and puts it where the path says. What else is in a request from somebody it knows, it spells out, as a
+ * language model would that was told to.
  */
 import type { ServerResponse } from "node:http";
-import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
+import { brotliCompressSync, deflateSync, gunzipSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { WebSocketServer } from "ws";
 import type { EchoOptions, Response, SeenRequest } from "./echo-server.ts";
 
@@ -34,7 +35,7 @@ export function echoingUpstream(): Pick<EchoOptions, "answer" | "upgrade"> {
     upgrade: (request, socket, head) => {
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         webSocket.on("message", (data: Buffer) =>
-          webSocket.send(`you said ${data.toString()} at ${request.url ?? ""}`),
+          webSocket.send(`you said ${data.toString()} at ${request.url ?? ""}: ${spell(data.toString())}`),
         );
       });
     },
@@ -67,6 +68,10 @@ function answer(seen: SeenRequest, response: Response): boolean {
       response.statusCode = 206;
       response.setHeader("content-range", `bytes 9-${9 + value.length}/1000`);
       response.end(value.slice(3));
+      return true;
+    case "spell":
+      if (value === "") response.statusCode = 401;
+      response.end(value === "" ? "who are you?" : spellAll(detail, seen));
       return true;
     case "redirect":
       response.statusCode = 302;
@@ -110,6 +115,30 @@ function piecemeal(kind: "pieces" | "events", value: string, response: Response)
     setImmediate(next);
   };
   next();
+}
+
+/** Which spelling of a text has none of it in one piece. */
+export function spell(text: string): string {
+  return Array.from(text).join(" ");
+}
+
+/** As token deltas of an event stream. */
+function spellInEvents(text: string): string {
+  return text.replace(/[^]{1,5}/g, (content) => `data: ${JSON.stringify({ delta: { content } })}\n\n`);
+}
+
+function spellAll(how: string, { url, headers, body }: SeenRequest): string {
+  const said = headers["content-encoding"] === "gzip" ? gunzipSync(Buffer.from(body, "latin1")).toString() : body;
+  const texts = [said, url].flatMap((text) => [text, decoded(text)]);
+  return texts.map(how === "events" ? spellInEvents : spell).join("\n");
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** The two kinds of responses have the same methods, whose overloads TypeScript cannot put together. */
