@@ -36,7 +36,9 @@ function tryInput(input: Buffer, random: SeededRandom, seed: number, iteration: 
 
 function check(verdict: HelloVerdict, input: Buffer): void {
   if (verdict.kind === "more") assert.ok(input.length <= MAX_UNDECIDED_BYTES, "undecided after too much");
-  if (input.length > 0 && input[0] !== 22) assert.equal(verdict.kind, "other");
+  const [type = 22, majorVersion = 3] = input;
+  if (type < 20 || type > 24) assert.equal(verdict.kind, "other");
+  else if (type !== 22) assert.ok(verdict.kind !== "hello" && (majorVersion !== 3 || verdict.kind !== "other"));
   if (verdict.kind !== "hello" || verdict.hello.serverName === null) return;
   assert.match(verdict.hello.serverName, /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/);
   assert.ok(input.toString("latin1").length >= verdict.hello.serverName.length);

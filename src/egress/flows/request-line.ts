@@ -4,9 +4,8 @@
  * them might take for a request is HTTP here; that it is not a good one is for others to say.
  */
 
-/** A longer line that began as a request does is taken for one. */
+/** A longer line that began as a request does is taken for one. Servers have no limit of their own for a method. */
 const MAX_LINE_BYTES = 16 * 1024;
-const MAX_METHOD_BYTES = 64;
 
 const LF = 0x0a;
 /** How much of " HTTP/1" may have come with the bytes before. */
@@ -40,8 +39,10 @@ export class RequestLineScanner {
       } else if (IS_SPACE[byte] === 1 && byte !== LF) {
         this.#methodEnd = this.#at;
         return this.#scanLine(bytes);
-      } else if (IS_TOKEN[byte] !== 1 || this.#at - this.#methodStart >= MAX_METHOD_BYTES) {
+      } else if (IS_TOKEN[byte] !== 1) {
         return "other";
+      } else if (this.#at - this.#methodStart >= MAX_LINE_BYTES) {
+        return "http";
       }
     }
     return "more";

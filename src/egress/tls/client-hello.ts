@@ -15,10 +15,16 @@ const MAX_RECORD_BYTES = 16 * 1024;
 /** Some programs cut their ClientHello into a few records. */
 const MAX_RECORDS = 64;
 
+/** Of records since SSL 3: change of the cipher, alert, handshake, data, heartbeat. */
+const CONTENT_TYPES = { first: 20, last: 24 } as const;
+const CONTENT_ALERT = 21;
+const ALERT_BYTES = 2;
 const CONTENT_HANDSHAKE = 22;
 const HANDSHAKE_CLIENT_HELLO = 1;
 /** Of every version's records since SSL 3. */
 const MAJOR_VERSION = 3;
+/** Of what Go's library takes for TLS before it knows the version. */
+const MAX_LENIENT_MAJOR_VERSION = 15;
 
 const EXTENSION = { serverName: 0, alpn: 16, encryptedClientHello: 0xfe0d } as const;
 const NAME_TYPE_HOST = 0;
@@ -73,7 +79,7 @@ export class ClientHelloScanner {
     const isFirst = this.#payloads.length === 0;
     const header = bytes.subarray(this.#at, this.#at + RECORD_HEADER_BYTES);
     if (header[0] !== CONTENT_HANDSHAKE) {
-      return isFirst ? OTHER : malformed("a record of another type in the middle of a ClientHello");
+      return isFirst ? judgeOtherType(header) : malformed("a record of another type in the middle of a ClientHello");
     }
     const start = this.#at + RECORD_HEADER_BYTES;
     if (bytes.length < start + 1) return MORE;
@@ -110,6 +116,22 @@ export class ClientHelloScanner {
     if (before + last.end - last.start !== expected) return malformed("a ClientHello that shares its record");
     return parseMessage(Buffer.concat(parts).subarray(HANDSHAKE_HEADER_BYTES), last.end);
   }
+}
+
+/**
+ * No client begins with such a record, but some servers discard one (Go's library and BoringSSL do so with warnings) and
+ * go on to a ClientHello that nobody would have looked at.
+ *
+ * @param header as much as there is of it
+ */
+function judgeOtherType(header: Buffer): HelloVerdict {
+  const [type = 0, majorVersion] = header;
+  if (type < CONTENT_TYPES.first || type > CONTENT_TYPES.last) return OTHER;
+  if (majorVersion === undefined) return MORE;
+  if (majorVersion === MAJOR_VERSION) return malformed("a record of another type before the ClientHello");
+  if (type !== CONTENT_ALERT || majorVersion > MAX_LENIENT_MAJOR_VERSION) return OTHER;
+  if (header.length < RECORD_HEADER_BYTES) return MORE;
+  return header.readUInt16BE(3) === ALERT_BYTES ? malformed("an alert before the ClientHello") : OTHER;
 }
 
 function malformed(reason: string): HelloVerdict {

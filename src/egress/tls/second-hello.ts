@@ -11,8 +11,18 @@ const RANDOM_START = 5 + 4 + 2;
 const RANDOM_END = RANDOM_START + RETRY_RANDOM.length;
 
 const RECORD_HEADER_BYTES = 5;
+/** RFC 5246, 6.2.3: of an encrypted one. */
+const MAX_RECORD_BYTES = 16 * 1024 + 2048;
+const CONTENT_TYPES = { first: 20, last: 24 } as const;
+const CONTENT_ALERT = 21;
 const CONTENT_HANDSHAKE = 22;
+const MAJOR_VERSION = 3;
 const HANDSHAKE_CLIENT_HELLO = 1;
+
+const ALERT_RECORD_BYTES = 7;
+const ALERT_WARNING = 1;
+/** Of a server, kept until its answer is known. One that warns for longer is never known, and the watch goes on. */
+const MAX_ANSWER_BYTES = 1024;
 
 export type SecondHelloVerdict = { kind: "hello"; hello: ClientHello } | { kind: "malformed"; reason: string };
 
@@ -20,7 +30,7 @@ export class SecondHelloWatch {
   #isOver = false;
   /** The beginning of what the server says. */
   #answer: Buffer = Buffer.alloc(0);
-  /** Of the guest's current record: its header and first byte, as far as they are there. */
+  /** Of the guest's current record, as far as it is there; a handshake's first byte with it. */
   #header: Buffer = Buffer.alloc(0);
   #leftInRecord = 0;
   /** All bytes of the second hello so far. */
@@ -33,12 +43,13 @@ export class SecondHelloWatch {
 
   /** The next bytes of the server. A first answer that is no HelloRetryRequest is the end of the watch. */
   onServer(chunk: Buffer): void {
-    if (this.#isOver || this.#answer.length >= RANDOM_END) return;
-    this.#answer = Buffer.concat([this.#answer, chunk.subarray(0, RANDOM_END - this.#answer.length)]);
-    const isHandshake = this.#answer[0] === CONTENT_HANDSHAKE;
-    if (!isHandshake) this.#isOver = true;
-    else if (this.#answer.length === RANDOM_END)
-      this.#isOver = !this.#answer.subarray(RANDOM_START).equals(RETRY_RANDOM);
+    if (this.#isOver || this.#answer.length === MAX_ANSWER_BYTES) return;
+    this.#answer = Buffer.concat([this.#answer, chunk.subarray(0, MAX_ANSWER_BYTES - this.#answer.length)]);
+    const answer = withoutWarnings(this.#answer);
+    if (answer.length === 0 || (answer[0] === CONTENT_ALERT && answer.length < ALERT_RECORD_BYTES)) return;
+    if (answer[0] !== CONTENT_HANDSHAKE) this.#isOver = true;
+    else if (answer.length >= RANDOM_END)
+      this.#isOver = !answer.subarray(RANDOM_START, RANDOM_END).equals(RETRY_RANDOM);
   }
 
   /** The next bytes of the client, after its first hello. */
@@ -52,16 +63,32 @@ export class SecondHelloWatch {
         rest = rest.subarray(skipped);
         continue;
       }
-      const missing = RECORD_HEADER_BYTES + 1 - this.#header.length;
+      const wanted = this.#header[0] === CONTENT_HANDSHAKE ? RECORD_HEADER_BYTES + 1 : RECORD_HEADER_BYTES;
+      const missing = wanted - this.#header.length;
       this.#header = Buffer.concat([this.#header, rest.subarray(0, missing)]);
       rest = rest.subarray(missing);
-      if (this.#header.length < RECORD_HEADER_BYTES + 1) break;
-      if (this.#header[0] === CONTENT_HANDSHAKE && this.#header[RECORD_HEADER_BYTES] === HANDSHAKE_CLIENT_HELLO) {
-        this.#hello = this.#header;
-      } else {
-        this.#leftInRecord = Math.max(0, this.#header.readUInt16BE(3) - 1);
-      }
+      if (this.#header.length < RECORD_HEADER_BYTES) break;
+      const reason = this.#takeHeader();
+      if (reason !== null) return this.#malformed(reason);
+    }
+    return null;
+  }
+
+  /** Reads what there is of a record. @returns what is wrong with it */
+  #takeHeader(): string | null {
+    const header = this.#header;
+    const length = header.readUInt16BE(3);
+    const [type = 0, majorVersion] = header;
+    if (type < CONTENT_TYPES.first || type > CONTENT_TYPES.last || majorVersion !== MAJOR_VERSION)
+      return "what follows the ClientHello is no TLS";
+    // Servers differ in what they make of an empty record.
+    if (length === 0 || length > MAX_RECORD_BYTES) return `a record of ${length} bytes`;
+    if (type !== CONTENT_HANDSHAKE) {
+      this.#leftInRecord = length;
       this.#header = Buffer.alloc(0);
+    } else if (header.length > RECORD_HEADER_BYTES) {
+      if (header[RECORD_HEADER_BYTES] !== HANDSHAKE_CLIENT_HELLO) return "a handshake before the server has answered";
+      this.#hello = header;
     }
     return null;
   }
@@ -73,6 +100,19 @@ export class SecondHelloWatch {
     this.#isOver = true;
     this.#hello = undefined;
     if (verdict.kind === "hello") return { kind: "hello", hello: verdict.hello };
-    return { kind: "malformed", reason: verdict.kind === "malformed" ? verdict.reason : "no second ClientHello" };
+    return this.#malformed(verdict.kind === "malformed" ? verdict.reason : "no second ClientHello");
   }
+
+  #malformed(reason: string): SecondHelloVerdict {
+    this.#isOver = true;
+    return { kind: "malformed", reason };
+  }
+}
+
+/** Servers of before TLS 1.3 warn of a name that they do not know, and go on. */
+function withoutWarnings(answer: Buffer): Buffer {
+  let rest = answer;
+  while (rest.length >= ALERT_RECORD_BYTES && rest[0] === CONTENT_ALERT && rest[RECORD_HEADER_BYTES] === ALERT_WARNING)
+    rest = rest.subarray(ALERT_RECORD_BYTES);
+  return rest;
 }

@@ -35,6 +35,8 @@ for (const text of [
   "GET http://a.example/ HTTP/1.1\r\n",
   "PRI * HTTP/2.0\r\n\r\n",
   "GET / HTTP/9.9\r\n",
+  `${"A".repeat(65)} / HTTP/1.1\r\n`,
+  `${"A".repeat(5000)} / HTTP/1.1\r\n`,
 ]) {
   test(`${JSON.stringify(text)} is HTTP as soon as its version begins`, () => {
     assert.equal(scan(text), "http");
@@ -56,7 +58,7 @@ for (const [text, at] of [
   ["GET / RTSP/1.0\r\n", 16],
   ["GET /\r\n", 7],
   ['{"a": 1}', 1],
-  ["A".repeat(65), 65],
+  [`${"A".repeat(65)}\n`, 66],
   ["GETX/HTTP/1.1\r\n", 5],
 ] as const) {
   test(`${JSON.stringify(text)} is something else as soon as that is certain`, () => {
@@ -65,7 +67,9 @@ for (const [text, at] of [
   });
 }
 
-test("a request line beyond the limit is taken for one, as are empty lines without end", () => {
+test("a request line beyond the limit is taken for one, as are a method and empty lines without end", () => {
+  assert.equal(scan("A".repeat(16_000)), "more");
+  assert.equal(scan("A".repeat(17_000)), "http");
   assert.equal(scan(`GET /${"a".repeat(16_000)}`), "more");
   assert.equal(scan(`GET /${"a".repeat(17_000)}`), "http");
   assert.equal(scan("\r\n".repeat(9000)), "http");

@@ -71,7 +71,9 @@ for (const [what, bytes] of [
   ["PostgreSQL's SSLRequest", Buffer.of(0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f)],
   ["SSL 2", Buffer.of(0x80, 0x2e, 1, 0, 2)],
   ["a length that begins like a record", Buffer.of(22, 0, 0, 0, 9, 0)],
-  ["an alert", Buffer.of(21, 3, 3, 0, 2, 2, 40)],
+  ["a length that begins like an alert", Buffer.of(21, 0, 0, 0, 9, 0)],
+  ["data that begins like an alert", Buffer.of(21, 16, 0, 0, 2, 1, 100)],
+  ["a type of record that there is not, followed by a version", Buffer.of(25, 3, 3, 0, 2, 2, 40)],
 ] as const) {
   test(`${what} is not TLS`, () => {
     assert.equal(scan(bytes).kind, "other");

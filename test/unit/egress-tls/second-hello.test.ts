@@ -50,3 +50,33 @@ test("a server whose first answer is no request for a second hello ends the watc
   undecided.onServer(ordinary.subarray(0, 42));
   assert.ok(!undecided.isOver);
 });
+
+for (const [what, client, reason] of [
+  ["an empty record", Buffer.concat([Buffer.of(22, 3, 3, 0, 0), SECOND]), "a record of 0 bytes"],
+  ["an empty record behind data", Buffer.concat([EARLY_DATA, Buffer.of(23, 3, 3, 0, 0)]), "a record of 0 bytes"],
+  ["a record over the limit", Buffer.of(23, 3, 3, 0xff, 0xff), "a record of 65535 bytes"],
+  ["another handshake", Buffer.of(22, 3, 3, 0, 4, 0, 0, 0, 0), "a handshake before the server has answered"],
+  ["no TLS", Buffer.from("GET / HTTP/1.1\r\n"), "what follows the ClientHello is no TLS"],
+  ["a record of another version", Buffer.of(23, 2, 3, 0, 1, 1), "what follows the ClientHello is no TLS"],
+] as const) {
+  test(`${what} where a second hello may come is malformed, at once or byte by byte`, () => {
+    assert.deepEqual(watch(client, 1), { kind: "malformed", reason });
+    assert.deepEqual(watch(client, 10_000), { kind: "malformed", reason });
+  });
+}
+
+test("a server's warnings do not end the watch, however many", () => {
+  const warning = Buffer.of(21, 3, 3, 0, 2, 1, 112);
+  for (const count of [1, 2, 500]) {
+    const server = Buffer.concat([...Array.from({ length: count }, () => warning), RETRY_REQUEST]);
+    assert.equal(watch(SECOND, 7, server)?.kind, "hello");
+    const ordinary = Buffer.concat([warning, changedAnswer()]);
+    assert.equal(watch(SECOND, 7, ordinary), null);
+  }
+});
+
+function changedAnswer(): Buffer {
+  const answer = Buffer.from(RETRY_REQUEST);
+  answer[20] = 0;
+  return answer;
+}

@@ -1,0 +1,3 @@
+module sbx.test/goserver
+
+go 1.22
