@@ -12,7 +12,8 @@ import { hasDotSegments } from "./dot-segments.ts";
 import { HookKeeper } from "./hook-keeper.ts";
 import { HookLog } from "./hook-log.ts";
 import { parseEvaluateResult, parseHookResult, type HookResult, type HostCallMessage } from "./hook-messages.ts";
-import type { ExpressionOutcome, Hooks, RequestOutcome, ResponseOutcome } from "./hooks.ts";
+import { type ExpressionOutcome, HookError, type Hooks, type RequestOutcome, type ResponseOutcome } from "./hooks.ts";
+import { urlOf } from "./host/presented.ts";
 import { requestOutcome, responseOutcome } from "./outcomes.ts";
 
 /** Longest time of one hook, without the body that it returns, `ms`. */
@@ -116,6 +117,10 @@ class ProcessHooks implements Hooks {
 
   async onRequest(head: RequestHead, body: Readable | null, signal: AbortSignal, flow = 0): Promise<RequestOutcome> {
     if (!this.onRequestDefined) return { kind: "forward", head, body };
+    // Those that the class resolves are sent resolved; what is left is not what it looks like.
+    if (hasDotSegments(head.target) && hasDotSegments(new URL(urlOf(head)).pathname)) {
+      throw new HookError("its path has . or .. segments that are written such that no hook can decide about them");
+    }
     return await this.#ask(
       { kind: "request", head, body: body !== null, flow },
       { body, signal, what: `onRequest of ${this.#options.name}` },

@@ -140,10 +140,35 @@ for (const [target, found] of [
   ["/a%5C..", true],
   ["/a/%252e%252e/b", true],
   ["/a/%25252e./b", true],
+  ["/a/..;/b", true],
+  ["/a/..;x=1/b", true],
+  ["/a/..%3b/b", true],
+  ["/a/..%253Bx/b", true],
+  ["/a/%2e%2e;/b", true],
+  ["/a/.;/b", true],
+  ["/a/..%00/b", true],
+  ["/a/..%20/b", true],
+  ["/a/..%09%0d%0a/b", true],
+  ["/a/..%23/b", true],
+  ["/a/..#/b", true],
+  ["/a/%u002e%u002E/b", true],
+  ["/a/..%u002fb", true],
+  ["/a/%uff0e%uff0e/b", true],
+  ["/a/%c0%ae%c0%ae/b", true],
+  ["/a/..%c0%afb", true],
+  ["/a/..%c1%9cb", true],
+  ["/a/%e0%80%ae./b", true],
+  ["/..;", true],
   ["/.../a", false],
   ["/.well-known/x", false],
   ["/@scope%2fname", false],
   ["/a?x=/../b", false],
+  ["/a?x=..%2f..%5c%2e%2e;", false],
+  ["/a..;v=1/b", false],
+  ["/a;v=1.2/b..", false],
+  ["/..a/b", false],
+  ["/%c3%a9/caf%e9/%", false],
+  ["/v1/a%20b/%E2%82%AC", false],
 ] as const) {
   test(`${target} ${found ? "has" : "has no"} segments that servers may resolve`, () => {
     assert.equal(hasDotSegments(target), found);
@@ -170,6 +195,55 @@ test("a path that nobody can judge is denied, with the reason", async () => {
   assert.equal(outcome.verdict, "deny");
   assert.match(outcome.message ?? "", /has \. or \.\. segments/);
 });
+
+for (const target of [
+  "/a%2fb",
+  "/a%2Fb",
+  "/a%252fb",
+  "/a%5cb",
+  "/a\\b",
+  "/a;v=1/b",
+  "/a%3bv=1/b",
+  "/a%3fb",
+  "/a%23b",
+  "/a#b",
+  "/a%00",
+  "/a%0ab",
+  "/a%7f",
+  "//a",
+  "/a//b",
+  "/a%u002fb",
+  "/a%c0%afb",
+]) {
+  test(`a rule that looks at the path does not allow ${target}, and one that does not may`, () => {
+    for (const text of ["r.path.length > 0", "r.url.length > 0", "!r.path.startsWith('/admin')"]) {
+      const result = evaluate(text, { target });
+      assert.equal(result?.allowed, -1, text);
+      assert.match(result.message ?? "", /^rule 1 failed: .*servers read its path in several ways/);
+    }
+    assert.deepEqual(evaluate("r.host === 'api.example.com' && r.query.x === undefined", { target }), ALLOWED);
+    assert.deepEqual(evaluate("r.host === 'api.example.com' || r.path === '/'", { target }), ALLOWED);
+  });
+}
+
+for (const [target, path] of [
+  ["/", "/"],
+  ["*", "/"],
+  ["/a/", "/a/"],
+  ["/a?next=%2Fb%5c;//c", "/a"],
+  ["/%61dmin/%41", "/admin/A"],
+  ["/%7Euser/%2D", "/~user/-"],
+  ["/things%20x/%E2%82%AC/%25", "/things%20x/%E2%82%AC/%25"],
+  ["/caf%e9", "/caf%e9"],
+  ["/a:b@c,d=e&f+g!$'()*", "/a:b@c,d=e&f+g!$'()*"],
+] as const) {
+  test(`a rule sees ${target} as the path ${path}: what needs no encoding has none`, () => {
+    assert.deepEqual(evaluate(`r.path === ${JSON.stringify(path)}`, { target }), ALLOWED);
+    const query = target.includes("?") ? target.slice(target.indexOf("?")) : "";
+    const url = `https://api.example.com:8443${path}${query}`;
+    assert.deepEqual(evaluate(`r.url === ${JSON.stringify(url)}`, { target }), ALLOWED);
+  });
+}
 
 test("a failure is a denial: given up, or without a process", async () => {
   const gone = AbortSignal.abort(new Error("given up"));

@@ -20,7 +20,8 @@ export interface Realm {
  * An expression whose value is a {@link Realm}.
  *
  * A name that `r` does not have is an error: `r.metod !== "POST"` would be true for every request. So is any value but
- * true, false and `{ allow, message }`: a promise or a match of a regular expression is no decision.
+ * true, false and `{ allow, message }`: a promise or a match of a regular expression is no decision. And so is a look at
+ * a path that is `unclear`: what the rule says of it would not be true of what some server makes of it.
  */
 export const REALM_SOURCE = `(() => {
   "use strict";
@@ -37,16 +38,26 @@ export const REALM_SOURCE = `(() => {
   };
   freezeAll(globalThis, new Set());
 
-  const requestHandler = Object.freeze({
-    get(request, name) {
-      if (typeof name !== "string" || Object.hasOwn(request, name)) return request[name];
-      throw new TypeError("r has no " + name + "; it has " + Object.keys(request).join(", "));
+  const getProperty = (request, name) => {
+    if (typeof name !== "string" || Object.hasOwn(request, name)) return request[name];
+    throw new TypeError("r has no " + name + "; it has " + Object.keys(request).join(", "));
+  };
+  const clearHandler = Object.freeze({ get: getProperty });
+  const refuse = (name) => {
+    throw new Error("r." + name + " is not to be relied on, since servers read its path in several ways");
+  };
+  const unclearHandler = Object.freeze({
+    get: (request, name) => (name === "path" || name === "url" ? refuse(name) : getProperty(request, name)),
+    getOwnPropertyDescriptor(request, name) {
+      if (name === "path" || name === "url") refuse(name);
+      return Reflect.getOwnPropertyDescriptor(request, name);
     },
   });
-  const makeRequest = ({ query, ...target }) => {
+  const makeRequest = ({ query, unclear, ...target }) => {
     const values = Object.create(null);
     for (const [name, value] of query) values[name] = Object.freeze(value);
-    return new Proxy(Object.freeze({ __proto__: null, ...target, query: Object.freeze(values) }), requestHandler);
+    const request = Object.freeze({ __proto__: null, ...target, query: Object.freeze(values) });
+    return new Proxy(request, unclear ? unclearHandler : clearHandler);
   };
   const cut = (text) => String(text).slice(0, ${MAX_MESSAGE_CHARS});
   const judge = (value, number) => {

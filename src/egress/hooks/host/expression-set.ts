@@ -8,6 +8,7 @@ import { constants, createContext, Script, type Context } from "node:vm";
 import { expressionSource } from "../../../policy/expression.ts";
 import type { RequestTarget } from "../../../policy/spec.ts";
 import type { EvaluateResult } from "../hook-messages.ts";
+import { hasUnclearSegments } from "../dot-segments.ts";
 import { isPlainExpression } from "./plain-expression.ts";
 import { urlOf } from "./presented.ts";
 import { REALM_SOURCE, type Realm } from "./expression-realm.ts";
@@ -57,20 +58,30 @@ export class ExpressionSet {
   }
 }
 
-/** What a rule sees as `r`. */
+/** What a rule sees as `r`, and whether its path is `unclear`. */
 function describeTarget(target: RequestTarget): Record<string, unknown> {
   const url = new URL(urlOf(target));
   const query: [string, string | string[]][] = [...new Set(url.searchParams.keys())].map((name) => {
     const values = url.searchParams.getAll(name);
     return [name, values.length === 1 ? (values[0] ?? "") : values];
   });
+  const path = decodeUnreserved(url.pathname);
   return {
     method: target.method,
     scheme: target.scheme,
     host: target.host,
     port: target.port,
-    path: url.pathname,
-    url: url.href,
+    path,
+    url: `${url.origin}${path}${url.search}`,
     query,
+    unclear: hasUnclearSegments(target.target),
   };
+}
+
+/** RFC 3986, 6.2.2.2: `/%61dmin` is `/admin` to every server. */
+function decodeUnreserved(path: string): string {
+  return path.replace(/%[2-7][0-9a-f]/gi, (code) => {
+    const character = String.fromCharCode(Number.parseInt(code.slice(1), 16));
+    return /[0-9A-Za-z\-._~]/.test(character) ? character : code;
+  });
 }
