@@ -22,6 +22,7 @@ import { createInterceptor, type Interceptor } from "./http/interceptor.ts";
 import { LivePolicy } from "./live-policy.ts";
 import { NET_ADDRESSES } from "./net/addresses.ts";
 import { checkCall } from "./net-check.ts";
+import { OwnAddresses } from "./own-addresses.ts";
 import { readsAnything } from "./reads-anything.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
 import type { Secrets } from "./secrets/secrets.ts";
@@ -67,7 +68,8 @@ export interface Egress extends AsyncDisposable {
  */
 export async function openEgress(options: EgressOptions): Promise<Egress> {
   const { launch, sandbox, log, hookHost, signal } = options;
-  const policy = new LivePolicy(launch.policy, options.audit);
+  const own = new OwnAddresses();
+  const policy = new LivePolicy(launch.policy, options.audit, (address) => own.has(address));
   const hooks = await startHooks({
     modulePath: launch.hookPath,
     expressions: launch.policy.expressions,

@@ -2,6 +2,7 @@
 import type { AuditSink } from "./audit-event.ts";
 import type { NetRow, RulesAnswer, RulesCall } from "../protocol/net-calls.ts";
 import { MAX_RULES } from "../protocol/net-calls.ts";
+import type { IsOwnAddress } from "../policy/closed-ranges.ts";
 import { draftRule, extendPolicy } from "../policy/build-policy.ts";
 import { Policy } from "../policy/policy.ts";
 import type { Decision, PolicySpec, RuleDraft, RuleSpec } from "../policy/spec.ts";
@@ -9,15 +10,20 @@ import { SbxError } from "../runtime/errors.ts";
 
 export class LivePolicy {
   readonly #audit: AuditSink;
+  readonly #isOwn: IsOwnAddress | undefined;
   #current: Policy;
 
-  /** @throws SbxError `usage` for a policy that does not compile */
-  constructor(spec: PolicySpec, audit: AuditSink) {
-    this.#current = new Policy(spec);
+  /**
+   * @param isOwn see {@link Policy}
+   * @throws SbxError `usage` for a policy that does not compile
+   */
+  constructor(spec: PolicySpec, audit: AuditSink, isOwn?: IsOwnAddress) {
+    this.#current = new Policy(spec, isOwn);
     this.#audit = audit;
+    this.#isOwn = isOwn;
   }
 
-  /** Holds for whatever is decided from now on; connections that are open stay. */
+  /** Holds for whatever is decided from now on; whoever has connections open asks again. */
   get current(): Policy {
     return this.#current;
   }
@@ -39,7 +45,7 @@ export class LivePolicy {
         hint: "name a range or *.example.com instead of single hosts",
       });
     }
-    this.#current = new Policy(extendPolicy(this.#current.spec, added));
+    this.#current = new Policy(extendPolicy(this.#current.spec, added), this.#isOwn);
     for (const draft of added) this.#report(draft, now);
     return {
       rules: drafts.map((draft) => this.#rowOf(draft)),

@@ -1,6 +1,6 @@
 /**
- * Addresses that no mode opens: what is not public. Only a rule that names the address, or a range that lies within the
- * closed one, opens some of it; `0.0.0.0/0` opens nothing here.
+ * Addresses that no mode opens: what is not public, and what this machine has itself. Only a rule that names the address,
+ * or a range that lies within the closed one, opens some of it; `0.0.0.0/0` opens nothing here.
  *
  * Addresses for documentation (RFC 5737, RFC 3849) are not among them: they belong to nobody, and a network that uses
  * some of them all the same uses them as public ones.
@@ -8,7 +8,7 @@
  * Sources: the IANA registries of special-purpose IPv4 and IPv6 addresses (RFC 6890 and what followed), RFC 6052 and
  * 8215 (NAT64), RFC 3056 (6to4), RFC 4380 (Teredo), and the clouds' documentation for their metadata services.
  */
-import { findRange, findTranslated, formatAddress, type IpAddress, type IpRange } from "./ip-address.ts";
+import { findRange, findTranslated, formatAddress, type IpAddress, type IpRange, widthOf } from "./ip-address.ts";
 import { containsRange, RangeIndex } from "./range-index.ts";
 
 export interface ClosedRange {
@@ -25,6 +25,10 @@ const METADATA = "the address of a cloud's metadata service";
 const MULTICAST = "a multicast address";
 const RESERVED = "a reserved address";
 const UNSPECIFIED = "an unspecified address";
+const OWN = "an address of this machine";
+
+/** Whether this machine has the address itself, at this moment: behind it are services that were not meant for guests. */
+export type IsOwnAddress = (address: IpAddress) => boolean;
 
 const CLOSED: Readonly<Record<string, string>> = {
   "0.0.0.0/8": UNSPECIFIED,
@@ -75,13 +79,24 @@ const RANGES = Object.entries(CLOSED).map(([text, description]) => {
 const INDEX = new RangeIndex<ClosedRange>(RANGES);
 
 /** The smallest closed range with the address; undefined for a public one. */
-export function findClosedRange(address: IpAddress): ClosedRange | undefined {
+export function findClosedRange(address: IpAddress, isOwn: IsOwnAddress = isNobodys): ClosedRange | undefined {
   const translated = findTranslated(address);
-  if (translated === undefined) return INDEX.find(address)[0]?.[0];
-  const closed = INDEX.find(translated)[0]?.[0];
+  if (translated === undefined) return findUntranslated(address, isOwn);
+  const closed = findUntranslated(translated, isOwn);
   if (closed === undefined) return undefined;
   const description = `a NAT64 address of ${formatAddress(translated)}, ${closed.description}`;
   return { description, prefix: closed.prefix + 96 };
+}
+
+function findUntranslated(address: IpAddress, isOwn: IsOwnAddress): ClosedRange | undefined {
+  const closed = INDEX.find(address)[0]?.[0];
+  // The loopback's are this machine's as well, and rules name them as a range.
+  if (closed?.description === LOOPBACK || !isOwn(address)) return closed;
+  return { description: OWN, prefix: widthOf(address.family) };
+}
+
+function isNobodys(): boolean {
+  return false;
 }
 
 export function isLoopback(address: IpAddress): boolean {

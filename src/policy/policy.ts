@@ -5,7 +5,7 @@
  * A deny rule that fits beats every allow rule; then an allow rule; then rules in JavaScript, which somebody else
  * evaluates; then the mode. Addresses that are not public stay closed unless a rule names them (closed-ranges.ts).
  */
-import { isLoopback } from "./closed-ranges.ts";
+import { isLoopback, type IsOwnAddress } from "./closed-ranges.ts";
 import { describePolicy, type RuleRow } from "./describe.ts";
 import { HOST_LOOPBACK_NAME, readHost } from "./host-name.ts";
 import { findAddress, formatAddress, type IpAddress } from "./ip-address.ts";
@@ -48,12 +48,17 @@ export interface ExpressionsAnswer {
 
 export class Policy {
   readonly spec: PolicySpec;
+  readonly #isOwn: IsOwnAddress | undefined;
   readonly #index: RuleIndex;
   #rows: RuleRow[] | undefined;
 
-  /** @throws SbxError `usage` for a rule whose path pattern does not parse */
-  constructor(spec: PolicySpec) {
+  /**
+   * @param isOwn without it only addresses that are closed everywhere are closed
+   * @throws SbxError `usage` for a rule whose path pattern does not parse
+   */
+  constructor(spec: PolicySpec, isOwn?: IsOwnAddress) {
     this.spec = spec;
+    this.#isOwn = isOwn;
     this.#index = new RuleIndex(spec.rules.map(compileRule));
   }
 
@@ -61,7 +66,7 @@ export class Policy {
   decideName(name: string): Decision {
     const reading = readHost(name);
     if (reading.kind === "refused") return deny(null, `${quoteValue(name)} is not a host: ${reading.why}`, null);
-    const subject = toSubject(reading);
+    const subject = toSubject(reading, this.#isOwn);
     const lists = this.#index.find(subject);
     const denials = lists.map((rules) => rules.filter((rule) => !isAllow(rule) && !rule.perRequest));
     const denied = denials.flat().flatMap(({ spec }) => spec.ports ?? EVERY_PORT);
@@ -79,7 +84,7 @@ export class Policy {
 
   /** Whether the connection, or some request on it, could be allowed. */
   decideConnection(target: ConnectionTarget): ConnectionDecision {
-    const subject = readTarget(target);
+    const subject = this.#readTarget(target);
     if ("verdict" in subject) return { ...subject, carries: "anything" };
     const lists = this.#index.find(subject);
     const { port } = target;
@@ -101,7 +106,7 @@ export class Policy {
 
   /** Whether one request is allowed, or whether the rules in JavaScript have to be asked. */
   decideRequest(target: RequestTarget): RequestDecision {
-    const subject = readTarget(target);
+    const subject = this.#readTarget(target);
     if ("verdict" in subject) return { decision: subject, askExpressions: false };
     const lists = this.#index.find(subject);
     const { port } = target;
@@ -149,12 +154,12 @@ export class Policy {
    * @param address as a resolver gave it
    */
   decideAddress(target: ConnectionTarget, address: string): Decision {
-    const subject = readTarget(target);
+    const subject = this.#readTarget(target);
     if ("verdict" in subject) return subject;
     const found = findAddress(address);
     if (found === undefined) return deny(null, `${quoteValue(address)} is not an address`, null);
     if (subject.host === HOST_LOOPBACK_NAME) return this.#decideLoopback(target, found);
-    const resolved = toSubject({ kind: "address", host: formatAddress(found), address: found });
+    const resolved = toSubject({ kind: "address", host: formatAddress(found), address: found }, this.#isOwn);
     const what =
       subject.host === resolved.host
         ? renderTarget({ host: resolved.host, port: target.port })
@@ -188,6 +193,13 @@ export class Policy {
   /** The effective policy, one row a rule, in order. */
   describe(): RuleRow[] {
     return (this.#rows ??= describePolicy(this.spec));
+  }
+
+  #readTarget({ host, port }: ConnectionTarget): Subject | Decision {
+    const reading = readHost(host);
+    if (reading.kind === "refused") return deny(null, `${quoteValue(host)} is not a host: ${reading.why}`, null);
+    if (!Number.isInteger(port) || port < 1 || port > MAX_PORT) return deny(null, `${port} is not a port`, null);
+    return toSubject(reading, this.#isOwn);
   }
 
   #decideLoopback(target: ConnectionTarget, address: IpAddress): Decision {
@@ -224,13 +236,6 @@ export class Policy {
 }
 
 const EVERY_PORT: readonly PortRange[] = [{ first: 1, last: MAX_PORT }];
-
-function readTarget({ host, port }: ConnectionTarget): Subject | Decision {
-  const reading = readHost(host);
-  if (reading.kind === "refused") return deny(null, `${quoteValue(host)} is not a host: ${reading.why}`, null);
-  if (!Number.isInteger(port) || port < 1 || port > MAX_PORT) return deny(null, `${port} is not a port`, null);
-  return toSubject(reading);
-}
 
 function viewRequest({ method, target }: RequestTarget): { method: string; path: () => PathReadings } {
   let path: PathReadings | undefined;

@@ -1,7 +1,7 @@
 /** Rules, compiled, and found by the host that they are about rather than one after the other. */
 import { HOST_LOOPBACK_NAME, type HostReading } from "./host-name.ts";
 import { findTranslated, type IpAddress, type IpRange, findRange } from "./ip-address.ts";
-import { type ClosedRange, findClosedRange } from "./closed-ranges.ts";
+import { type ClosedRange, findClosedRange, type IsOwnAddress } from "./closed-ranges.ts";
 import { parsePathGlob, type PathGlob, pathIsCertainly, pathMayBe, type PathReadings } from "./path-glob.ts";
 import { PathNarrowing } from "./path-index.ts";
 import { includesPort } from "./ports.ts";
@@ -30,9 +30,9 @@ export interface Subject {
   closed: ClosedRange | undefined;
 }
 
-export function toSubject(reading: Exclude<HostReading, { kind: "refused" }>): Subject {
+export function toSubject(reading: Exclude<HostReading, { kind: "refused" }>, isOwn?: IsOwnAddress): Subject {
   if (reading.kind === "name") return { host: reading.host, address: undefined, closed: undefined };
-  return { host: reading.host, address: reading.address, closed: findClosedRange(reading.address) };
+  return { host: reading.host, address: reading.address, closed: findClosedRange(reading.address, isOwn) };
 }
 
 /** @throws SbxError `usage` for a path pattern that does not parse */
