@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocketServer } from "ws";
 import type { ServerIdentity } from "./test-authority.ts";
 
@@ -12,6 +13,8 @@ export const OFFER_BYTES = 200 * 1024 * 1024;
 export const FILE = Buffer.from("0123456789".repeat(100));
 const CHUNK = Buffer.alloc(64 * 1024, "download");
 const EVENTS = 4;
+/** How long an upload is left unread, `ms`. */
+const STALL_MS = 6000;
 
 export class SemanticsUpstream {
   readonly server: ReturnType<typeof createSecureServer>;
@@ -64,6 +67,8 @@ export class SemanticsUpstream {
         response.end();
         break;
       case "upload":
+        // Whoever carries it has to wait, or to hold what comes meanwhile.
+        await sleep(STALL_MS);
         response.end(JSON.stringify(await digest(request)));
         break;
       case "refuse":
