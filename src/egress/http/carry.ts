@@ -3,14 +3,15 @@
  * but what the slower side has not taken yet.
  */
 import type { Readable } from "node:stream";
-import type { FieldLines, RequestHead, ResponseHead } from "../http-heads.ts";
-import { type IncomingSecrets, LeakError, type OutgoingSecrets } from "../secrets/secrets.ts";
-import { type Admission, type AdmitContext, admit, runHook } from "./admit.ts";
-import { type GuestExchange, mayHaveBody } from "./exchange.ts";
+import type { FieldLines } from "../http-heads.ts";
+import type { OutgoingSecrets } from "../secrets/secrets.ts";
+import { type Admission, type AdmitContext, admit } from "./admit.ts";
+import { answerFailure, answerGuest, asRefusal, bringBack, sendable } from "./answer-guest.ts";
+import type { GuestExchange } from "./exchange.ts";
 import { declaredLength, findBadLine } from "./fields.ts";
 import type { HttpLimits } from "./limits.ts";
 import { pump, SinkClosedError, through } from "./pump.ts";
-import { leakRefusal, Refusal, refusalAnswer, upstreamRefusal } from "./refusal.ts";
+import { Refusal } from "./refusal.ts";
 import { type RecordContext, RequestRecord } from "./request-record.ts";
 import { CallError, type UpstreamAnswer, type UpstreamCall } from "./upstream-call.ts";
 import type { LeaseOptions, UpstreamPool } from "./upstream-pool.ts";
@@ -62,42 +63,19 @@ class Carriage {
     const flow = { number: exchange.carrier.facts.flow, signal: exchange.signal };
     const admission = await admit(this.#context, exchange.head, exchange.body, this.#record, flow);
     if (admission.kind === "respond") {
-      await this.#answer(admission.head, admission.body, () => []);
+      await answerGuest(exchange, this.#record, admission.head, admission.body, () => []);
       return;
     }
     const answer = await this.#send(admission);
-    const incoming = this.#context.secrets.openResponse(admission.head, answer.head);
-    await this.#bringBack(admission.head, answer, incoming);
+    await bringBack(this.#context, exchange, this.#record, admission.head, answer);
     // The response is complete. Whatever of the request is still on its way has no reader any more.
     this.#call?.destroy();
   }
 
   /** Tells the guest, if that is still possible, and lets go of everything. */
   fail(error: unknown): void {
-    const exchange = this.#exchange;
     this.#call?.destroy();
-    if (exchange.signal.aborted) {
-      this.#record.failed("the client gave up");
-      exchange.abort();
-      return;
-    }
-    const refusal = asRefusal(error);
-    if (exchange.responded) {
-      this.#record.failed(refusal.message);
-      exchange.abort();
-      return;
-    }
-    this.#record.refused(refusal);
-    const { secrets, sandboxRef } = this.#context;
-    const { status, fields, body } = refusalAnswer(refusal, sandboxRef, (text) => secrets.scrubText(text));
-    try {
-      const hasBody = mayHaveBody(exchange.head.method, status);
-      const sink = exchange.respond({ status, fields }, hasBody);
-      if (hasBody) sink.write(body);
-      exchange.finish([]);
-    } catch {
-      exchange.abort(); // The guest went away between the check and the answer.
-    }
+    answerFailure(this.#context, this.#exchange, this.#record, error);
   }
 
   /** @throws Refusal, CallError, UpstreamError */
@@ -206,48 +184,4 @@ class Carriage {
       // It is a hint, and the response itself comes later.
     }
   }
-
-  async #bringBack(request: RequestHead, answer: UpstreamAnswer, incoming: IncomingSecrets): Promise<void> {
-    let { head } = incoming;
-    let { body } = answer;
-    if (body !== null) {
-      const transform = incoming.body();
-      if (transform !== null) body = through(body, transform);
-    }
-    const { hooks } = this.#context;
-    let replaced = false;
-    if (hooks?.onResponseDefined === true) {
-      const { signal, carrier } = this.#exchange;
-      const outcome = await runHook(() => hooks.onResponse(request, head, body, signal, carrier.facts.flow));
-      ({ head, body, bodyReplaced: replaced = false } = outcome);
-    }
-    await this.#answer(head, body, () => (replaced ? [] : incoming.trailers(answer.trailers())));
-  }
-
-  async #answer(head: ResponseHead, body: Readable | null, trailers: () => FieldLines): Promise<void> {
-    const exchange = this.#exchange;
-    const bad = findBadLine(head.fields);
-    if (bad !== null) throw new Refusal(502, "upstream_failed", `the response cannot be passed on: ${bad}`);
-    if (!Number.isInteger(head.status) || head.status < 200 || head.status > 599) {
-      throw new Refusal(502, "upstream_failed", `the response has the status ${head.status}`);
-    }
-    const expected = declaredLength(head.fields);
-    const carried = body !== null && mayHaveBody(exchange.head.method, head.status) ? body : null;
-    if (exchange.signal.aborted) throw new SinkClosedError("the client is gone");
-    this.#record.status = head.status;
-    const sink = exchange.respond(head, carried !== null);
-    if (carried !== null) await pump(carried, sink, expected, this.#record.received);
-    exchange.finish(sendable(trailers()));
-  }
-}
-
-function sendable(fields: FieldLines): FieldLines {
-  if (fields.length === 0) return fields;
-  const bad = findBadLine(fields);
-  if (bad !== null) throw new Error(`a trailer cannot be sent: ${bad}`);
-  return fields;
-}
-
-function asRefusal(error: unknown): Refusal {
-  return error instanceof LeakError ? leakRefusal(error.leak) : upstreamRefusal(error);
 }

@@ -10,6 +10,7 @@ import type { AuditSink } from "../audit-event.ts";
 import type { Hooks } from "../hooks/hooks.ts";
 import type { LeakAction, Secrets } from "../secrets/secrets.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { answerFailure } from "./answer-guest.ts";
 import { carry, type CarryContext } from "./carry.ts";
 import type { FlowFacts, GuestExchange } from "./exchange.ts";
 import { GuestConnection, GuestConnections } from "./guest-connections.ts";
@@ -162,14 +163,10 @@ class HttpInterceptor implements Interceptor {
   async #carry(exchange: GuestExchange): Promise<void> {
     if (this.#exchanges >= this.#limits.exchanges) {
       const { carrier, head } = exchange;
-      const refusal = new Refusal(503, "overloaded", `more than ${this.#limits.exchanges} requests are under way`);
-      const { status, fields, body } = this.#refusedAt(carrier.facts, carrier.authority.scheme, refusal, head);
-      try {
-        exchange.respond({ status, fields }, head.method !== "HEAD").write(body);
-        exchange.finish([]);
-      } catch {
-        exchange.abort(); // The guest is gone already.
-      }
+      const record = new RequestRecord(this.#context, carrier.facts, carrier.authority, head.method, head.target);
+      const message = `more than ${this.#limits.exchanges} requests are under way`;
+      answerFailure(this.#context, exchange, record, new Refusal(503, "overloaded", message));
+      record.write();
       return;
     }
     this.#exchanges++;
@@ -181,11 +178,7 @@ class HttpInterceptor implements Interceptor {
   }
 
   #refused(connection: GuestConnection, refusal: Refusal, seen: SeenRequest | null): ResponseBytes {
-    return this.#refusedAt(connection.facts, connection.authority.scheme, refusal, seen);
-  }
-
-  #refusedAt(facts: FlowFacts, scheme: "http" | "https", refusal: Refusal, seen: SeenRequest | null): ResponseBytes {
-    const authority = { scheme, host: facts.host, port: facts.port };
+    const { facts, authority } = connection;
     const record = new RequestRecord(this.#context, facts, authority, seen?.method ?? "", seen?.target ?? "");
     record.refused(refusal);
     record.write();

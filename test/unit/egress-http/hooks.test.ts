@@ -1,23 +1,13 @@
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { test } from "node:test";
-import { HookError, type Hooks } from "../../../src/egress/hooks/hooks.ts";
+import { HookError } from "../../../src/egress/hooks/hooks.ts";
 import type { FieldLines } from "../../../src/egress/http-heads.ts";
 import { ask, exchangeRaw, readAll, readUntil } from "./clients.ts";
+import { fakeHooks } from "./fake-hooks.ts";
 import { PLACEHOLDER, VALUE } from "./fake-secrets.ts";
 import { ALLOW, HOST, startHarness } from "./harness.ts";
 import { httpsServer } from "./servers.ts";
-
-function fakeHooks(hooks: Partial<Pick<Hooks, "onRequest" | "onResponse">>): Hooks {
-  return {
-    onRequestDefined: hooks.onRequest !== undefined,
-    onResponseDefined: hooks.onResponse !== undefined,
-    onRequest: hooks.onRequest ?? (async (head, body) => ({ kind: "forward", head, body })),
-    onResponse: hooks.onResponse ?? (async (_request, head, body) => ({ head, body })),
-    evaluate: async () => ({ verdict: "deny", expression: null, message: null }),
-    [Symbol.asyncDispose]: async () => undefined,
-  };
-}
 
 function withField(fields: FieldLines, name: string, value: string): FieldLines {
   return [...fields, [name, value]];
