@@ -103,6 +103,9 @@ export class AuditTrail implements Disposable {
 
 /** One line. One that is too long in spite of the cuts loses what the guest chose at will. */
 function encodeEvent(event: AuditEvent): string {
+  // Most are so short that no text in them can be too long.
+  const whole = JSON.stringify(event);
+  if (whole.length <= MAX_TEXT_CHARS) return `${whole}\n`;
   for (const limit of [MAX_TEXT_CHARS, SHORT_TEXT_CHARS]) {
     const line = JSON.stringify(event, (_, value: unknown) =>
       typeof value === "string" && value.length > limit ? `${value.slice(0, limit)}…` : value,
