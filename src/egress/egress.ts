@@ -28,6 +28,7 @@ import { createSecrets } from "./secrets/create-secrets.ts";
 import type { Secrets } from "./secrets/secrets.ts";
 import { createAuthority, type Authority } from "./tls/authority.ts";
 import { createUpstream } from "./upstream/create-upstream.ts";
+import type { LiveUpstream } from "./upstream/upstream.ts";
 import type { WaitingStack } from "./waiting-stack.ts";
 
 /** What only comes over the supervisor's socket. */
@@ -95,6 +96,7 @@ class SandboxEgress implements Egress {
   readonly #hooks: Hooks;
   readonly #secrets: Secrets;
   readonly #interceptor: Interceptor;
+  readonly #upstream: LiveUpstream;
   readonly #resolver: Resolver;
   readonly #router: FlowRouter;
   readonly #stack: WaitingStack;
@@ -116,12 +118,12 @@ class SandboxEgress implements Egress {
     const own = authority === null ? [] : [trustedRoot("sbx-sandbox", authority.certificatePem)];
     this.roots = [...own, ...addedRoots(settings.extraRootsPem)];
     this.environment = this.#makeEnvironment();
-    const upstream = createUpstream({
+    const upstream = (this.#upstream = createUpstream({
       decideAddress: (target, address) => policy.current.decideAddress(target, address),
       overrides: launch.resolve,
       proxy: settings.proxy,
       extraRootsPem: settings.extraRootsPem,
-    });
+    }));
     this.#interceptor = createInterceptor({
       ...{ secrets: this.#secrets, hooks, upstream, audit },
       secureContext: (host) => requireAuthority(authority).contextFor(host),
@@ -176,12 +178,15 @@ class SandboxEgress implements Egress {
       decideRequest: (target, signal) => this.#decideRequest(target, signal),
       mustRead: (target) => this.#mustRead(target),
       secretsFor: (target) => this.#secretsFor(target),
+      checkAddresses: (target, signal) => this.#upstream.check(target, signal),
     });
   }
 
   changeRules(call: RulesCall): RulesAnswer {
     const answer = this.#policy.change(call);
     this.#router.reconsider();
+    // What the guest's connections share: those that are kept for later, and those of requests to a host that stays.
+    this.#upstream.reconsider((target) => this.#policy.current.decideConnection(target));
     return answer;
   }
 

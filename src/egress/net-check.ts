@@ -4,6 +4,7 @@ import { canonicalHost } from "../policy/host-name.ts";
 import type { ConnectionTarget, Decision, RequestTarget } from "../policy/spec.ts";
 import { SbxError } from "../runtime/errors.ts";
 import type { LivePolicy } from "./live-policy.ts";
+import { UpstreamError } from "./upstream/upstream.ts";
 
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
 
@@ -14,23 +15,44 @@ export interface CheckContext {
   mustRead: (target: ConnectionTarget) => boolean;
   /** Names of the secrets that are put in there. */
   secretsFor: (target: ConnectionTarget & { scheme: "http" | "https" }) => readonly string[];
+  /** Looks the target up as a connection would. @throws UpstreamError where it has no address that may be dialled */
+  checkAddresses: (target: ConnectionTarget, signal: AbortSignal) => Promise<void>;
 }
 
 /** @throws SbxError `usage` for what is no URL of a kind that could be checked */
 export async function checkCall({ method, url }: CheckCall, context: CheckContext): Promise<CheckAnswer> {
   const parsed = parseUrl(url);
-  const connection = context.policy.current.decideConnection(parsed);
-  if (connection.verdict === "deny" || parsed.scheme === "tcp") {
-    const carried = connection.verdict === "deny" ? null : "tunnel";
-    return { decision: plain(connection), carried, secrets: [] };
-  }
   const { scheme, host, port, target } = parsed;
-  const request = { scheme, host, port, target, method: method.toUpperCase() };
-  const decision = await context.decideRequest(request, new AbortController().signal);
-  if (decision.verdict === "deny") return { decision, carried: null, secrets: [] };
+  const { signal } = new AbortController();
+  const connection = context.policy.current.decideConnection(parsed);
+  const denied = (decision: Decision): CheckAnswer => ({ decision, carried: null, secrets: [] });
+  if (connection.verdict === "deny") return denied(plain(connection));
+  const asked =
+    scheme === "tcp"
+      ? plain(connection)
+      : await context.decideRequest({ scheme, host, port, target, method: method.toUpperCase() }, signal);
+  const decision = asked.verdict === "deny" ? asked : await withAddresses(asked, { host, port }, context, signal);
+  if (decision.verdict === "deny") return denied(decision);
+  if (scheme === "tcp") return { decision, carried: "tunnel", secrets: [] };
   const carried = scheme === "http" ? "plain" : context.mustRead(parsed) ? "intercept" : "tunnel";
   const secrets = carried === "tunnel" ? [] : context.secretsFor({ host, port, scheme });
   return { decision, carried, secrets };
+}
+
+/** A name that is allowed may have no address that is, and one that cannot be looked up is allowed nevertheless. */
+async function withAddresses(
+  decision: Decision,
+  target: ConnectionTarget,
+  { checkAddresses }: CheckContext,
+  signal: AbortSignal,
+): Promise<Decision> {
+  try {
+    await checkAddresses(target, signal);
+    return decision;
+  } catch (error) {
+    if (!(error instanceof UpstreamError)) throw error;
+    return error.decision ?? { ...decision, reason: `${decision.reason}, but ${error.message}` };
+  }
 }
 
 function plain({ verdict, rule, reason, fix }: Decision): Decision {

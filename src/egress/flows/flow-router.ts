@@ -104,9 +104,12 @@ class HostFlowRouter implements FlowRouter {
     const judge = this.#services.judge();
     for (const { served } of [...this.#places]) {
       if (served === null) continue;
-      const decision = judge.decideConnection(served.target);
-      if (decision.verdict === "deny") served.cut(decision);
-      else if (served.isTunnel && this.#services.mustRead(served.target)) served.cut(MUST_BE_READ);
+      const { target, isTunnel, judgedAddress } = served;
+      const decision = judge.decideConnection(target);
+      const answers = judgedAddress === null ? [decision] : [decision, judge.decideAddress(target, judgedAddress)];
+      const denial = answers.find(({ verdict }) => verdict === "deny");
+      if (denial !== undefined) served.cut(denial);
+      else if (isTunnel && this.#services.mustRead(target)) served.cut(MUST_BE_READ);
     }
   }
 

@@ -6,6 +6,7 @@ import type { ServedFlow } from "./open-flow.ts";
 
 export class HandedOverFlow implements ServedFlow {
   readonly isTunnel = false;
+  readonly judgedAddress = null;
   readonly target: ConnectionTarget;
   readonly #guest: Duplex;
   readonly #log: FlowLog;

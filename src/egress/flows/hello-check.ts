@@ -7,6 +7,8 @@ import type { Denial } from "./flow-log.ts";
 /** The parts of {@link Policy} that the router asks. */
 export interface ConnectionJudge {
   decideConnection(target: ConnectionTarget): Decision;
+  /** Of a target that is allowed. */
+  decideAddress(target: ConnectionTarget, address: string): Decision;
 }
 
 export interface HelloQuestions {

@@ -47,4 +47,6 @@ export interface ServedFlow {
   cut(decision: Decision | null): void;
   /** Whether its bytes pass unread. */
   readonly isTunnel: boolean;
+  /** Of a tunnel: the address at its other end, if it is one that the policy was asked about. */
+  readonly judgedAddress: string | null;
 }

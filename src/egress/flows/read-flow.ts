@@ -13,6 +13,7 @@ import { Sniffer } from "./sniffer.ts";
 
 export class ReadFlow implements ServedFlow {
   readonly isTunnel = false;
+  readonly judgedAddress = null;
   readonly #open: OpenFlow;
   readonly #guest: Duplex;
   readonly #sniffer: Sniffer;

@@ -26,7 +26,7 @@ export class TunnelledFlow implements ServedFlow {
   readonly #open: OpenFlow;
   readonly #dialling = new AbortController();
   /** The sniffer, and the bytes that it holds, are let go of as soon as they are not needed any more. */
-  #connection: { tunnel: Tunnel; sniffer: Sniffer | null; guest: Duplex; address: string } | undefined;
+  #connection: { tunnel: Tunnel; sniffer: Sniffer | null; guest: Duplex; upstream: UpstreamConnection } | undefined;
   #hold: NodeJS.Timeout | undefined;
   /** Whether the first bytes have been found to be in order. */
   #isCleared = false;
@@ -39,6 +39,12 @@ export class TunnelledFlow implements ServedFlow {
 
   get target() {
     return this.#open.target;
+  }
+
+  get judgedAddress(): string | null {
+    if (this.#connection === undefined) return null;
+    const { address, isChosen } = this.#connection.upstream;
+    return isChosen === true ? null : address;
   }
 
   /** @param onDialled the upstream is connected, or will not be */
@@ -71,7 +77,8 @@ export class TunnelledFlow implements ServedFlow {
     this.#end();
   }
 
-  #accept({ socket, address }: UpstreamConnection): void {
+  #accept(upstream: UpstreamConnection): void {
+    const { socket } = upstream;
     if (this.#isOver || this.#dialling.signal.aborted) {
       socket.destroy();
       if (this.#isOver) return;
@@ -93,7 +100,7 @@ export class TunnelledFlow implements ServedFlow {
       },
       onClosed: (brokenBy) => this.#onClosed(brokenBy),
     });
-    this.#connection = { tunnel, sniffer, guest, address };
+    this.#connection = { tunnel, sniffer, guest, upstream };
   }
 
   #startHold(): void {
@@ -206,7 +213,8 @@ export class TunnelledFlow implements ServedFlow {
 
   #counts() {
     if (this.#connection === undefined) return {};
-    const { tunnel, address } = this.#connection;
+    const { tunnel, upstream } = this.#connection;
+    const { address } = upstream;
     return { via: "tunnel" as const, address, sentBytes: tunnel.sentBytes, receivedBytes: tunnel.receivedBytes };
   }
 

@@ -10,13 +10,14 @@ import type { ProxySettings } from "../../policy/proxy-settings.ts";
 import { renderTarget } from "../../policy/render.ts";
 import type { ConnectionTarget, Decision } from "../../policy/spec.ts";
 import { dial } from "./dial.ts";
+import { OpenConnections } from "./open-connections.ts";
 import { chooseProxy, type Proxy } from "./proxy-choice.ts";
 import { openTunnel } from "./proxy-tunnel.ts";
 import { type Lookup, Resolver, systemLookup } from "./resolver.ts";
 import { TlsClient } from "./tls-client.ts";
 import {
+  type LiveUpstream,
   type ResolveOverride,
-  type Upstream,
   type UpstreamConnection,
   UpstreamError,
   type UpstreamTimeouts,
@@ -39,17 +40,21 @@ export interface UpstreamOptions {
   lookup?: Lookup;
 }
 
-export function createUpstream(options: UpstreamOptions): Upstream {
+/** How a target is reached. */
+type Route = { addresses: readonly string[]; isChosen: boolean } | { proxy: Proxy };
+
+export function createUpstream(options: UpstreamOptions): LiveUpstream {
   return new HostUpstream(options);
 }
 
-class HostUpstream implements Upstream {
+class HostUpstream implements LiveUpstream {
   readonly #decideAddress: UpstreamOptions["decideAddress"];
   readonly #overrides: ReadonlyMap<string, string>;
   readonly #proxy: ProxySettings | null;
   readonly #timeouts: UpstreamTimeouts;
   readonly #resolver: Resolver;
   readonly #tls: TlsClient;
+  readonly #open = new OpenConnections();
 
   constructor({ decideAddress, overrides, proxy, extraRootsPem, timeouts, lookup = systemLookup }: UpstreamOptions) {
     this.#decideAddress = decideAddress;
@@ -61,28 +66,67 @@ class HostUpstream implements Upstream {
   }
 
   async connect(target: ConnectionTarget, signal: AbortSignal): Promise<UpstreamConnection> {
-    const pinned = this.#overrides.get(renderTarget(target));
-    if (pinned !== undefined) return this.#dial(target, [pinned], signal);
-    const proxy = target.host === HOST_LOOPBACK_NAME ? null : chooseProxy(this.#proxy, target);
-    if (proxy !== null) return this.#connectByProxy(proxy, target, signal);
-    return this.#dial(target, this.#allowed(target, await this.#addressesOf(target.host, signal)), signal);
+    return this.#keep(await this.#connect(target, signal), target);
   }
 
   async connectTls(
     target: ConnectionTarget,
     { alpnProtocols, signal }: { alpnProtocols: readonly string[]; signal: AbortSignal },
   ): Promise<UpstreamConnection<TLSSocket>> {
-    const { socket, address } = await this.connect(target, signal);
+    const { socket, ...rest } = await this.#connect(target, signal);
     const options = { alpnProtocols, signal, timeoutMs: this.#timeouts.tlsMs };
-    return { socket: await this.#tls.handshake(socket, target, options), address };
+    return this.#keep({ ...rest, socket: await this.#tls.handshake(socket, target, options) }, target);
+  }
+
+  async check(target: ConnectionTarget, signal: AbortSignal): Promise<void> {
+    await this.#routeTo(target, signal);
+  }
+
+  reconsider(decideConnection: (target: ConnectionTarget) => Decision): void {
+    this.#open.reconsider(({ target, address }) => {
+      const decision = decideConnection(target);
+      return decision.verdict === "deny" || address === null ? decision : this.#decideAddress(target, address);
+    });
+  }
+
+  async #connect(target: ConnectionTarget, signal: AbortSignal): Promise<UpstreamConnection> {
+    const route = await this.#routeTo(target, signal);
+    if ("proxy" in route) return this.#connectByProxy(route.proxy, target, signal);
+    return { ...(await this.#dial(target, route.addresses, signal)), isChosen: route.isChosen };
+  }
+
+  /** @throws UpstreamError where there is none */
+  async #routeTo(target: ConnectionTarget, signal: AbortSignal): Promise<Route> {
+    const pinned = this.#overrides.get(renderTarget(target));
+    if (pinned !== undefined) return { addresses: [pinned], isChosen: true };
+    const proxy = target.host === HOST_LOOPBACK_NAME ? null : chooseProxy(this.#proxy, target);
+    if (proxy === null) {
+      const addresses = this.#allowed(target, await this.#addressesOf(target.host, signal));
+      return { addresses, isChosen: false };
+    }
+    // The proxy looks names up itself, so only a literal address can be judged.
+    if (isIP(target.host) !== 0) this.#allowed(target, [target.host]);
+    return { proxy };
+  }
+
+  /** The policy may have changed while the connection was made. */
+  #keep<S extends Socket>(connection: UpstreamConnection<S>, target: ConnectionTarget): UpstreamConnection<S> {
+    const { socket, isChosen } = connection;
+    const address = isChosen === true ? null : connection.address;
+    try {
+      if (address !== null) this.#allowed(target, [address]);
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
+    this.#open.add(socket, { target, address });
+    return connection;
   }
 
   async #connectByProxy(proxy: Proxy, target: ConnectionTarget, signal: AbortSignal): Promise<UpstreamConnection> {
-    // The proxy looks names up itself, so only a literal address can be judged.
-    if (isIP(target.host) !== 0) this.#allowed(target, [target.host]);
     const socket = await this.#connectToProxy(proxy, signal);
     await openTunnel(socket, proxy, target, { signal, timeoutMs: this.#timeouts.proxyMs });
-    return { socket, address: `proxy ${renderTarget(proxy)}` };
+    return { socket, address: `proxy ${renderTarget(proxy)}`, isChosen: true };
   }
 
   /** The user named the proxy: its address is not judged. */

@@ -34,6 +34,8 @@ export interface UpstreamConnection<S extends Socket = Socket> {
   socket: S;
   /** What was dialled: the checked address, or `proxy HOST:PORT`. */
   address: string;
+  /** The user chose what is dialled (`--resolve`, a proxy), so the policy was not asked about it. */
+  isChosen?: boolean;
 }
 
 /** A name's addresses, or a pinned one (`--resolve host:port:addr`), which counts as named by the user. */
@@ -70,4 +72,16 @@ export interface Upstream {
     target: ConnectionTarget,
     options: { alpnProtocols: readonly string[]; signal: AbortSignal },
   ): Promise<UpstreamConnection<TLSSocket>>;
+}
+
+/** One whose policy may change while its connections are open. */
+export interface LiveUpstream extends Upstream {
+  /**
+   * Everything that {@link connect} does before it dials: the target has to have an address, and one that may be dialled.
+   *
+   * @throws UpstreamError
+   */
+  check(target: ConnectionTarget, signal: AbortSignal): Promise<void>;
+  /** Ends the open connections whose target is denied by now, or whose address is. */
+  reconsider(decideConnection: (target: ConnectionTarget) => Decision): void;
 }

@@ -136,6 +136,24 @@ test("a connection that the policy denies from now on is cut, others go on", asy
   assert.equal(b.destroyed, false);
 });
 
+test("a tunnel is cut when its address is denied, unless the user chose the address", async (t) => {
+  const port = await serveTcp(t, hold);
+  const pinned = { host: "b.example", port, address: "127.0.0.1" };
+  const guest = await startGuest(t, { upstream: upstreamWith({ overrides: [pinned] }) });
+  const [a, b] = [guest.dial(A, port), guest.dial(B, port)];
+  await Promise.all([once(a, "data"), once(b, "data")]);
+  guest.decideAddress = (_, address) => (address === "127.0.0.1" ? DENY : ALLOW);
+  guest.router.reconsider();
+  assert.equal((await collect(a)).end, "reset");
+  const event = await guest.nextEvent();
+  assert.deepEqual(
+    [event.host, event.verdict, event.reason, event.address],
+    ["a.example", "deny", DENY.reason, "127.0.0.1"],
+  );
+  assert.equal(guest.router.openFlows, 1);
+  assert.equal(b.destroyed, false);
+});
+
 test("a connection whose requests are read is cut when its host is denied, and others are not", async (t) => {
   const guest = await startGuest(t);
   guest.mustRead = () => true;

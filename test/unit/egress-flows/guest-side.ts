@@ -8,7 +8,7 @@ import { Duplex } from "node:stream";
 import type { TestContext } from "node:test";
 import type { AuditEvent } from "../../../src/egress/audit-event.ts";
 import { createFlowRouter, type FlowRouter, type FlowRouterOptions } from "../../../src/egress/flows/flow-router.ts";
-import type { FlowFacts, TlsFlowFacts } from "../../../src/egress/flows/interceptor.ts";
+import type { FlowFacts, Interceptor, TlsFlowFacts } from "../../../src/egress/flows/interceptor.ts";
 import type { Endpoint, GuestFlow } from "../../../src/egress/guest-flow.ts";
 import type { Upstream } from "../../../src/egress/upstream/upstream.ts";
 import type { ConnectionTarget, Decision } from "../../../src/policy/spec.ts";
@@ -121,6 +121,7 @@ export interface Guest {
   /** The guest's own end of a new connection. */
   dial(address: string, port: number): Socket;
   decide: (target: ConnectionTarget) => Decision;
+  decideAddress: (target: ConnectionTarget, address: string) => Decision;
   mustRead: (target: ConnectionTarget) => boolean;
 }
 
@@ -142,7 +143,7 @@ class Arrivals<T> {
 
 export async function startGuest(
   t: TestContext,
-  options: { upstream?: Upstream; limits?: FlowRouterOptions["limits"] } = {},
+  options: { upstream?: Upstream; interceptor?: Interceptor; limits?: FlowRouterOptions["limits"] } = {},
 ): Promise<Guest> {
   const events = new Arrivals<AuditEvent>();
   const intercepted = new Arrivals<Intercepted>();
@@ -168,10 +169,13 @@ export async function startGuest(
         },
       },
       gateway: [GATEWAY],
-      judge: () => ({ decideConnection: (target) => guest.decide(target) }),
+      judge: () => ({
+        decideConnection: (target) => guest.decide(target),
+        decideAddress: (target, address) => guest.decideAddress(target, address),
+      }),
       mustRead: (target) => guest.mustRead(target),
       upstream: options.upstream ?? upstreamWith(),
-      interceptor: { serveTls: intercept("tls"), servePlain: intercept("plain") },
+      interceptor: options.interceptor ?? { serveTls: intercept("tls"), servePlain: intercept("plain") },
       dnsOverTcp: (stream) => void resolver.push(stream),
       audit: (event) => events.add(event),
       ...(options.limits === undefined ? {} : { limits: options.limits }),
@@ -191,6 +195,7 @@ export async function startGuest(
       return socket;
     },
     decide: () => ALLOW,
+    decideAddress: () => ALLOW,
     mustRead: () => false,
   };
   server.on("connection", (socket) => {

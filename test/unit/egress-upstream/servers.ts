@@ -11,7 +11,7 @@ import {
   makeLeafCertificate,
   toPem,
 } from "../../../src/egress/tls/certificate.ts";
-import { UpstreamError, type Upstream } from "../../../src/egress/upstream/upstream.ts";
+import { type LiveUpstream, UpstreamError } from "../../../src/egress/upstream/upstream.ts";
 import type { Decision } from "../../../src/policy/spec.ts";
 
 const DAY_MS = 86_400_000;
@@ -102,7 +102,7 @@ export async function serveTls(
 }
 
 /** Every name has the address 127.0.0.1, and every address is allowed, unless it is said otherwise. */
-export function upstreamWith(options: Partial<UpstreamOptions> = {}): Upstream {
+export function upstreamWith(options: Partial<UpstreamOptions> = {}): LiveUpstream {
   return createUpstream({
     decideAddress: () => ALLOW,
     overrides: [],

@@ -17,6 +17,7 @@ async function targetOf(url: string): Promise<string | undefined> {
       },
       mustRead: () => true,
       secretsFor: () => [],
+      checkAddresses: async () => undefined,
     },
   );
   assert.equal(asked?.method, "GET");
