@@ -13,7 +13,8 @@ import { dial } from "./dial.ts";
 import { OpenConnections } from "./open-connections.ts";
 import { chooseProxy, type Proxy } from "./proxy-choice.ts";
 import { openTunnel } from "./proxy-tunnel.ts";
-import { type Lookup, Resolver, systemLookup } from "./resolver.ts";
+import { type Lookup, Resolver } from "./resolver.ts";
+import { createSystemLookup } from "./system-lookup.ts";
 import { TlsClient } from "./tls-client.ts";
 import {
   type LiveUpstream,
@@ -56,7 +57,14 @@ class HostUpstream implements LiveUpstream {
   readonly #tls: TlsClient;
   readonly #open = new OpenConnections();
 
-  constructor({ decideAddress, overrides, proxy, extraRootsPem, timeouts, lookup = systemLookup }: UpstreamOptions) {
+  constructor({
+    decideAddress,
+    overrides,
+    proxy,
+    extraRootsPem,
+    timeouts,
+    lookup = createSystemLookup(),
+  }: UpstreamOptions) {
     this.#decideAddress = decideAddress;
     this.#overrides = new Map(overrides.map((override) => [renderTarget(override), override.address]));
     this.#proxy = proxy;

@@ -1,12 +1,10 @@
 /**
- * From a name to its addresses, by `getaddrinfo` as the rest of the host's programs have it: hosts file, search list,
- * split DNS. What comes back is not trusted; whoever dials checks each address.
+ * From a name to its addresses. What comes back is not trusted; whoever dials checks each address.
  *
  * Nothing is cached here: the system's resolver does that where the user wants it. Lookups of one name at one time are
  * one. A lookup that hangs keeps one of the few threads that there are (libuv lets half of its pool wait for names), so
  * their number is bounded, and whoever waits has a deadline.
  */
-import { lookup as lookupCallback } from "node:dns";
 import { UpstreamError } from "./upstream.ts";
 
 /** libuv runs two at a time; the others are taken up as soon as one is ready. */
@@ -17,16 +15,6 @@ const MAX_ADDRESSES = 16;
 
 /** Addresses in the order of preference. Rejects as `dns.lookup` does. */
 export type Lookup = (name: string) => Promise<readonly string[]>;
-
-export function systemLookup(name: string): Promise<readonly string[]> {
-  return new Promise((resolve, reject) => {
-    // Verbatim, because getaddrinfo has sorted them by what this host can reach (RFC 6724).
-    lookupCallback(name, { all: true, order: "verbatim" }, (error, addresses) => {
-      if (error === null) resolve(addresses.map(({ address }) => address));
-      else reject(error);
-    });
-  });
-}
 
 export class Resolver {
   readonly #lookup: Lookup;
