@@ -2,7 +2,7 @@
  * The guest's leg where it speaks HTTP/1.x: Node's server on flows that were opened elsewhere. The guest is hostile. What
  * Node's parser accepts is checked again where it is more lenient than what an upstream may be sent.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import { createServer, type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex, Readable } from "node:stream";
 import type { FieldLines, HttpVersion, RequestHead, ResponseHead } from "../http-heads.ts";
 import { type Authority, checkAuthority, checkMethod, readTarget } from "./authority.ts";
@@ -249,6 +249,29 @@ function openExchange(
   }
   declaredLength(head.fields);
   return new H1Exchange(request, response, carrier, head, awaitsContinue, limits);
+}
+
+/**
+ * A handshake that becomes no WebSocket, as a request like any other; the connection ends with its response. Node's server
+ * let go of the connection when it saw the handshake, so that the response is put on it by hand.
+ */
+export function openHandshake(
+  { request, socket, connection, head }: WebSocketUpgrade,
+  limits: HttpLimits,
+): GuestExchange {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  // Whatever stream the server was given; its types only know of sockets.
+  (response as { assignSocket(stream: Duplex): void }).assignSocket(socket);
+  socket.on("drain", () => response.emit("drain"));
+  response.once("finish", () => {
+    socket.end();
+    // Its end is waited for, as an early reset would take the response along; but not for ever.
+    socket.resume();
+    const timer = setTimeout(() => socket.destroy(), limits.lingerMs).unref();
+    socket.once("close", () => clearTimeout(timer));
+  });
+  return new H1Exchange(request, response, connection, head, false, limits);
 }
 
 class H1Exchange implements GuestExchange {

@@ -127,7 +127,9 @@ class H1Call implements UpstreamCall {
       request.once("response", (response) => {
         answered = true;
         try {
-          resolve(readAnswer(response, head.method, connection, limits));
+          const read = readAnswer(response, head.method, limits);
+          noteKeepAlive(response, connection, limits);
+          resolve(read);
         } catch (error) {
           request.destroy();
           reject(new CallError("failed", error instanceof Error ? error.message : String(error), error));
@@ -172,7 +174,11 @@ function requestLines({ head, hasBody, expectContinue }: CallOptions, authority:
   return raw;
 }
 
-function watchInterim(request: ClientRequest, options: CallOptions, limits: HttpLimits): void {
+export function watchInterim(
+  request: ClientRequest,
+  options: Pick<CallOptions, "onContinue" | "onInterim">,
+  limits: HttpLimits,
+): void {
   let left = limits.interimResponses;
   request.on("information", ({ statusCode, rawHeaders }) => {
     if (--left < 0)
@@ -183,12 +189,7 @@ function watchInterim(request: ClientRequest, options: CallOptions, limits: Http
 }
 
 /** @throws Error for a response that would not be passed on as it was meant */
-function readAnswer(
-  response: IncomingMessage,
-  method: string,
-  connection: H1Connection,
-  limits: HttpLimits,
-): UpstreamAnswer {
+export function readAnswer(response: IncomingMessage, method: string, limits: HttpLimits): UpstreamAnswer {
   const status = response.statusCode ?? 0;
   response.on("error", () => undefined);
   if (status < 200 || status > 999) throw new Error(`the upstream answered with the status ${status}`);
@@ -201,8 +202,6 @@ function readAnswer(
   }
   const fields = endToEndLines(response.rawHeaders);
   declaredLength(fields);
-  const keep = /(?:^|,)\s*timeout=(\d{1,6})/i.exec(String(response.headers["keep-alive"] ?? ""))?.[1];
-  if (keep !== undefined) connection.keepMs = Math.min(limits.upstreamIdleMs, (Number(keep) - 1) * 1000);
   const hasBody = mayHaveBody(method, status);
   if (!hasBody) response.resume();
   return {
@@ -210,6 +209,12 @@ function readAnswer(
     body: hasBody ? response : null,
     trailers: () => trailerLines(response.rawTrailers),
   };
+}
+
+/** How long it says that it keeps the connection. */
+function noteKeepAlive(response: IncomingMessage, connection: H1Connection, limits: HttpLimits): void {
+  const keep = /(?:^|,)\s*timeout=(\d{1,6})/i.exec(String(response.headers["keep-alive"] ?? ""))?.[1];
+  if (keep !== undefined) connection.keepMs = Math.min(limits.upstreamIdleMs, (Number(keep) - 1) * 1000);
 }
 
 function describe(error: Error & { code?: string }): string {

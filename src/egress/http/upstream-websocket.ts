@@ -6,6 +6,7 @@ import type { FieldLines, RequestHead } from "../http-heads.ts";
 import { writeAuthority } from "./authority.ts";
 import { asHeaderObject, endToEndLines, fieldValues } from "./fields.ts";
 import type { HttpLimits } from "./limits.ts";
+import { watchInterim } from "./upstream-h1.ts";
 
 export interface UpstreamWebSocket {
   /** Open and paused. */
@@ -15,6 +16,9 @@ export interface UpstreamWebSocket {
   /** Of its 101, without those of the handshake. */
   fields: FieldLines;
 }
+
+/** Interim responses to a handshake go nowhere; only their number counts. */
+const UNINTERESTING = { onContinue: () => undefined, onInterim: () => undefined };
 
 /** It answered with something else than 101. */
 export class UnexpectedResponse extends Error {
@@ -41,7 +45,7 @@ export function openUpstreamWebSocket(
   signal: AbortSignal,
 ): Promise<UpstreamWebSocket> {
   const offered = fieldValues(head.fields, "sec-websocket-protocol").flatMap((value) => value.split(","));
-  const options: ClientOptions & { maxHeaderSize: number } = {
+  const options: ClientOptions & { maxHeaderSize: number; httpValidation: "strict" } = {
     // Node sends one line for each of a list; the types of `ws` know single values only.
     createConnection: () => socket,
     headers: handshakeHeaders(head) as Record<string, string>,
@@ -50,11 +54,13 @@ export function openUpstreamWebSocket(
     autoPong: false,
     maxPayload: limits.webSocketMessageBytes,
     maxHeaderSize: limits.responseHeadBytes,
+    httpValidation: "strict",
     handshakeTimeout: limits.firstByteMs,
     finishRequest: (request) => {
       // As the guest wrote it: a URL would be normalised on its way through.
       request.path = head.target;
       request.maxHeadersCount = limits.fieldLines + 1;
+      watchInterim(request, UNINTERESTING, limits);
       request.end();
     },
   };
@@ -80,10 +86,10 @@ export function openUpstreamWebSocket(
       protocol = response.headers["sec-websocket-protocol"] ?? null;
       // `ws` insists on an answer to an offer, which the RFC does not; it was told of none, and the choice is checked here.
       delete response.headers["sec-websocket-protocol"];
-      if (protocol !== null && !offered.some((name) => name.trim() === protocol)) {
-        reject(new Error("the upstream chose a subprotocol that was not offered"));
-        webSocket.terminate();
-      }
+      const wrong = findWrong(response, limits, protocol, offered);
+      if (wrong === null) return;
+      reject(new Error(wrong));
+      webSocket.terminate();
     });
     webSocket.once("open", () => {
       signal.removeEventListener("abort", abort);
@@ -99,6 +105,21 @@ function handshakeHeaders(head: RequestHead): Record<string, string | string[]> 
     return key === "sec-websocket-protocol" || !(key.startsWith("sec-websocket-") || key === "content-length");
   });
   return { ...asHeaderObject(kept), host: writeAuthority(head) };
+}
+
+function findWrong(
+  { rawHeaders }: IncomingMessage,
+  limits: HttpLimits,
+  protocol: string | null,
+  offered: readonly string[],
+): string | null {
+  if (rawHeaders.length > 2 * limits.fieldLines) {
+    return `the upstream's response has more than ${limits.fieldLines} header fields`;
+  }
+  if (protocol !== null && !offered.some((name) => name.trim() === protocol)) {
+    return "the upstream chose a subprotocol that was not offered";
+  }
+  return null;
 }
 
 function ownFields(response: IncomingMessage): FieldLines {

@@ -4,23 +4,24 @@
  * legs (it is not offered upstream, and not accepted from the guest), so that no message is larger here than on the wire.
  */
 import type { IncomingMessage } from "node:http";
-import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import type { FieldLines, RequestHead, ResponseHead } from "../http-heads.ts";
-import { type IncomingSecrets, LeakError } from "../secrets/secrets.ts";
 import { type Admission, admit } from "./admit.ts";
+import { answerFailure, answerGuest, asRefusal, bringBack } from "./answer-guest.ts";
 import type { CarryContext } from "./carry.ts";
-import { mayHaveBody } from "./exchange.ts";
-import { declaredLength, endToEndLines, fieldValues, findBadLine } from "./fields.ts";
-import { type WebSocketUpgrade, writeAnswer, writeHead } from "./guest-h1.ts";
-import { pump, through } from "./pump.ts";
-import { leakRefusal, Refusal, refusalAnswer, upstreamRefusal } from "./refusal.ts";
+import type { GuestExchange } from "./exchange.ts";
+import { fieldValues, findBadLine, withoutField } from "./fields.ts";
+import { openHandshake, type WebSocketUpgrade } from "./guest-h1.ts";
+import { Refusal } from "./refusal.ts";
 import { RequestRecord } from "./request-record.ts";
+import { readAnswer } from "./upstream-h1.ts";
 import { openUpstreamWebSocket, UnexpectedResponse } from "./upstream-websocket.ts";
 import { PartialMessages, relayMessages } from "./websocket-messages.ts";
 
 /** RFC 6455, 4.2.1: 16 bytes in base64. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
+
+const PROTOCOL = "sec-websocket-protocol";
 
 type Forward = Extract<Admission, { kind: "forward" }>;
 
@@ -66,19 +67,21 @@ export class WebSocketRelay {
       done();
     });
     this.#connect(upgrade, record, gone.signal).catch((error: unknown) => {
-      this.#refuse(socket, record, error, gone.signal);
+      this.#refuse(upgrade, record, error, gone.signal);
     });
   }
 
   async #connect(upgrade: WebSocketUpgrade, record: RequestRecord, signal: AbortSignal): Promise<void> {
-    const { head, socket } = upgrade;
+    const { head } = upgrade;
     checkHandshake(head);
     if (this.#open > this.#context.limits.webSockets) {
       throw new Refusal(503, "overloaded", `more than ${this.#context.limits.webSockets} WebSockets are open`);
     }
     const admission = await admit(this.#context, head, null, record, { number: upgrade.connection.facts.flow, signal });
     if (admission.kind === "respond") {
-      await sendResponse(socket, head.method, admission.head, admission.body, record);
+      await this.#answer(upgrade, record, signal, (exchange) =>
+        answerGuest(exchange, record, admission.head, admission.body, () => []),
+      );
       return;
     }
     const { address, socket: upstreamSocket } = await this.#context.pool.openSocket(admission.outgoing.head, signal);
@@ -96,7 +99,7 @@ export class WebSocketRelay {
         upstreamSocket.destroy();
         throw error;
       }
-      await this.#passOn(socket, error, admission, record);
+      await this.#passOn(upgrade, error, admission, record, signal);
     }
   }
 
@@ -106,13 +109,17 @@ export class WebSocketRelay {
     { head, outgoing }: Forward,
     record: RequestRecord,
   ): void {
-    const incoming = this.#context.secrets.openResponse(head, { status: 101, fields: upstream.fields });
-    const fields = incoming.head.fields;
+    // A client may have its secret in the list of subprotocols, where it can give nothing else, and the choice repeats it.
+    const chosen: FieldLines = upstream.protocol === null ? [] : [[PROTOCOL, upstream.protocol]];
+    const received: ResponseHead = { status: 101, fields: [...upstream.fields, ...chosen] };
+    const incoming = this.#context.secrets.openResponse(head, received);
+    const { fields } = incoming.head;
     if (findBadLine(fields) !== null || socket.destroyed) {
       upstream.webSocket.terminate();
       throw new Refusal(502, "upstream_failed", "the upstream's handshake cannot be passed on");
     }
-    this.#answers.set(request, { protocol: upstream.protocol, fields });
+    const [protocol = null] = fieldValues(fields, PROTOCOL);
+    this.#answers.set(request, { protocol, fields: withoutField(fields, PROTOCOL) });
     record.status = 101;
     this.#server.handleUpgrade(request, socket, rest, (guest) => {
       this.#answers.delete(request);
@@ -123,34 +130,55 @@ export class WebSocketRelay {
   }
 
   /** The upstream did not want a WebSocket, and says why. */
-  async #passOn(socket: Duplex, refused: UnexpectedResponse, { head }: Forward, record: RequestRecord): Promise<void> {
-    const { response } = refused;
-    const received: ResponseHead = { status: response.statusCode ?? 502, fields: endToEndLines(response.rawHeaders) };
+  async #passOn(
+    upgrade: WebSocketUpgrade,
+    refused: UnexpectedResponse,
+    { head }: Forward,
+    record: RequestRecord,
+    signal: AbortSignal,
+  ): Promise<void> {
     try {
-      const incoming: IncomingSecrets = this.#context.secrets.openResponse(head, received);
-      const transform = incoming.body();
-      const body = transform === null ? response : through(response, transform);
-      await sendResponse(socket, head.method, incoming.head, body, record);
+      await this.#answer(upgrade, record, signal, (exchange) => {
+        const answer = readAnswer(refused.response, head.method, this.#context.limits);
+        return bringBack(this.#context, exchange, record, head, answer);
+      });
     } finally {
       refused.destroy();
     }
   }
 
-  #refuse(socket: Duplex, record: RequestRecord, error: unknown, signal: AbortSignal): void {
-    if (signal.aborted || record.status !== null) {
-      record.failed(signal.aborted ? "the client gave up" : upstreamRefusal(error).message);
+  /** Answers the handshake as any request; never rejects. */
+  async #answer(
+    upgrade: WebSocketUpgrade,
+    record: RequestRecord,
+    signal: AbortSignal,
+    respond: (exchange: GuestExchange) => Promise<void>,
+  ): Promise<void> {
+    if (signal.aborted) {
+      record.failed("the client gave up");
       record.write();
-      socket.destroy();
       return;
     }
-    const refusal = error instanceof LeakError ? leakRefusal(error.leak) : upstreamRefusal(error);
-    record.refused(refusal);
+    const exchange = openHandshake(upgrade, this.#context.limits);
+    try {
+      await respond(exchange);
+    } catch (error) {
+      answerFailure(this.#context, exchange, record, error);
+    } finally {
+      record.write();
+    }
+  }
+
+  #refuse(upgrade: WebSocketUpgrade, record: RequestRecord, error: unknown, signal: AbortSignal): void {
+    if (record.status === null) {
+      void this.#answer(upgrade, record, signal, () => {
+        throw error;
+      });
+      return;
+    }
+    record.failed(signal.aborted ? "the client gave up" : asRefusal(error).message);
     record.write();
-    const { secrets, sandboxRef } = this.#context;
-    writeAnswer(
-      socket,
-      refusalAnswer(refusal, sandboxRef, (text) => secrets.scrubText(text)),
-    );
+    upgrade.socket.destroy();
   }
 }
 
@@ -164,25 +192,4 @@ function checkHandshake({ method, fields }: RequestHead): void {
   if (keys.length !== 1 || !KEY.test(keys[0] ?? "")) {
     throw new Refusal(400, "bad_request", "the request has no valid Sec-WebSocket-Key");
   }
-}
-
-/** A response to a handshake that is none to a WebSocket, after which the connection ends. */
-async function sendResponse(
-  socket: Duplex,
-  method: string,
-  head: ResponseHead,
-  body: Parameters<typeof through>[0] | null,
-  record: RequestRecord,
-): Promise<void> {
-  const bad = findBadLine(head.fields);
-  if (bad !== null || head.status < 200 || head.status > 599) {
-    throw new Refusal(502, "upstream_failed", `the response cannot be passed on: ${bad ?? `status ${head.status}`}`);
-  }
-  record.status = head.status;
-  writeHead(socket, head.status, head.fields);
-  if (body !== null && mayHaveBody(method, head.status)) {
-    await pump(body, socket, declaredLength(head.fields), record.received);
-  }
-  socket.end();
-  record.write();
 }

@@ -138,7 +138,7 @@ test("a handshake that the upstream refuses is answered with the upstream's own 
   const answer = await exchangeRaw(await harness.connect(["http/1.1"]), handshake());
   assert.match(answer, /^HTTP\/1\.1 401 Unauthorized\r\n/);
   assert.match(answer, /www-authenticate: Bearer\r\n/);
-  assert.ok(answer.endsWith(`no: ${PLACEHOLDER}`));
+  assert.ok(answer.endsWith(`\r\nno: ${PLACEHOLDER}\r\n0\r\n\r\n`));
 });
 
 test("a denied handshake is answered with 403 and never dialled", async () => {
