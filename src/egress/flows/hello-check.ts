@@ -16,7 +16,15 @@ export interface HelloQuestions {
   mustRead: (target: ConnectionTarget) => boolean;
 }
 
-/** For a connection that is tunnelled. @returns why it must not be, or `null` */
+/**
+ * For a connection that is tunnelled.
+ *
+ * What is not in clear cannot be checked. A guest that dials an address and names nobody is judged by the address alone,
+ * so under `--net open` a rule that denies a name does not keep it from that name's servers. Behind the outer name of an
+ * encrypted ClientHello there may be any other one; it takes a server that answers for both, as a CDN does.
+ *
+ * @returns why it must not be, or `null`
+ */
 export function checkTunnelledHello(
   hello: ClientHello,
   target: ConnectionTarget,

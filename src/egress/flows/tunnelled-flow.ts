@@ -5,6 +5,9 @@
  * The guest's first bytes are looked at all the same. TLS for another name is refused. HTTP goes to the interceptor.
  * They are held back until that is certain, but not for long: a program may send half a line and wait. Half a request
  * or half a ClientHello is nothing that a server could act on, so it is forwarded then, and the rest is watched.
+ *
+ * Only the first bytes are: TLS that begins later (STARTTLS, what follows a header of the PROXY protocol, a tunnel within
+ * the tunnel) is whatever the server on the other side makes of it.
  */
 import type { Duplex } from "node:stream";
 import type { Decision } from "../../policy/spec.ts";

@@ -403,6 +403,39 @@ test("TLS to an address may name a host, unless that is denied or has to be read
   assert.equal(read.received.length, 0);
 });
 
+test("what a tunnel does not show is not judged: a denied name's address, dialled without naming it", async (t) => {
+  const guest = await startGuest(t, { upstream: everywhere() });
+  const rule = { id: "r1", text: "deny evil.example", source: { kind: "default" as const } };
+  guest.decide = ({ host }) => (host === "evil.example" ? { ...DENY, rule } : ALLOW);
+  const socket = guest.dial(PUBLIC, await serveTcp(t, echo));
+  const hello = records(helloMessage({}));
+  socket.end(hello);
+  assert.equal((await collect(socket)).text, hello.toString("latin1"));
+});
+
+for (const [what, bytes] of [
+  [
+    "the name in an encrypted hello",
+    records(helloMessage({ names: [[0, Buffer.from("a.example")]], extensions: [[0xfe0d, Buffer.alloc(40)]] })),
+  ],
+  [
+    "TLS behind a header of the PROXY protocol",
+    Buffer.concat([Buffer.from("PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n"), helloFor("evil.example")]),
+  ],
+  [
+    "TLS behind a binary header of the PROXY protocol",
+    Buffer.concat([Buffer.from("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", "latin1"), helloFor("evil.example")]),
+  ],
+  ["TLS behind STARTTLS", Buffer.concat([Buffer.from("EHLO a\r\nSTARTTLS\r\n"), helloFor("evil.example")])],
+] as const) {
+  test(`what a tunnel does not show is not judged: ${what}`, async (t) => {
+    const guest = await startGuest(t);
+    const socket = await dialEcho(t, guest);
+    socket.end(bytes);
+    assert.equal((await collect(socket)).text, bytes.toString("latin1"));
+  });
+}
+
 for (const [what, request] of [
   ["an HTTP/1.1 request", "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"],
   ["HTTP/2 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
