@@ -35,8 +35,11 @@ export interface HttpLimits {
   webSockets: number;
   /** One message, which is held as a whole. */
   webSocketMessageBytes: number;
-  /** What has come of unfinished messages, in all WebSockets together. */
-  webSocketPartialBytes: number;
+  /**
+   * What all WebSockets together hold: unfinished messages, and whole ones that were not written to their receiver. The
+   * one that would hold more is ended. A message that waits takes two to three times its bytes of the host's memory.
+   */
+  webSocketBytes: number;
 }
 
 const KIB = 1024;
@@ -61,5 +64,5 @@ export const DEFAULT_LIMITS: HttpLimits = {
   streamWindowBytes: 256 * KIB,
   webSockets: 256,
   webSocketMessageBytes: 16 * MIB,
-  webSocketPartialBytes: 64 * MIB,
+  webSocketBytes: 64 * MIB,
 };

@@ -8,6 +8,8 @@ import type { RequestRecord } from "./request-record.ts";
 
 /** Bytes that wait for a receiver, above which the sender is not read from. */
 const HIGH_WATER_BYTES = 256 * 1024;
+/** What Node and `ws` take, besides the bytes, for each piece of a message and each frame that waits: rather too much. */
+const PIECE_BYTES = 512;
 /** RFC 6455, 5.5: a control frame's payload, and what of it a close code leaves for the reason. */
 const MAX_CONTROL_BYTES = 125;
 const MAX_REASON_BYTES = 123;
@@ -21,11 +23,11 @@ export interface Joined {
   outgoing: OutgoingSecrets;
   incoming: IncomingSecrets;
   record: RequestRecord;
-  partial: PartialMessages;
+  held: HeldBytes;
 }
 
-/** What has come of messages that are not complete: each is bounded by itself, and here all of them together. */
-export class PartialMessages {
+/** What all WebSockets together have taken from a sender and not yet written to its receiver. */
+export class HeldBytes {
   readonly #maxBytes: number;
   #bytes = 0;
 
@@ -33,31 +35,19 @@ export class PartialMessages {
     this.#maxBytes = maxBytes;
   }
 
-  /** Counts what comes in on a leg; `onExcess` is called when it is too much. @returns called at the end of each message */
-  watch(webSocket: WebSocket, onExcess: () => void): () => void {
-    let own = 0;
-    const complete = (): void => {
-      this.#bytes -= own;
-      own = 0;
-    };
-    const count = (chunk: Buffer): void => {
-      own += chunk.length;
-      this.#bytes += chunk.length;
-      if (this.#bytes > this.#maxBytes) onExcess();
-    };
-    // The connection below; `ws` reads it and keeps the pieces until a message is complete.
-    const { _socket: socket } = webSocket as unknown as { _socket: Duplex };
-    socket.prependListener("data", count);
-    webSocket.once("close", () => {
-      socket.off("data", count);
-      complete();
-    });
-    return complete;
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** @param bytes negative for what is let go. @returns whether it is not too much now */
+  add(bytes: number): boolean {
+    this.#bytes += bytes;
+    return this.#bytes <= this.#maxBytes;
   }
 }
 
 export function relayMessages(joined: Joined): void {
-  const { guest, upstream, outgoing, incoming, record, partial } = joined;
+  const { guest, upstream, outgoing, incoming, record, held } = joined;
   let open = 2;
   const onClose = (): void => {
     if (--open === 0) record.write();
@@ -74,72 +64,113 @@ export function relayMessages(joined: Joined): void {
     record.writeLeaks();
     return translated;
   };
-  new Leg(guest, upstream, outgoingMessage, record.sent, partial, leaked, onClose).start();
-  new Leg(upstream, guest, (data) => incoming.message(data), record.received, partial, leaked, onClose).start();
+  const excess = (): void => record.failed("the sandbox's WebSockets hold too much that was not taken from them");
+  const common = { held, leaked, excess, onClose };
+  new Leg({ from: guest, to: upstream, translate: outgoingMessage, meter: record.sent, ...common }).start();
+  const incomingMessage = (data: Buffer): Buffer => incoming.message(data);
+  new Leg({ from: upstream, to: guest, translate: incomingMessage, meter: record.received, ...common }).start();
   guest.on("error", (error) => record.failed(`client: ${error.message}`));
   upstream.on("error", (error) => record.failed(`upstream: ${error.message}`));
   upstream.resume();
 }
 
+interface LegOptions {
+  from: WebSocket;
+  to: WebSocket;
+  translate: (data: Buffer) => Buffer;
+  meter: { bytes: number };
+  held: HeldBytes;
+  leaked: (error: unknown) => void;
+  excess: () => void;
+  onClose: () => void;
+}
+
 /** One direction. */
 class Leg {
+  readonly #options: LegOptions;
   readonly #from: WebSocket;
   readonly #to: WebSocket;
-  readonly #translate: (data: Buffer) => Buffer;
-  readonly #meter: { bytes: number };
-  readonly #partial: PartialMessages;
-  readonly #onLeak: (error: unknown) => void;
-  readonly #onClose: () => void;
+  /** Of a message that is not complete. */
+  #partialBytes = 0;
+  /** What `to` was given and has not written. */
+  #waitingBytes = 0;
 
-  constructor(
-    from: WebSocket,
-    to: WebSocket,
-    translate: (data: Buffer) => Buffer,
-    meter: { bytes: number },
-    partial: PartialMessages,
-    onLeak: (error: unknown) => void,
-    onClose: () => void,
-  ) {
-    this.#from = from;
-    this.#to = to;
-    this.#translate = translate;
-    this.#meter = meter;
-    this.#partial = partial;
-    this.#onLeak = onLeak;
-    this.#onClose = onClose;
+  constructor(options: LegOptions) {
+    this.#options = options;
+    this.#from = options.from;
+    this.#to = options.to;
   }
 
   start(): void {
     const from = this.#from;
-    const complete = this.#partial.watch(from, () => {
-      from.close(CLOSE.tryAgainLater);
-      from.terminate();
-    });
-    from.on("message", (data, isBinary) => {
-      complete();
-      this.#message(asBuffer(data), isBinary);
-    });
+    // After the listener of `ws`, which has read its part then.
+    const socket = socketOf(from);
+    const count = (): void => this.#countPartial(partialBytes(from));
+    socket.on("data", count);
+    from.on("message", (data, isBinary) => this.#message(asBuffer(data), isBinary));
     from.on("ping", (data) => this.#control("ping", data));
     from.on("pong", (data) => this.#control("pong", data));
     from.once("close", (code, reason) => {
+      socket.off("data", count);
+      this.#countPartial(0);
       this.#close(code, reason);
-      this.#onClose();
+      this.#options.onClose();
+    });
+    this.#to.once("close", () => {
+      this.#options.held.add(-this.#waitingBytes);
+      this.#waitingBytes = 0;
+      // For its answer to the close.
+      if (from.isPaused) from.resume();
     });
   }
 
   #message(data: Buffer, isBinary: boolean): void {
     const translated = this.#tryTranslate(data);
     if (translated === null || this.#to.readyState !== this.#to.OPEN) return;
-    this.#meter.bytes += data.length;
-    this.#to.send(translated, { binary: isBinary }, this.#sent);
-    this.#slowDown();
+    this.#options.meter.bytes += data.length;
+    const written = this.#wait(translated.length);
+    if (written !== null) this.#to.send(translated, { binary: isBinary }, written);
   }
 
   #control(kind: "ping" | "pong", data: Buffer): void {
     const translated = data.length === 0 ? data : this.#tryTranslate(data);
     if (translated === null || translated.length > MAX_CONTROL_BYTES || this.#to.readyState !== this.#to.OPEN) return;
-    this.#to[kind](translated, undefined, this.#sent);
-    this.#slowDown();
+    const written = this.#wait(translated.length);
+    if (written !== null) this.#to[kind](translated, undefined, written);
+  }
+
+  #countPartial(bytes: number): void {
+    const fits = this.#options.held.add(bytes - this.#partialBytes);
+    const grew = bytes > this.#partialBytes;
+    this.#partialBytes = bytes;
+    if (grew && !fits) this.#giveUp();
+  }
+
+  /** @returns what is called when it has been written; `null` where it is too much */
+  #wait(payloadBytes: number): (() => void) | null {
+    const { held } = this.#options;
+    const bytes = payloadBytes + PIECE_BYTES;
+    // The message is complete: it waits as a whole now, and not in pieces.
+    this.#countPartial(0);
+    if (!held.add(bytes)) {
+      held.add(-bytes);
+      this.#giveUp();
+      return null;
+    }
+    this.#waitingBytes += bytes;
+    if (this.#waitingBytes > HIGH_WATER_BYTES) this.#from.pause();
+    return () => {
+      if (this.#waitingBytes === 0) return; // `to` has closed
+      held.add(-bytes);
+      this.#waitingBytes -= bytes;
+      if (this.#from.isPaused && this.#waitingBytes <= HIGH_WATER_BYTES) this.#from.resume();
+    };
+  }
+
+  #giveUp(): void {
+    this.#options.excess();
+    this.#from.close(CLOSE.tryAgainLater);
+    this.#from.terminate();
   }
 
   #close(code: number, reason: Buffer): void {
@@ -159,20 +190,27 @@ class Leg {
   /** `null` for what must not pass; both sides have been told then. */
   #tryTranslate(data: Buffer): Buffer | null {
     try {
-      return this.#translate(data);
+      return this.#options.translate(data);
     } catch (error) {
-      this.#onLeak(error);
+      this.#options.leaked(error);
       return null;
     }
   }
+}
 
-  #slowDown(): void {
-    if (this.#to.bufferedAmount > HIGH_WATER_BYTES) this.#from.pause();
-  }
+/** What `ws` has of it that it keeps until a message is complete. */
+interface Insides {
+  _socket: Duplex;
+  _receiver: { _bufferedBytes: number; _messageLength: number; _buffers: unknown[]; _fragments: unknown[] };
+}
 
-  readonly #sent = (): void => {
-    if (this.#from.isPaused && this.#to.bufferedAmount <= HIGH_WATER_BYTES) this.#from.resume();
-  };
+function socketOf(webSocket: WebSocket): Duplex {
+  return (webSocket as unknown as Insides)._socket;
+}
+
+function partialBytes(webSocket: WebSocket): number {
+  const { _bufferedBytes, _messageLength, _buffers, _fragments } = (webSocket as unknown as Insides)._receiver;
+  return _bufferedBytes + _messageLength + PIECE_BYTES * (_buffers.length + _fragments.length);
 }
 
 function asBuffer(data: RawData): Buffer {

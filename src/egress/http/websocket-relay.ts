@@ -16,7 +16,7 @@ import { Refusal } from "./refusal.ts";
 import { RequestRecord } from "./request-record.ts";
 import { readAnswer } from "./upstream-h1.ts";
 import { openUpstreamWebSocket, UnexpectedResponse } from "./upstream-websocket.ts";
-import { PartialMessages, relayMessages } from "./websocket-messages.ts";
+import { HeldBytes, relayMessages } from "./websocket-messages.ts";
 
 /** RFC 6455, 4.2.1: 16 bytes in base64. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
@@ -35,12 +35,12 @@ export class WebSocketRelay {
   readonly #context: CarryContext;
   readonly #server: WebSocketServer;
   readonly #answers = new WeakMap<IncomingMessage, GuestAnswer>();
-  readonly #partial: PartialMessages;
+  readonly #held: HeldBytes;
   #open = 0;
 
   constructor(context: CarryContext) {
     this.#context = context;
-    this.#partial = new PartialMessages(context.limits.webSocketPartialBytes);
+    this.#held = new HeldBytes(context.limits.webSocketBytes);
     this.#server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -123,7 +123,7 @@ export class WebSocketRelay {
     record.status = 101;
     this.#server.handleUpgrade(request, socket, rest, (guest) => {
       this.#answers.delete(request);
-      relayMessages({ guest, upstream: upstream.webSocket, outgoing, incoming, record, partial: this.#partial });
+      relayMessages({ guest, upstream: upstream.webSocket, outgoing, incoming, record, held: this.#held });
     });
     // The server answers a handshake that it does not like by itself; the upstream must not wait for it.
     if (this.#answers.has(request)) upstream.webSocket.terminate();

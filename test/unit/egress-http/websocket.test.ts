@@ -186,7 +186,7 @@ test("a message above the limit ends the connection, and a slow receiver holds t
   upstream.server.on("connection", (socket) => socket.pause());
   await using harness = await startHarness({
     upstreamPort: upstream.port,
-    limits: { webSocketMessageBytes: 1024 * 1024, webSocketPartialBytes: 8 * 1024 * 1024 },
+    limits: { webSocketMessageBytes: 1024 * 1024, webSocketBytes: 8 * 1024 * 1024 },
   });
   const client = openWebSocket(harness, "/");
   await once(client, "open");
@@ -210,7 +210,7 @@ test("unfinished messages are bounded in all WebSockets together", async () => {
   await using upstream = await webSocketServer();
   await using harness = await startHarness({
     upstreamPort: upstream.port,
-    limits: { webSocketPartialBytes: 300 * 1024 },
+    limits: { webSocketBytes: 300 * 1024 },
   });
   const one = openWebSocket(harness, "/");
   const two = openWebSocket(harness, "/");
