@@ -33,9 +33,8 @@ export async function checkCall({ method, url }: CheckCall, context: CheckContex
       : await context.decideRequest({ scheme, host, port, target, method: method.toUpperCase() }, signal);
   const decision = asked.verdict === "deny" ? asked : await withAddresses(asked, { host, port }, context, signal);
   if (decision.verdict === "deny") return denied(decision);
-  if (scheme === "tcp") return { decision, carried: "tunnel", secrets: [] };
   const carried = scheme === "http" ? "plain" : context.mustRead(parsed) ? "intercept" : "tunnel";
-  const secrets = carried === "tunnel" ? [] : context.secretsFor({ host, port, scheme });
+  const secrets = carried === "tunnel" || scheme === "tcp" ? [] : context.secretsFor({ host, port, scheme });
   return { decision, carried, secrets };
 }
 

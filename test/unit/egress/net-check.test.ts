@@ -6,13 +6,13 @@ import { checkCall } from "../../../src/egress/net-check.ts";
 import type { RequestTarget } from "../../../src/policy/spec.ts";
 
 async function targetOf(url: string): Promise<string | undefined> {
-  let asked: RequestTarget | undefined;
+  const asked: RequestTarget[] = [];
   await checkCall(
     { method: "get", url },
     {
       policy: new LivePolicy({ mode: "open", rules: [], expressions: [] }, () => undefined),
       decideRequest: async (target) => {
-        asked = target;
+        asked.push(target);
         return { verdict: "allow", rule: null, reason: "test", fix: null };
       },
       mustRead: () => true,
@@ -20,8 +20,9 @@ async function targetOf(url: string): Promise<string | undefined> {
       checkAddresses: async () => undefined,
     },
   );
-  assert.equal(asked?.method, "GET");
-  return asked?.target;
+  const [{ method, target } = {}] = asked;
+  assert.equal(method, "GET");
+  return target;
 }
 
 for (const [url, target] of [
@@ -48,5 +49,28 @@ for (const url of [
 ]) {
   test(`${url} cannot be checked`, async () => {
     await assert.rejects(targetOf(url), { code: "usage" });
+  });
+}
+
+for (const [url, mustRead, carried] of [
+  ["tcp://db.example:5432", false, "tunnel"],
+  ["tcp://db.example:5432", true, "intercept"],
+  ["https://a.example/", false, "tunnel"],
+  ["https://a.example/", true, "intercept"],
+  ["http://a.example/", false, "plain"],
+] as const) {
+  test(`${url} is carried as ${carried} where it ${mustRead ? "has to" : "need not"} be read`, async () => {
+    const answer = await checkCall(
+      { method: "GET", url },
+      {
+        policy: new LivePolicy({ mode: "open", rules: [], expressions: [] }, () => undefined),
+        decideRequest: async () => ({ verdict: "allow", rule: null, reason: "test", fix: null }),
+        mustRead: () => mustRead,
+        secretsFor: () => ["KEY"],
+        checkAddresses: async () => undefined,
+      },
+    );
+    assert.equal(answer.carried, carried);
+    assert.deepEqual(answer.secrets, carried === "tunnel" || url.startsWith("tcp") ? [] : ["KEY"]);
   });
 }
