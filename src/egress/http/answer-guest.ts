@@ -4,7 +4,7 @@
  */
 import type { Readable } from "node:stream";
 import type { FieldLines, RequestHead, ResponseHead } from "../http-heads.ts";
-import { LeakError, type Secrets } from "../secrets/secrets.ts";
+import { type BodyFilter, LeakError, type Secrets } from "../secrets/secrets.ts";
 import { type AdmitContext, runHook } from "./admit.ts";
 import { type GuestExchange, mayHaveBody } from "./exchange.ts";
 import { declaredLength, findBadLine } from "./fields.ts";
@@ -30,17 +30,21 @@ export async function bringBack(
   const incoming = secrets.openResponse(request, answer.head);
   let { head } = incoming;
   let { body } = answer;
-  if (body !== null) {
+  const asksHook = hooks?.onResponseDefined === true;
+  // A stream of its own costs more than what is done to a small body.
+  const filter = body === null || asksHook ? null : incoming.bodyFilter();
+  if (body !== null && filter === null) {
     const transform = incoming.body();
     if (transform !== null) body = through(body, transform);
   }
   let replaced = false;
-  if (hooks?.onResponseDefined === true) {
+  if (asksHook) {
     const { signal, carrier } = exchange;
     const outcome = await runHook(() => hooks.onResponse(request, head, body, signal, carrier.facts.flow));
     ({ head, body, bodyReplaced: replaced = false } = outcome);
   }
-  await answerGuest(exchange, record, head, body, () => (replaced ? [] : incoming.trailers(answer.trailers())));
+  const trailers = (): FieldLines => (replaced ? [] : incoming.trailers(answer.trailers()));
+  await answerGuest(exchange, record, head, body, trailers, filter);
 }
 
 /** @throws Refusal for a response that cannot be sent, of which nothing has been then */
@@ -50,6 +54,7 @@ export async function answerGuest(
   head: ResponseHead,
   body: Readable | null,
   trailers: () => FieldLines,
+  filter: BodyFilter | null = null,
 ): Promise<void> {
   const bad = findBadLine(head.fields);
   if (bad !== null) throw new Refusal(502, "upstream_failed", `the response cannot be passed on: ${bad}`);
@@ -61,7 +66,7 @@ export async function answerGuest(
   if (exchange.signal.aborted) throw new SinkClosedError("the client is gone");
   record.status = head.status;
   const sink = exchange.respond(head, carried !== null);
-  if (carried !== null) await pump(carried, sink, expected, record.received);
+  if (carried !== null) await pump(carried, sink, { expectedBytes: expected, meter: record.received, filter });
   exchange.finish(sendable(trailers()));
 }
 

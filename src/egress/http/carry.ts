@@ -136,7 +136,7 @@ class Carriage {
   async #upload(call: UpstreamCall, outgoing: OutgoingSecrets, body: Readable, replaced: boolean): Promise<void> {
     const transform = outgoing.body();
     const source = transform === null ? body : through(body, transform);
-    await pump(source, call.sink, declaredLength(outgoing.head.fields), this.#record.sent);
+    await pump(source, call.sink, { expectedBytes: declaredLength(outgoing.head.fields), meter: this.#record.sent });
     this.#record.writeLeaks();
     call.finish(replaced ? [] : sendable(outgoing.trailers(this.#exchange.trailers())));
   }

@@ -1,5 +1,6 @@
 /** Carries a body from one leg to the other: as fast as the slower of them, and never longer or shorter than announced. */
 import type { Readable, Transform } from "node:stream";
+import type { BodyFilter } from "../secrets/secrets.ts";
 import type { BodySink } from "./exchange.ts";
 
 /** The bytes are not those that the message's Content-Length announced. */
@@ -16,45 +17,66 @@ export interface Meter {
   bytes: number;
 }
 
-/**
- * Settles when the source has ended; ending the sink is the caller's. The source is what the caller destroys to stop it.
- *
- * @param expectedBytes from the head that went before; `null` where it said nothing
- */
-export function pump(source: Readable, sink: BodySink, expectedBytes: number | null, meter: Meter): Promise<void> {
+export interface PumpOptions {
+  /** From the head that went before; `null` where it said nothing. */
+  expectedBytes: number | null;
+  /** What the sink got. */
+  meter: Meter;
+  /** What it throws ends the body. */
+  filter?: BodyFilter | null;
+}
+
+/** Settles when the source has ended; ending the sink is the caller's. The source is what the caller destroys to stop it. */
+export function pump(source: Readable, sink: BodySink, options: PumpOptions): Promise<void> {
+  const { expectedBytes, meter, filter } = options;
   return new Promise((resolve, reject) => {
+    let stopped = false;
     const stop = (error: Error | null): void => {
-      source.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose);
-      sink.off("drain", onDrain);
+      if (stopped) return;
+      stopped = true;
       sink.off("close", onSinkClose);
-      // What is destroyed later may fail once more.
-      source.on("error", () => undefined);
+      if (error === null) {
+        // From a source that is at its end nothing comes: to take off what listens to it costs as much as a small body.
+        resolve();
+        return;
+      }
+      source.off("data", onData);
       // Its flow is left alone: whoever discards the rest may have begun.
-      if (error === null) resolve();
-      else reject(error);
+      reject(error);
+    };
+    /** @returns whether more may come */
+    const send = (chunk: Buffer): boolean => {
+      meter.bytes += chunk.length;
+      if (expectedBytes === null || meter.bytes <= expectedBytes) return sink.write(chunk);
+      throw new LengthError(`a body of ${expectedBytes} bytes was announced, and more came`);
     };
     const onData = (chunk: Buffer): void => {
       if (sink.destroyed) {
         onSinkClose();
         return;
       }
-      meter.bytes += chunk.length;
-      if (expectedBytes !== null && meter.bytes > expectedBytes) {
-        stop(new LengthError(`a body of ${expectedBytes} bytes was announced, and more came`));
-      } else if (!sink.write(chunk)) {
+      try {
+        let takesMore = true;
+        if (filter) for (const bytes of filter.push(chunk)) takesMore = send(bytes);
+        else takesMore = send(chunk);
+        if (takesMore) return;
         source.pause();
         sink.once("drain", onDrain);
+      } catch (error) {
+        stop(error instanceof Error ? error : new Error(String(error)));
       }
     };
     const onDrain = (): void => {
-      source.resume();
+      if (!stopped) source.resume();
     };
     const onEnd = (): void => {
+      try {
+        if (filter && !stopped) for (const bytes of filter.end()) send(bytes);
+      } catch (error) {
+        stop(error instanceof Error ? error : new Error(String(error)));
+      }
       const short = expectedBytes !== null && meter.bytes < expectedBytes;
       stop(short ? new LengthError(`a body of ${expectedBytes} bytes was announced, and ${meter.bytes} came`) : null);
-    };
-    const onError = (error: Error): void => {
-      stop(error);
     };
     const onClose = (): void => {
       stop(new Error("the body was cut off"));
@@ -74,7 +96,8 @@ export function pump(source: Readable, sink: BodySink, expectedBytes: number | n
       stop(source.errored ?? new Error("the body was cut off"));
       return;
     }
-    source.on("data", onData).once("end", onEnd).once("error", onError).once("close", onClose);
+    // What is destroyed later may fail once more: that listener stays.
+    source.on("data", onData).on("end", onEnd).on("error", stop).on("close", onClose);
     sink.once("close", onSinkClose);
   });
 }
@@ -85,7 +108,7 @@ export function pump(source: Readable, sink: BodySink, expectedBytes: number | n
  */
 export function through(source: Readable, transform: Transform): Readable {
   transform.on("error", () => undefined);
-  pump(source, transform, null, { bytes: 0 }).then(
+  pump(source, transform, { expectedBytes: null, meter: { bytes: 0 } }).then(
     () => transform.end(),
     (error: unknown) => transform.destroy(error instanceof SinkClosedError ? undefined : (error as Error)),
   );

@@ -9,7 +9,7 @@ import { changeFields, type FieldChanges, type KeyFields, readKeyFields } from "
 import { fieldParts, findParts } from "./head-search.ts";
 import { type Match, rewriteAll, Rewriter } from "./rewriter.ts";
 import type { Finding, RequestOrigin, SecretBook } from "./secret-book.ts";
-import type { IncomingSecrets } from "./secrets.ts";
+import type { BodyFilter, IncomingSecrets } from "./secrets.ts";
 
 const NO_CHANGES: FieldChanges = new Map();
 /** Where the length of the body may change. */
@@ -29,13 +29,14 @@ const PARTIAL_CONTENT = 206;
 interface BodyPlan {
   changes: FieldChanges;
   body: () => Transform | null;
+  filter?: () => BodyWork;
 }
 
 export class IncomingResponse implements IncomingSecrets {
   readonly #book: SecretBook;
   readonly #origin: RequestOrigin;
   readonly #head: ResponseHead;
-  readonly #body: () => Transform | null;
+  readonly #plan: BodyPlan;
 
   constructor(book: SecretBook, request: RequestHead, head: ResponseHead) {
     this.#book = book;
@@ -46,10 +47,9 @@ export class IncomingResponse implements IncomingSecrets {
       head.status >= 200 &&
       !NO_BODY_STATUSES.has(head.status) &&
       keys.contentLength !== "0";
-    const { changes, body } = this.#planBody(head.status, keys, hasBody);
-    const fields = this.trailers(changeFields(head.fields, changes));
+    this.#plan = this.#planBody(head.status, keys, hasBody);
+    const fields = this.trailers(changeFields(head.fields, this.#plan.changes));
     this.#head = fields === head.fields ? head : { ...head, fields };
-    this.#body = body;
   }
 
   get head(): ResponseHead {
@@ -57,7 +57,11 @@ export class IncomingResponse implements IncomingSecrets {
   }
 
   body(): Transform | null {
-    return this.#body();
+    return this.#plan.body();
+  }
+
+  bodyFilter(): BodyFilter | null {
+    return this.#plan.filter?.() ?? null;
   }
 
   trailers(fields: FieldLines): FieldLines {
@@ -99,9 +103,11 @@ export class IncomingResponse implements IncomingSecrets {
     const kind = kindOfBody(keys.contentType);
     if (coded) return { changes: UNCODED, body: () => new DecodedBody(codings, this.#workOn(kind)) };
     // Where another length would break the body, its length stays.
+    const filter = (): BodyWork => this.#workOn(kind);
     return {
       changes: kind.place === "sealed" ? NO_CHANGES : REFRAMED,
-      body: () => new PlainBody(this.#workOn(kind)),
+      body: () => new PlainBody(filter()),
+      filter,
     };
   }
 

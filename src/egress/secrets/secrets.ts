@@ -93,12 +93,21 @@ export interface OutgoingSecrets {
   message(data: Buffer): Buffer;
 }
 
+/** Work on a body that needs no stream of its own. */
+export interface BodyFilter {
+  push(chunk: Buffer): readonly Buffer[];
+  /** What waited for more. */
+  end(): readonly Buffer[];
+}
+
 /** The response to one request on its way in. */
 export interface IncomingSecrets {
   /** Values are placeholders again. Where `body` is not `null`, `content-length` and a decoded coding are taken out. */
   readonly head: ResponseHead;
   /** A stream for the body, which also decodes content codings, or `null`. Fails closed on a coding it cannot read. */
   body(): Transform | null;
+  /** What {@link body} does, in less time: `null` where a coding has to be undone, or where nothing is to be done. */
+  bodyFilter(): BodyFilter | null;
   trailers(fields: FieldLines): FieldLines;
   /** One WebSocket message of the upstream. */
   message(data: Buffer): Buffer;

@@ -79,6 +79,7 @@ function openResponse(_request: RequestHead, head: ResponseHead): IncomingSecret
   return {
     head: { ...head, fields },
     body: () => (scrubs ? rewriting(scrub) : null),
+    bodyFilter: () => null,
     trailers: (trailers) => lines(trailers, scrub),
     message: (data) => Buffer.from(scrub(data.toString("latin1")), "latin1"),
   };
