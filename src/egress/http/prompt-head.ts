@@ -48,5 +48,8 @@ export class PromptHead implements BodySink {
     if (!this.#begun) message.flushHeaders();
     this.#begun = true;
     message.uncork();
+    // While it gathers it says when it has had enough, and Node leaves the word that there is room again to the socket,
+    // which says that only if it was full itself.
+    if (message.writableNeedDrain && message.socket?.writableNeedDrain === false) message.emit("drain");
   };
 }
