@@ -29,7 +29,7 @@ export function isSendableTarget(text: string): boolean {
 
 /** As `Host` and `:authority` have it. */
 export function writeAuthority({ scheme, host, port }: Authority): string {
-  const name = isIPv6(host) ? `[${host}]` : host;
+  const name = host.includes(":") ? `[${host}]` : host;
   return port === defaultPort(scheme) ? name : `${name}:${port}`;
 }
 
@@ -41,6 +41,8 @@ export function checkMethod(method: string): void {
 
 /** @throws Refusal 421 for another host or port, 400 for what is none */
 export function checkAuthority(text: string, authority: Authority): void {
+  // As most clients have it.
+  if (text === writeAuthority(authority)) return;
   if (text.includes("@")) throw new Refusal(400, "bad_request", "the request's authority holds user information");
   const parsed = parseAuthority(text, defaultPort(authority.scheme));
   if (parsed === null) throw new Refusal(400, "bad_request", "the request's authority is not valid");

@@ -160,19 +160,23 @@ class Carriage {
     return Promise.race([call.answer, timed, failed]);
   }
 
-  async #firstByte(answer: Promise<UpstreamAnswer>): Promise<UpstreamAnswer> {
+  #firstByte(answer: Promise<UpstreamAnswer>): Promise<UpstreamAnswer> {
     const { firstByteMs } = this.#context.limits;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
         reject(new Refusal(504, "upstream_failed", `the upstream did not answer in ${firstByteMs / 1000} s`));
       }, firstByteMs).unref();
+      answer.then(
+        (answered) => {
+          clearTimeout(timer);
+          resolve(answered);
+        },
+        (error: unknown) => {
+          clearTimeout(timer);
+          reject(error instanceof Error ? error : new Error(String(error)));
+        },
+      );
     });
-    try {
-      return await Promise.race([answer, late]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   #interim(status: number, fields: FieldLines): void {

@@ -28,12 +28,18 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const FORBIDDEN_IN_VALUE = /[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/;
 const DECIMAL = /^[0-9]{1,15}$/;
 
-/** Pairs of Node's flat `rawHeaders`, without pseudo-headers. */
-export function* rawLines(raw: readonly string[]): Generator<Line> {
+/** All values of a field, which is named in lower case, in Node's flat `rawHeaders`. */
+export function rawValues(raw: readonly string[], name: string): string[] {
+  const values: string[] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
-    const name = raw[index] ?? "";
-    if (!name.startsWith(":")) yield [name, raw[index + 1] ?? ""];
+    if (isNamed(raw[index] ?? "", name)) values.push(raw[index + 1] ?? "");
   }
+  return values;
+}
+
+/** Most names have another length, which is seen without making text. */
+function isNamed(text: string, name: string): boolean {
+  return text.length === name.length && (text === name || text.toLowerCase() === name);
 }
 
 /**
@@ -70,7 +76,7 @@ export function trailerLines(raw: readonly string[]): FieldLines {
 function connectionOptions(raw: readonly string[]): Set<string> | undefined {
   let named: Set<string> | undefined;
   for (let index = 0; index + 1 < raw.length; index += 2) {
-    if (raw[index]?.toLowerCase() !== "connection") continue;
+    if (!isNamed(raw[index] ?? "", "connection")) continue;
     for (const option of (raw[index + 1] ?? "").split(",")) {
       const key = option.trim().toLowerCase();
       if (key !== "" && key !== "keep-alive" && key !== "close" && key !== "content-length" && key !== "te") {
@@ -82,14 +88,14 @@ function connectionOptions(raw: readonly string[]): Set<string> | undefined {
 }
 
 /** All values of a field, which is named in lower case. */
-export function fieldValues(lines: Iterable<Line>, name: string): string[] {
+export function fieldValues(lines: FieldLines, name: string): string[] {
   const values: string[] = [];
-  for (const line of lines) if (line[0].toLowerCase() === name) values.push(line[1]);
+  for (const line of lines) if (isNamed(line[0], name)) values.push(line[1]);
   return values;
 }
 
 export function withoutField(fields: FieldLines, name: string): FieldLines {
-  return fields.filter((line) => line[0].toLowerCase() !== name);
+  return fields.filter((line) => !isNamed(line[0], name));
 }
 
 /** What Content-Length says; `null` where there is none. @throws RangeError for several, or for what is no number */

@@ -7,7 +7,7 @@ import type { Duplex, Readable } from "node:stream";
 import type { FieldLines, HttpVersion, RequestHead, ResponseHead } from "../http-heads.ts";
 import { type Authority, checkAuthority, checkMethod, readTarget } from "./authority.ts";
 import { type BodySink, type Carrier, GONE, type GuestExchange, mayHaveBody } from "./exchange.ts";
-import { declaredLength, endToEndLines, fieldValues, flatLines, pairs, rawLines, trailerLines } from "./fields.ts";
+import { declaredLength, endToEndLines, flatLines, pairs, rawValues, trailerLines } from "./fields.ts";
 import type { GuestConnection } from "./guest-connections.ts";
 import type { HttpLimits } from "./limits.ts";
 import { PromptHead } from "./prompt-head.ts";
@@ -70,6 +70,7 @@ export class GuestH1 {
       requestTimeout: 0,
       headersTimeout: 0,
       keepAliveTimeout: 0,
+      optimizeEmptyRequests: true, // those without a body, of which nothing is read
       requireHostHeader: false, // checked with everything else
       httpValidation: "strict",
       shouldUpgradeCallback: isWebSocketUpgrade,
@@ -217,7 +218,7 @@ function readHead(request: IncomingMessage, authority: Authority, limits: HttpLi
     throw new Refusal(431, "bad_request", `the request has more than ${limits.fieldLines} header fields`);
   }
   checkMethod(method);
-  const [host, ...more] = fieldValues(rawLines(raw), "host");
+  const [host, ...more] = rawValues(raw, "host");
   if (host === undefined || more.length > 0) {
     throw new Refusal(400, "bad_request", "the request must have exactly one Host field");
   }

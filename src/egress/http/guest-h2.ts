@@ -11,10 +11,9 @@ import {
   asHeaderObject,
   declaredLength,
   endToEndLines,
-  fieldValues,
   findBadLine,
   flatLines,
-  rawLines,
+  rawValues,
   trailerLines,
 } from "./fields.ts";
 import type { GuestConnection } from "./guest-connections.ts";
@@ -103,7 +102,7 @@ function readHead(raw: readonly string[], connection: GuestConnection): RequestH
   if (pseudo.get(":scheme") !== authority.scheme) {
     throw new Refusal(421, "misdirected_request", `this connection is for ${authority.scheme} requests`);
   }
-  const named = fieldValues(rawLines(raw), "host");
+  const named = rawValues(raw, "host");
   const own = pseudo.get(":authority");
   if (own !== undefined) named.push(own);
   if (named.length === 0) throw new Refusal(400, "bad_request", "the request has no :authority");
@@ -141,7 +140,7 @@ class H2Exchange implements GuestExchange {
     this.carrier = carrier;
     this.head = head;
     this.body = hasBody ? stream : null;
-    this.awaitsContinue = hasBody && fieldValues(rawLines(raw), "expect")[0]?.toLowerCase() === "100-continue";
+    this.awaitsContinue = hasBody && rawValues(raw, "expect")[0]?.toLowerCase() === "100-continue";
     const gone = (): void => {
       this.#gone.abort(GONE);
     };

@@ -74,18 +74,20 @@ export class RequestRecord {
     const denied = refusal?.denied === true;
     const error = this.#error ?? (refusal !== null && !denied ? refusal.message : null);
     const reason = denied ? refusal.message : this.decision?.reason;
-    this.#context.audit({
-      ...this.#common("request", denied ? "deny" : "allow"),
-      ...(this.status === null ? {} : { status: this.status }),
-      ...(this.decision === null ? {} : { rule: this.decision.rule, fix: this.decision.fix }),
-      ...(reason === undefined ? {} : { reason: secrets.scrubText(reason) }),
-      ...(this.address === null ? {} : { address: this.address }),
-      secrets: this.outgoing === null ? [] : [...this.outgoing.used],
-      sentBytes: this.sent.bytes,
-      receivedBytes: this.received.bytes,
-      ms: Date.now() - this.#startedMs,
-      ...(error === null ? {} : { error: secrets.scrubText(error) }),
-    });
+    const event = this.#common("request", denied ? "deny" : "allow");
+    if (this.status !== null) event.status = this.status;
+    if (this.decision !== null) {
+      event.rule = this.decision.rule;
+      event.fix = this.decision.fix;
+    }
+    if (reason !== undefined) event.reason = secrets.scrubText(reason);
+    if (this.address !== null) event.address = this.address;
+    event.secrets = this.outgoing?.used ?? [];
+    event.sentBytes = this.sent.bytes;
+    event.receivedBytes = this.received.bytes;
+    event.ms = Date.now() - this.#startedMs;
+    if (error !== null) event.error = secrets.scrubText(error);
+    this.#context.audit(event);
   }
 
   /** Those that were not written yet: a request may stream for hours. */

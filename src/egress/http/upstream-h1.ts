@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import type { FieldLines } from "../http-heads.ts";
 import { type Authority, writeAuthority } from "./authority.ts";
 import { type BodySink, mayHaveBody } from "./exchange.ts";
-import { declaredLength, endToEndLines, pairs, trailerLines } from "./fields.ts";
+import { declaredLength, endToEndLines, pairs, rawValues, trailerLines } from "./fields.ts";
 import type { HttpLimits } from "./limits.ts";
 import { PromptHead } from "./prompt-head.ts";
 import { CallError, type CallOptions, type UpstreamAnswer, type UpstreamCall } from "./upstream-call.ts";
@@ -44,6 +44,8 @@ export class H1Connection {
   readonly #agent: OneSocketAgent;
   readonly #limits: HttpLimits;
   #used = false;
+  /** A response that nobody asked for would be taken for the answer to the next request. */
+  #idle = true;
   #onFree: (() => void) | null = null;
 
   constructor(socket: Socket, address: string, limits: HttpLimits) {
@@ -55,7 +57,10 @@ export class H1Connection {
     socket.setNoDelay(true);
     socket.on("error", () => undefined);
     socket.on("free", () => this.#free());
-    socket.on("data", this.#unasked);
+    // Added once: to listen anew after each response costs as much as a small one.
+    socket.on("data", () => {
+      if (this.#idle) socket.destroy();
+    });
     socket.on("end", () => socket.destroy());
   }
 
@@ -73,7 +78,7 @@ export class H1Connection {
     const stale = this.#used;
     this.#used = true;
     this.#onFree = onFree;
-    this.socket.off("data", this.#unasked);
+    this.#idle = false;
     try {
       return new H1Call(this, this.#agent, options, authority, this.#limits, stale);
     } catch (error) {
@@ -85,16 +90,11 @@ export class H1Connection {
   #free(): void {
     if (this.socket.destroyed) return;
     this.idleSinceMs = Date.now();
-    this.socket.on("data", this.#unasked);
+    this.#idle = true;
     const onFree = this.#onFree;
     this.#onFree = null;
     onFree?.();
   }
-
-  /** A response that nobody asked for would be taken for the answer to the next request. */
-  readonly #unasked = (): void => {
-    this.socket.destroy();
-  };
 }
 
 class H1Call implements UpstreamCall {
@@ -196,8 +196,8 @@ export function readAnswer(response: IncomingMessage, method: string, limits: Ht
   if (response.rawHeaders.length > 2 * limits.fieldLines) {
     throw new Error(`the upstream's response has more than ${limits.fieldLines} header fields`);
   }
-  const coding = response.headers["transfer-encoding"];
-  if (coding !== undefined && coding.toLowerCase() !== "chunked") {
+  const [coding, ...more] = rawValues(response.rawHeaders, "transfer-encoding");
+  if (coding !== undefined && (more.length > 0 || coding.toLowerCase() !== "chunked")) {
     throw new Error("the upstream used a transfer coding that is not chunked");
   }
   const fields = endToEndLines(response.rawHeaders);
@@ -213,7 +213,8 @@ export function readAnswer(response: IncomingMessage, method: string, limits: Ht
 
 /** How long it says that it keeps the connection. */
 function noteKeepAlive(response: IncomingMessage, connection: H1Connection, limits: HttpLimits): void {
-  const keep = /(?:^|,)\s*timeout=(\d{1,6})/i.exec(String(response.headers["keep-alive"] ?? ""))?.[1];
+  const [said] = rawValues(response.rawHeaders, "keep-alive");
+  const keep = said === undefined ? undefined : /(?:^|,)\s*timeout=(\d{1,6})/i.exec(said)?.[1];
   if (keep !== undefined) connection.keepMs = Math.min(limits.upstreamIdleMs, (Number(keep) - 1) * 1000);
 }
 

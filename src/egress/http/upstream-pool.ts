@@ -49,7 +49,7 @@ export class UpstreamPool {
   }
 
   /** @throws UpstreamError */
-  async lease(authority: Authority, options: LeaseOptions): Promise<Lease> {
+  lease(authority: Authority, options: LeaseOptions): Promise<Lease> {
     const key = `${authority.scheme} ${authority.host} ${authority.port}`;
     let origin = this.#origins.get(key);
     if (origin === undefined) {
