@@ -33,6 +33,11 @@ export class NameServer implements AsyncDisposable {
     this.#names.set(name, { lists: lists.map((list) => (typeof list === "string" ? [list] : list)), next: 0 });
   }
 
+  /** The first address that it was given. */
+  addressOf(name: string): string | undefined {
+    return this.#names.get(name)?.lists[0]?.[0];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#socket.close();
     await once(this.#socket, "close");
