@@ -61,6 +61,7 @@ export class Base64Form implements Form {
   readonly kind: 0 | 1 | 2;
   readonly #values: Uint8Array;
   readonly #masks: Uint8Array;
+  #read = 0;
 
   constructor(bytes: Buffer, alignment: 0 | 1 | 2) {
     this.kind = alignment;
@@ -80,28 +81,32 @@ export class Base64Form implements Form {
     }
   }
 
+  get read(): number {
+    return this.#read;
+  }
+
   get wholeParts(): { from: number; to: number } {
     const length = this.#masks.length;
     return { from: this.#masks[0] === WHOLE ? 0 : 1, to: this.#masks[length - 1] === WHOLE ? length : length - 1 };
   }
 
-  firstBytes(): number[] {
-    const bytes: number[] = [];
+  firstSteps(): Step[] {
+    const steps: Step[] = [];
     for (let sextet = 0; sextet < 64; sextet += 1) {
-      if ((sextet & (this.#masks[0] ?? 0)) !== this.#values[0]) continue;
-      for (const text of spellings(sextet)) bytes.push(text.charCodeAt(0));
+      if ((sextet & (this.#masks[0] ?? 0)) === this.#values[0]) steps.push(...stepsOf(sextet, 1));
     }
-    return bytes;
+    return steps;
   }
 
   steps(index: number): Step[] {
-    return spellings(this.#values[index] ?? 0).map((text) => ({ bytes: Buffer.from(text), to: index + 1 }));
+    return stepsOf(this.#values[index] ?? 0, index + 1);
   }
 
   try(data: Buffer, begin: number): Trial {
     let at = begin;
     for (let index = 0; index < this.#values.length; index += 1) {
       if (at >= data.length) return CUT_OFF;
+      this.#read = index + 1;
       let sextet = SEXTETS[data[at] ?? 0] ?? NOT_BASE64;
       if (sextet === NOT_BASE64) {
         const read = readSextet(data, at);
@@ -118,6 +123,7 @@ export class Base64Form implements Form {
   }
 }
 
-function spellings(sextet: number): readonly string[] {
-  return OTHER_SPELLINGS[sextet] ?? [ALPHABET.charAt(sextet)];
+function stepsOf(sextet: number, to: number): Step[] {
+  const spellings = OTHER_SPELLINGS[sextet] ?? [ALPHABET.charAt(sextet)];
+  return spellings.map((text) => ({ bytes: Buffer.from(text), to }));
 }

@@ -17,6 +17,9 @@ export interface SecretsOptions {
   report: ReportLeak;
 }
 
+/** In the place of a text that is made to be expensive to search. */
+const UNSEARCHABLE = "(a text that cannot be searched for secrets)";
+
 /** Each secret gets a placeholder of its own; values are given by `setValue`. */
 export function createSecrets({ grants, onLeak, report }: SecretsOptions): Secrets {
   return new SandboxSecrets(new SecretBook(grants), { onLeak, report });
@@ -56,8 +59,12 @@ class SandboxSecrets implements Secrets {
   scrubText(text: string): string {
     const data = Buffer.from(text);
     const search = this.#book.inResponses;
-    if (!search.occursIn(data)) return text;
-    return rewriteAll(data, search, (match) => replacement(match, null, false)).toString();
+    try {
+      if (!search.occursIn(data)) return text;
+      return rewriteAll(data, search, (match) => replacement(match, null, false)).toString();
+    } catch {
+      return UNSEARCHABLE;
+    }
   }
 
   /** Names only, wherever this ends up in a log. */

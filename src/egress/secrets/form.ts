@@ -28,8 +28,10 @@ export interface Form {
   readonly kind: FormKind;
   /** Parts that are written in nothing but known bytes: not those that share a character with a neighbour. */
   readonly wholeParts: { from: number; to: number };
-  /** Bytes that it may begin with. */
-  firstBytes(): number[];
+  /** Ways in which it may begin: a part that is not whole has many. */
+  firstSteps(): Step[];
   steps(index: number): Step[];
   try(data: Buffer, begin: number): Trial;
+  /** Bytes that the last trial looked at, more or less: what it cost. */
+  readonly read: number;
 }

@@ -17,20 +17,24 @@ export class GramTable {
   readonly #cells = new Uint8Array(1 << TABLE_BITS);
 
   has(data: Buffer, at: number): boolean {
-    return this.#cells[hash(pack(data[at], data[at + 1], data[at + 2], data[at + 3]))] !== 0;
+    return this.#cells[gramAt(data, at)] !== 0;
   }
 
   /** The first of every `stride`th place from `at` on, up to `last`, that has a gram; -1 for none. */
   sample(data: Buffer, at: number, last: number, stride: number): number {
     const cells = this.#cells;
     for (let place = at; place <= last; place += stride) {
-      if (cells[hash(pack(data[place], data[place + 1], data[place + 2], data[place + 3]))] !== 0) return place;
+      if (cells[gramAt(data, place)] !== 0) return place;
     }
     return -1;
   }
 
-  /** Takes in all grams of all ways to write a form. @returns how many in a row each of them has */
-  add(form: Form): number {
+  /**
+   * Takes in all grams of all ways to write a form.
+   *
+   * @returns how many in a row each of them has, and the grams that they begin with
+   */
+  add(form: Form): { stride: number; first: ReadonlySet<number> } {
     const { from, to } = form.wholeParts;
     const steps = Array.from({ length: to - from }, (_, index) => form.steps(from + index));
     const beginnings: Beginnings[] = [];
@@ -46,9 +50,22 @@ export class GramTable {
         else for (const rest of after?.[length] ?? []) this.#cells[hash(gram | (rest << (8 * length)))] = 1;
       }
     }
+    const first = new Set<number>();
+    for (const step of form.firstSteps()) {
+      const length = Math.min(GRAM_BYTES, step.bytes.length);
+      const gram = packUpTo(step.bytes, 0, length);
+      if (length === GRAM_BYTES) first.add(hash(gram));
+      else
+        for (const rest of beginnings[step.to - from]?.[length] ?? []) first.add(hash(gram | (rest << (8 * length))));
+    }
     // Each part has at least one byte.
-    return to - from - GRAM_BYTES + 1;
+    return { stride: to - from - GRAM_BYTES + 1, first };
   }
+}
+
+/** What stands for the four bytes at a place, whatever the case of their letters. */
+export function gramAt(data: Buffer, at: number): number {
+  return hash(pack(data[at], data[at + 1], data[at + 2], data[at + 3]));
 }
 
 /** What may come first from a part on, by how much of a gram it follows: the bytes that are missing, packed. */

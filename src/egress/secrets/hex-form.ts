@@ -5,6 +5,7 @@ import { CUT_OFF, type Form, NO_MATCH, type Step, type Trial } from "./form.ts";
 export class HexForm implements Form {
   /** In lower case. */
   readonly #digits: Buffer;
+  #read = 0;
 
   constructor(bytes: Buffer) {
     this.#digits = Buffer.from(bytes.toString("hex"));
@@ -14,13 +15,16 @@ export class HexForm implements Form {
     return "hex";
   }
 
+  get read(): number {
+    return this.#read;
+  }
+
   get wholeParts(): { from: number; to: number } {
     return { from: 0, to: this.#digits.length };
   }
 
-  firstBytes(): number[] {
-    const [first = 0] = this.#digits;
-    return [first, upperCase(first)];
+  firstSteps(): Step[] {
+    return this.steps(0);
   }
 
   steps(index: number): Step[] {
@@ -31,6 +35,7 @@ export class HexForm implements Form {
     const digits = this.#digits;
     for (let index = 0; index < digits.length; index += 1) {
       const byte = data[begin + index];
+      this.#read = index + 1;
       if (byte === undefined) return CUT_OFF;
       const digit = digits[index] ?? 0;
       if (byte !== digit && byte !== upperCase(digit)) return NO_MATCH;
