@@ -9,10 +9,14 @@ import { type Authority, checkAuthority, checkMethod, readTarget } from "./autho
 import { type BodySink, type Carrier, GONE, type GuestExchange, mayHaveBody } from "./exchange.ts";
 import { declaredLength, endToEndLines, flatLines, pairs, rawValues, trailerLines } from "./fields.ts";
 import type { GuestConnection } from "./guest-connections.ts";
+import { HeldBytes, rawHeadBytes } from "./held-bytes.ts";
 import type { HttpLimits } from "./limits.ts";
 import { PromptHead } from "./prompt-head.ts";
 import { discard } from "./pump.ts";
 import { Refusal } from "./refusal.ts";
+
+/** What Node reads of a body that nobody reads. Two do not wait on one connection then, as no client needs. */
+const WAITING_BODY_BYTES = 64 * 1024;
 
 export interface H1Events {
   /** Settles when the exchange is over; never rejects. */
@@ -47,12 +51,15 @@ interface Waiting {
   request: IncomingMessage;
   response: ServerResponse;
   expects: "nothing" | "continue" | "other";
+  /** What it is counted with while it waits. */
+  bytes: number;
 }
 
 /** Requests of one connection, answered one after the other, in the order in which they came. */
 interface Line {
   connection: GuestConnection;
   waiting: Waiting[];
+  waitingBytes: number;
   running: boolean;
 }
 
@@ -60,10 +67,12 @@ export class GuestH1 {
   readonly #server: Server;
   readonly #lines = new WeakMap<Duplex, Line>();
   readonly #limits: HttpLimits;
+  readonly #held: HeldBytes;
   readonly #events: H1Events;
 
   constructor(limits: HttpLimits, events: H1Events) {
     this.#limits = limits;
+    this.#held = new HeldBytes(limits.pipelinedBytes);
     this.#events = events;
     const server = createServer({
       maxHeaderSize: limits.requestHeadBytes,
@@ -76,9 +85,9 @@ export class GuestH1 {
       shouldUpgradeCallback: isWebSocketUpgrade,
     });
     server.maxHeadersCount = limits.fieldLines + 1;
-    server.on("request", (request, response) => this.#enqueue({ request, response, expects: "nothing" }));
-    server.on("checkContinue", (request, response) => this.#enqueue({ request, response, expects: "continue" }));
-    server.on("checkExpectation", (request, response) => this.#enqueue({ request, response, expects: "other" }));
+    server.on("request", (request, response) => this.#enqueue(request, response, "nothing"));
+    server.on("checkContinue", (request, response) => this.#enqueue(request, response, "continue"));
+    server.on("checkExpectation", (request, response) => this.#enqueue(request, response, "other"));
     server.on("upgrade", (request, socket, rest) => this.#upgrade(request, socket, rest));
     server.on("connect", (request, socket) => this.#connect(request, socket));
     server.on("clientError", (error, socket) => this.#unreadable(error, socket));
@@ -87,23 +96,37 @@ export class GuestH1 {
 
   /** @param stream decrypted, where the guest's connection is TLS */
   serve(stream: Duplex, connection: GuestConnection): void {
-    this.#lines.set(stream, { connection, waiting: [], running: false });
+    this.#lines.set(stream, { connection, waiting: [], waitingBytes: 0, running: false });
     this.#server.emit("connection", stream);
   }
 
-  #enqueue(entry: Waiting): void {
-    const line = this.#lines.get(entry.request.socket);
-    if (line === undefined || line.waiting.length >= this.#limits.pipelined) {
-      entry.request.socket.destroy();
+  #enqueue(request: IncomingMessage, response: ServerResponse, expects: Waiting["expects"]): void {
+    const line = this.#lines.get(request.socket);
+    const bytes = line?.running === true ? waitingBytes(request) : 0;
+    if (line === undefined || (line.running && !this.#mayWait(line, bytes))) {
+      request.socket.destroy();
       return;
     }
+    const entry = { request, response, expects, bytes };
     line.waiting.push(entry);
     if (!line.running) void this.#run(line);
+  }
+
+  /** Makes room for one more that waits. */
+  #mayWait(line: Line, bytes: number): boolean {
+    const { pipelined, requestHeadBytes } = this.#limits;
+    if (line.waiting.length >= pipelined) return false;
+    if (line.waiting.length > 0 && line.waitingBytes + bytes > 2 * requestHeadBytes) return false;
+    if (!this.#held.tryAdd(bytes)) return false;
+    line.waitingBytes += bytes;
+    return true;
   }
 
   async #run(line: Line): Promise<void> {
     line.running = true;
     for (let entry = line.waiting.shift(); entry !== undefined; entry = line.waiting.shift()) {
+      line.waitingBytes -= entry.bytes;
+      this.#held.add(-entry.bytes);
       // What was pipelined behind a response that closed the connection was not asked for (RFC 9112, 9.6).
       if (entry.request.socket.destroyed || !entry.request.socket.writable) break;
       const done = line.connection.begin();
@@ -111,7 +134,9 @@ export class GuestH1 {
       done();
       if (!goesOn) break;
     }
+    this.#held.add(-line.waitingBytes);
     line.waiting = [];
+    line.waitingBytes = 0;
     line.running = false;
   }
 
@@ -179,6 +204,11 @@ export class GuestH1 {
         : new Refusal(400, "bad_request", `the request is not valid HTTP (${error.code})`);
     writeAnswer(socket, this.#events.refused(line.connection, refusal, null));
   }
+}
+
+function waitingBytes(request: IncomingMessage): number {
+  const { url = "", rawHeaders } = request;
+  return rawHeadBytes(url, rawHeaders) + (announcesBody(request) ? WAITING_BODY_BYTES : 0);
 }
 
 /** Other upgrades are answered as requests: `h2c` is ignored, as the client allows, and the rest is refused. */

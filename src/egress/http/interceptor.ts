@@ -17,6 +17,7 @@ import { GuestConnection, GuestConnections } from "./guest-connections.ts";
 import { GuestH1, type ResponseBytes, type SeenRequest } from "./guest-h1.ts";
 import { serveH2 } from "./guest-h2.ts";
 import { acceptGuestTls } from "./guest-tls.ts";
+import { headBytes, HeldBytes } from "./held-bytes.ts";
 import { DEFAULT_LIMITS, type HttpLimits } from "./limits.ts";
 import { speaksH2 } from "./preface.ts";
 import { Refusal, refusalAnswer } from "./refusal.ts";
@@ -68,6 +69,8 @@ class HttpInterceptor implements Interceptor {
   readonly #h1: GuestH1;
   readonly #webSockets: WebSocketRelay;
   readonly #sweep: NodeJS.Timeout;
+  /** Of requests that are under way. */
+  readonly #heads: HeldBytes;
   #exchanges = 0;
   #closed = false;
 
@@ -88,6 +91,7 @@ class HttpInterceptor implements Interceptor {
       limits,
     };
     this.#webSockets = new WebSocketRelay(this.#context);
+    this.#heads = new HeldBytes(limits.headBytes);
     this.#h1 = new GuestH1(limits, {
       exchange: (exchange) => this.#carry(exchange),
       refused: (connection, refusal, seen) => this.#refused(connection, refusal, seen),
@@ -161,11 +165,13 @@ class HttpInterceptor implements Interceptor {
   }
 
   async #carry(exchange: GuestExchange): Promise<void> {
-    if (this.#exchanges >= this.#limits.exchanges) {
-      const { carrier, head } = exchange;
+    const { carrier, head } = exchange;
+    const bytes = headBytes(head);
+    const room = this.#exchanges < this.#limits.exchanges;
+    if (!room || !this.#heads.tryAdd(bytes)) {
+      const what = room ? "requests with as large headers as may be" : `more than ${this.#limits.exchanges} requests`;
       const record = new RequestRecord(this.#context, carrier.facts, carrier.authority, head.method, head.target);
-      const message = `more than ${this.#limits.exchanges} requests are under way`;
-      answerFailure(this.#context, exchange, record, new Refusal(503, "overloaded", message));
+      answerFailure(this.#context, exchange, record, new Refusal(503, "overloaded", `${what} are under way`));
       record.write();
       return;
     }
@@ -174,6 +180,7 @@ class HttpInterceptor implements Interceptor {
       await carry(this.#context, exchange);
     } finally {
       this.#exchanges--;
+      this.#heads.add(-bytes);
     }
   }
 

@@ -11,8 +11,15 @@ export interface HttpLimits {
   streamsPerConnection: number;
   /** Requests that are under way in the whole sandbox. One more is answered with 503. */
   exchanges: number;
-  /** Requests that wait on an HTTP/1.1 connection behind the one being answered. One more ends the connection. */
+  /**
+   * Requests that wait on an HTTP/1.1 connection behind the one being answered; their heads have twice
+   * {@link requestHeadBytes} together, except that one may always wait. What is beyond ends the connection.
+   */
   pipelined: number;
+  /** What waits so, over all connections. A connection on which one more would wait is ended. */
+  pipelinedBytes: number;
+  /** Heads of requests that are under way, over all connections. One more is answered with 503. */
+  headBytes: number;
   /** Interim (1xx) responses to one request. */
   interimResponses: number;
   /** How long a guest's connection may go without a request, the reading of the next header included, `ms`. */
@@ -51,7 +58,9 @@ export const DEFAULT_LIMITS: HttpLimits = {
   fieldLines: 500,
   streamsPerConnection: 100,
   exchanges: 1024,
-  pipelined: 64,
+  pipelined: 16,
+  pipelinedBytes: 8 * MIB,
+  headBytes: 32 * MIB,
   interimResponses: 32,
   guestIdleMs: 120_000,
   firstByteMs: 900_000,

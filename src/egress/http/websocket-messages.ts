@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type WebSocket from "ws";
 import type { RawData } from "ws";
 import { type IncomingSecrets, LeakError, type OutgoingSecrets } from "../secrets/secrets.ts";
+import type { HeldBytes } from "./held-bytes.ts";
 import { leakRefusal } from "./refusal.ts";
 import type { RequestRecord } from "./request-record.ts";
 
@@ -24,26 +25,6 @@ export interface Joined {
   incoming: IncomingSecrets;
   record: RequestRecord;
   held: HeldBytes;
-}
-
-/** What all WebSockets together have taken from a sender and not yet written to its receiver. */
-export class HeldBytes {
-  readonly #maxBytes: number;
-  #bytes = 0;
-
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** @param bytes negative for what is let go. @returns whether it is not too much now */
-  add(bytes: number): boolean {
-    this.#bytes += bytes;
-    return this.#bytes <= this.#maxBytes;
-  }
 }
 
 export function relayMessages(joined: Joined): void {
@@ -152,8 +133,7 @@ class Leg {
     const bytes = payloadBytes + PIECE_BYTES;
     // The message is complete: it waits as a whole now, and not in pieces.
     this.#countPartial(0);
-    if (!held.add(bytes)) {
-      held.add(-bytes);
+    if (!held.tryAdd(bytes)) {
       this.#giveUp();
       return null;
     }

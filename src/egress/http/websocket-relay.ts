@@ -12,11 +12,12 @@ import type { CarryContext } from "./carry.ts";
 import type { GuestExchange } from "./exchange.ts";
 import { fieldValues, findBadLine, withoutField } from "./fields.ts";
 import { openHandshake, type WebSocketUpgrade } from "./guest-h1.ts";
+import { HeldBytes } from "./held-bytes.ts";
 import { Refusal } from "./refusal.ts";
 import { RequestRecord } from "./request-record.ts";
 import { readAnswer } from "./upstream-h1.ts";
 import { openUpstreamWebSocket, UnexpectedResponse } from "./upstream-websocket.ts";
-import { HeldBytes, relayMessages } from "./websocket-messages.ts";
+import { relayMessages } from "./websocket-messages.ts";
 
 /** RFC 6455, 4.2.1: 16 bytes in base64. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
