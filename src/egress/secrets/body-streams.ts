@@ -14,8 +14,25 @@ export interface BodyWork {
   readonly heldBytes: number;
 }
 
-/** Bytes of a coded body that wait until what they say is known to be clean. */
+/** Bytes of a coded body that wait until what they say is known to be clean, and of all bodies of a sandbox together. */
 const MAX_WAITING_BYTES = 1024 * 1024;
+const MAX_WAITING_IN_ALL = 8 * MAX_WAITING_BYTES;
+
+/** What the bodies of a sandbox that wait share. */
+export class WaitingBytes {
+  #bytes = 0;
+
+  /** @throws Error for more than there is room for */
+  add(bytes: number): void {
+    if (this.#bytes + bytes > MAX_WAITING_IN_ALL)
+      throw new Error("coded bodies have too much in them that says nothing");
+    this.#bytes += bytes;
+  }
+
+  remove(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
 
 /** Works on a body that is in no coding. */
 export class PlainBody extends Transform {
@@ -90,13 +107,15 @@ export class VettedBody extends Transform {
   readonly #coding: Coding;
   readonly #decodedWork: BodyWork;
   readonly #codedWork: BodyWork;
+  readonly #allWaiting: WaitingBytes;
   #decoded: DecodedChunks | null = null;
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
 
   /** @param codedWork sees the bytes as they are sent: what follows the end of a coding is not decoded */
-  constructor(coding: Coding, decodedWork: BodyWork, codedWork: BodyWork) {
+  constructor(coding: Coding, decodedWork: BodyWork, codedWork: BodyWork, allWaiting: WaitingBytes) {
     super();
+    this.#allWaiting = allWaiting;
     this.#coding = coding;
     this.#decodedWork = decodedWork;
     this.#codedWork = codedWork;
@@ -151,16 +170,23 @@ export class VettedBody extends Transform {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#decoded?.destroy();
+    this.#forget();
     done(error);
   }
 
   #wait(bytes: Buffer): void {
+    this.#allWaiting.add(bytes.length);
     this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
   }
 
   #release(): void {
     for (const bytes of this.#waiting) this.push(bytes);
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#allWaiting.remove(this.#waitingBytes);
     this.#waiting = [];
     this.#waitingBytes = 0;
   }

@@ -20,6 +20,8 @@ const LEAD_BYTES = 3;
  */
 const MAX_READ = 32 * 1024 * 1024;
 const READ_PER_BYTES = 64 * 1024;
+/** A longer text, which is a whole WebSocket message, may cost so many times as much, and no more. */
+const MAX_TIMES = 8;
 
 interface Candidate<T> {
   tag: T;
@@ -78,7 +80,7 @@ export class NeedleSearch<T> {
    */
   find(data: Buffer, from: number, final: boolean): Found<T> | null {
     if (this.isEmpty) return null;
-    this.#readLeft = MAX_READ * Math.max(1, (data.length - from) / READ_PER_BYTES);
+    this.#readLeft = MAX_READ * Math.min(MAX_TIMES, Math.max(1, (data.length - from) / READ_PER_BYTES));
     const grams = this.#grams;
     const stride = this.#stride;
     const last = data.length - GRAM_BYTES;

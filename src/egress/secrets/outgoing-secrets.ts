@@ -3,7 +3,7 @@ import type { Transform } from "node:stream";
 import type { FieldLines, RequestHead } from "../http-heads.ts";
 import { type BodyKind, kindOfBody, placeOfMessage } from "./body-kind.ts";
 import { type BodyWork, DecodedBody, PlainBody, UnreadableBody, VettedBody } from "./body-streams.ts";
-import { codingsOf, readableCodings } from "./content-codings.ts";
+import { type Coding, codingsOf, readableCodings } from "./content-codings.ts";
 import { EnvelopedWork } from "./enveloped-work.ts";
 import { changeFields, type FieldChanges, type KeyFields, readKeyFields } from "./field-lines.ts";
 import { fieldParts, findParts } from "./head-search.ts";
@@ -235,7 +235,11 @@ export class OutgoingRequest implements OutgoingSecrets {
       return { changes: UNCODED, body: () => new DecodedBody(codings, work()) };
     }
     if (more.length > 0) return { changes: NO_CHANGES, body: () => new UnreadableBody(SEVERAL_CODINGS) };
-    return { changes: NO_CHANGES, body: () => new VettedBody(coding, work(), this.#workOn(AS_SENT)) };
+    return { changes: NO_CHANGES, body: () => this.#vet(coding, work()) };
+  }
+
+  #vet(coding: Coding, work: BodyWork): VettedBody {
+    return new VettedBody(coding, work, this.#workOn(AS_SENT), this.#book.waiting);
   }
 
   #workOn({ place, enveloped }: BodyKind): BodyWork {

@@ -2,6 +2,7 @@
 import { matchesHost } from "../../policy/host-pattern.ts";
 import type { ConnectionTarget, SecretHost } from "../../policy/spec.ts";
 import { SbxError } from "../../runtime/errors.ts";
+import { WaitingBytes } from "./body-streams.ts";
 import { Needle } from "./needle.ts";
 import { NeedleSearch } from "./needle-search.ts";
 import { newPlaceholder, PLACEHOLDER_PREFIX } from "./placeholder.ts";
@@ -65,6 +66,7 @@ export class HeldSecret {
 
 export class SecretBook {
   readonly secrets: readonly HeldSecret[];
+  readonly waiting = new WaitingBytes();
   #inRequests: NeedleSearch<Finding> | null = null;
   #inResponses: NeedleSearch<Finding> | null = null;
 

@@ -18,23 +18,30 @@ function realSecrets(host: string, onLeak: "block" | "report" = "block"): { secr
   return { secrets, placeholder: secrets.grants[0]?.placeholder ?? "" };
 }
 
-test("a value goes out in head and body, and comes back as its placeholder, compressed or not", async () => {
+test("a value goes out in the head or the body, not in both, and comes back as its placeholder, compressed or not", async () => {
   const { secrets, placeholder } = realSecrets(HOST);
   const arrived: string[] = [];
   await using upstream = await httpsServer((request, response) => {
     void readAll(request).then((body) => {
-      arrived.push(`${request.headers.authorization} ${body.toString()}`);
+      arrived.push(`${request.headers.authorization ?? "nobody"} ${body.toString()}`);
       response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" });
       response.end(gzipSync(JSON.stringify({ echo: body.toString() })));
     });
   });
   await using harness = await startHarness({ upstreamPort: upstream.port, secrets });
-  const headers = { authorization: `Bearer ${placeholder}`, "content-type": "application/json" };
-  const got = await ask(harness, "/", { method: "POST", headers, body: JSON.stringify({ key: placeholder }) });
-  assert.deepEqual(arrived, [`Bearer ${VALUE} {"key":"${VALUE}"}`]);
-  assert.ok(got.body.toString().includes(placeholder));
-  assert.ok(!got.body.toString().includes(VALUE));
-  assert.deepEqual((await harness.settled("request", 1))[0]?.secrets, ["KEY"]);
+  const json = { "content-type": "application/json" };
+  const body = JSON.stringify({ key: placeholder });
+  for (const headers of [{ ...json, authorization: `Bearer ${placeholder}` }, json]) {
+    const got = await ask(harness, "/", { method: "POST", headers, body });
+    assert.ok(got.body.toString().includes(placeholder));
+    assert.ok(!got.body.toString().includes(VALUE));
+  }
+  assert.deepEqual(arrived, [`Bearer ${VALUE} ${body}`, `nobody {"key":"${VALUE}"}`]);
+  const events = await harness.settled("request", 2);
+  assert.deepEqual(
+    events.map(({ secrets: used }) => used),
+    [["KEY"], ["KEY"]],
+  );
 });
 
 test("the same by HTTP/2", async () => {
@@ -42,23 +49,29 @@ test("the same by HTTP/2", async () => {
   await using upstream = await http2Server();
   upstream.server.on("stream", (stream: ServerHttp2Stream, headers) => {
     void readAll(stream).then((body) => {
-      stream.respond({ ":status": 200, "content-type": "text/plain", "x-echo": headers.authorization ?? "" });
+      const echo = `${headers.authorization ?? ""} ${headers["content-length"] ?? "no length"}`;
+      stream.respond({ ":status": 200, "content-type": "text/plain", "x-echo": echo });
       stream.end(`${body.length} ${body.toString()}`);
     });
   });
   await using harness = await startHarness({ upstreamPort: upstream.port, secrets });
   const session = await openH2(harness);
-  const stream = session.request({
-    ":method": "POST",
-    ":path": "/",
-    authorization: `Bearer ${placeholder}`,
-    "content-type": "text/plain",
-    "content-length": String(placeholder.length),
-  });
-  stream.end(placeholder);
-  const got = await readH2(stream);
-  assert.equal(got.headers["x-echo"], `Bearer ${placeholder}`);
-  assert.equal(got.body.toString(), `${VALUE.length} ${placeholder}`);
+  const post = async (authorization: Record<string, string>): Promise<{ echo: unknown; body: string }> => {
+    const stream = session.request({
+      ":method": "POST",
+      ":path": "/",
+      ...authorization,
+      "content-type": "text/plain",
+      "content-length": String(placeholder.length),
+    });
+    stream.end(placeholder);
+    const { headers, body } = await readH2(stream);
+    return { echo: headers["x-echo"], body: body.toString() };
+  };
+  const { length } = placeholder;
+  const knowing = await post({ authorization: `Bearer ${placeholder}` });
+  assert.deepEqual(knowing, { echo: `Bearer ${placeholder} ${length}`, body: `${length} ${placeholder}` });
+  assert.equal((await post({})).body, `${VALUE.length} ${placeholder}`);
   session.close();
 });
 

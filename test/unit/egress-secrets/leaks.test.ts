@@ -1,5 +1,7 @@
 /** Requests to hosts that a secret does not belong to. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { Transform } from "node:stream";
 import { test } from "node:test";
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import type { RequestHead } from "../../../src/egress/http-heads.ts";
@@ -207,6 +209,37 @@ test("a coded body that says nothing for long is not waited for without end", as
   const empty = Buffer.from("000000ffff".repeat(50_000), "hex");
   const chunks = [begin, ...Array.from({ length: 10 }, () => empty)];
   await assert.rejects(send(secrets.openRequest(head).body(), chunks), /says nothing/);
+});
+
+test("all coded bodies together hold no more than a part of what each may", async () => {
+  const { secrets, placeholder } = openSandbox();
+  const head = request({ host: OTHER, fields: [["content-encoding", "deflate"]] });
+  const begin = deflateSync(placeholder.slice(0, 20), { finishFlush: 2 });
+  const empty = Buffer.from("000000ffff".repeat(180_000), "hex");
+  const hold = async (): Promise<{ body: Transform; error: Error | null }> => {
+    const body = secrets.openRequest(head).body();
+    assert.ok(body);
+    body.on("error", () => undefined);
+    const error = await new Promise<Error | null>((resolve) => {
+      body.write(Buffer.concat([begin, empty]), (failure) => resolve(failure ?? null));
+    });
+    return { body, error };
+  };
+  const held: Awaited<ReturnType<typeof hold>>[] = [];
+  for (let count = 0; count < 12; count += 1) held.push(await hold());
+  const failed = held.filter(({ error }) => error !== null);
+  assert.ok(failed.length >= 3 && failed.length < 12, `${failed.length} failed`);
+  for (const { error } of failed) assert.match(error?.message ?? "", /says nothing/);
+  for (const { body } of held) body.destroy();
+  await new Promise((resolve) => setImmediate(resolve));
+  for (let count = 0; count < 4; count += 1) {
+    const { body, error } = await hold();
+    assert.equal(error, null, "what was held has been let go of");
+    const ended = once(body, "close");
+    body.resume().end(Buffer.from("010000ffff", "hex"));
+    await ended;
+  }
+  assert.equal((await hold()).error, null);
 });
 
 test("a body in several codings to another host is not passed on unread", async () => {
