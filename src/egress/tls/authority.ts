@@ -3,8 +3,8 @@
  * key never leaves this process's memory. What may ask for a leaf is decided by the callers: a host that the policy let
  * through and whose connection has to be read.
  */
-import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import { createSecureContext, type SecureContext } from "node:tls";
+import { constants, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { createSecureContext, DEFAULT_CIPHERS, type SecureContext } from "node:tls";
 import { type Issuer, makeAuthorityCertificate, makeLeafCertificate, toPem, type Validity } from "./certificate.ts";
 
 /** Constant, so that an image can hold the hash links of the certificate before there is one. */
@@ -21,6 +21,15 @@ const AUTHORITY_MS = 730 * DAY_MS;
 const LEAF_MS = 14 * DAY_MS;
 /** A leaf is made anew when this much of its life is over. */
 const LEAF_RENEWAL_MS = 7 * DAY_MS;
+
+/**
+ * Of a client that begins with AES, as OpenSSL does with 256 bits of it, the guest's cheapest is taken: an emulated one
+ * decrypts 1.4 times as much with 128. One that begins with ChaCha20 knows that its machine has no AES.
+ */
+const CIPHERS = [
+  ...["TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_256_GCM_SHA384"],
+  ...DEFAULT_CIPHERS.split(":").filter((name) => !name.startsWith("TLS_")),
+].join(":");
 
 /** A context takes about 30 kB of native memory. */
 const DEFAULT_MAX_CONTEXTS = 256;
@@ -91,6 +100,9 @@ class SandboxAuthority implements Authority {
       // Without one Node loads the public roots, for which a server has no use.
       ca: this.certificatePem,
       minVersion: "TLSv1.2",
+      ciphers: CIPHERS,
+      honorCipherOrder: true,
+      secureOptions: constants.SSL_OP_PRIORITIZE_CHACHA,
     });
     return { context, renewAt: this.#now() + LEAF_RENEWAL_MS };
   }

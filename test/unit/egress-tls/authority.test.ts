@@ -180,3 +180,19 @@ test("Python connects with VERIFY_X509_STRICT, by name and by address", async (t
     assert.deepEqual([String(output), code], ["hello\n", 0]);
   }
 });
+
+for (const [offered, chosen] of [
+  ["TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"],
+  ["TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"],
+  ["TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"],
+] as const) {
+  test(`of ${offered} the cipher that costs the guest least is taken`, async (t) => {
+    const authority = createAuthority();
+    const port = await serve(t, authority, "ciphers.example");
+    const options = { ca: authority.certificatePem, servername: "ciphers.example", ciphers: offered };
+    const socket = connect({ host: "127.0.0.1", port, ...options }).resume();
+    await once(socket, "secureConnect");
+    assert.equal(socket.getCipher().standardName, chosen);
+    await once(socket, "close");
+  });
+}
