@@ -2,13 +2,15 @@
  * One request from the guest to its upstream and the response back, as streams all the way: nothing of a body is held
  * but what the slower side has not taken yet.
  */
-import type { Readable } from "node:stream";
-import type { FieldLines } from "../http-heads.ts";
+import { Readable } from "node:stream";
+import type { FieldLines, RequestHead } from "../http-heads.ts";
 import type { OutgoingSecrets } from "../secrets/secrets.ts";
 import { type Admission, type AdmitContext, admit } from "./admit.ts";
 import { answerFailure, answerGuest, asRefusal, bringBack, sendable } from "./answer-guest.ts";
 import type { GuestExchange } from "./exchange.ts";
 import { declaredLength, findBadLine } from "./fields.ts";
+import { Gathering } from "./gather.ts";
+import type { HeldBytes } from "./held-bytes.ts";
 import type { HttpLimits } from "./limits.ts";
 import { pump, SinkClosedError, through } from "./pump.ts";
 import { Refusal } from "./refusal.ts";
@@ -19,6 +21,8 @@ import type { LeaseOptions, UpstreamPool } from "./upstream-pool.ts";
 export interface CarryContext extends AdmitContext, RecordContext {
   pool: UpstreamPool;
   limits: HttpLimits;
+  /** Bodies that wait for their length. */
+  gathered: HeldBytes;
   /** What the user calls the sandbox, for the command that would allow something. */
   sandboxRef: string;
 }
@@ -31,7 +35,7 @@ const MAX_ATTEMPTS = 3;
 export async function carry(context: CarryContext, exchange: GuestExchange): Promise<void> {
   const { head, carrier } = exchange;
   const record = new RequestRecord(context, carrier.facts, carrier.authority, head.method, head.target);
-  const carriage = new Carriage(context, exchange, record);
+  using carriage = new Carriage(context, exchange, record);
   try {
     await carriage.run();
   } catch (error) {
@@ -43,11 +47,24 @@ export async function carry(context: CarryContext, exchange: GuestExchange): Pro
 
 type Forward = Extract<Admission, { kind: "forward" }>;
 
-class Carriage {
+/** What leaves, with secrets put in. */
+interface Outbound {
+  head: RequestHead;
+  /** As it came, for whoever waits for its first byte; `null` where there is none. */
+  body: Readable | null;
+  /** What the upstream gets of it; reading it begins to read the body. */
+  open: (body: Readable) => Readable;
+  trailers: () => FieldLines;
+  /** Whether the guest was told already that its body is wanted. */
+  continued: boolean;
+}
+
+class Carriage implements Disposable {
   readonly #context: CarryContext;
   readonly #exchange: GuestExchange;
   readonly #record: RequestRecord;
   #call: UpstreamCall | null = null;
+  #gathering: Gathering | null = null;
 
   constructor(context: CarryContext, exchange: GuestExchange, record: RequestRecord) {
     this.#context = context;
@@ -66,7 +83,7 @@ class Carriage {
       await answerGuest(exchange, this.#record, admission.head, admission.body, () => []);
       return;
     }
-    const answer = await this.#send(admission);
+    const answer = await this.#send(await this.#prepare(admission));
     await bringBack(this.#context, exchange, this.#record, admission.head, answer);
     // The response is complete. Whatever of the request is still on its way has no reader any more.
     this.#call?.destroy();
@@ -78,10 +95,32 @@ class Carriage {
     answerFailure(this.#context, this.#exchange, this.#record, error);
   }
 
+  [Symbol.dispose](): void {
+    this.#gathering?.[Symbol.dispose]();
+  }
+
+  /** @throws LeakError */
+  async #prepare({ outgoing, body, bodyReplaced }: Forward): Promise<Outbound> {
+    const { hooks, limits, gathered } = this.#context;
+    const { head, removedLength } = outgoing;
+    const outbound: Outbound = {
+      ...{ head, body, open: (from) => translated(outgoing, from), continued: hooks?.onRequestDefined === true },
+      trailers: () => (bodyReplaced ? [] : outgoing.trailers(this.#exchange.trailers())),
+    };
+    if (body === null || removedLength === null || removedLength > limits.gatheredBodyBytes) return outbound;
+    // Some servers take no body without a length (411, RFC 9110, 15.5.12), however small it is.
+    if (this.#exchange.awaitsContinue) this.#exchange.sendContinue();
+    const source = translated(outgoing, body);
+    this.#gathering = new Gathering(gathered, limits.gatheredBodyBytes);
+    const whole = await this.#gathering.read(source);
+    if (whole === null) return { ...outbound, continued: true, open: () => source.resume() };
+    const fields: FieldLines = [...head.fields, ["content-length", String(whole.length)]];
+    return { ...outbound, continued: true, head: { ...head, fields }, open: () => Readable.from([whole]) };
+  }
+
   /** @throws Refusal, CallError, UpstreamError */
-  async #send(request: Forward): Promise<UpstreamAnswer> {
-    const { body } = request;
-    const { head } = request.outgoing;
+  async #send(request: Outbound): Promise<UpstreamAnswer> {
+    const { head, body } = request;
     const repeatable = body === null && IDEMPOTENT.has(head.method);
     let idle: LeaseOptions["idle"] = repeatable ? "any" : "recent";
     for (let attempt = 1; ; attempt++) {
@@ -96,14 +135,14 @@ class Carriage {
     }
   }
 
-  async #attempt({ outgoing, body, bodyReplaced }: Forward, idle: LeaseOptions["idle"]): Promise<UpstreamAnswer> {
+  async #attempt(outbound: Outbound, idle: LeaseOptions["idle"]): Promise<UpstreamAnswer> {
     const exchange = this.#exchange;
     const { signal, version } = exchange;
-    const { head } = outgoing;
+    const { head, body } = outbound;
     const offer = version === "2" ? "h2" : "http/1.1";
     const lease = await this.#context.pool.lease(head, { offer, idle, signal });
     this.#record.address = lease.address;
-    const waits = exchange.awaitsContinue && this.#context.hooks?.onRequestDefined !== true;
+    const waits = exchange.awaitsContinue && !outbound.continued;
     let goOn: () => void = () => undefined;
     const continued = new Promise<void>((resolve) => (goOn = resolve));
     const call = lease.call({
@@ -130,15 +169,15 @@ class Carriage {
       await Promise.race([continued, call.answer]);
       body.off("readable", goOn);
     }
-    return this.#withUpload(call, this.#upload(call, outgoing, body, bodyReplaced));
+    return this.#withUpload(call, this.#upload(call, outbound, body));
   }
 
-  async #upload(call: UpstreamCall, outgoing: OutgoingSecrets, body: Readable, replaced: boolean): Promise<void> {
-    const transform = outgoing.body();
-    const source = transform === null ? body : through(body, transform);
-    await pump(source, call.sink, { expectedBytes: declaredLength(outgoing.head.fields), meter: this.#record.sent });
+  async #upload(call: UpstreamCall, { head, open, trailers }: Outbound, body: Readable): Promise<void> {
+    const source = open(body);
+    const options = { expectedBytes: declaredLength(head.fields), meter: this.#record.sent };
+    await pump(source, call.sink, options);
     this.#record.writeLeaks();
-    call.finish(replaced ? [] : sendable(outgoing.trailers(this.#exchange.trailers())));
+    call.finish(sendable(trailers()));
   }
 
   /** The response may come before the request is complete; a request that fails takes the response along. */
@@ -188,4 +227,9 @@ class Carriage {
       // It is a hint, and the response itself comes later.
     }
   }
+}
+
+function translated(outgoing: OutgoingSecrets, body: Readable): Readable {
+  const transform = outgoing.body();
+  return transform === null ? body : through(body, transform);
 }

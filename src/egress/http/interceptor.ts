@@ -88,6 +88,7 @@ class HttpInterceptor implements Interceptor {
       audit: options.audit,
       sandboxRef: options.sandboxRef,
       pool: this.#pool,
+      gathered: new HeldBytes(limits.gatheredBytes),
       limits,
     };
     this.#webSockets = new WebSocketRelay(this.#context);

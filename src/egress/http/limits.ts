@@ -20,6 +20,13 @@ export interface HttpLimits {
   pipelinedBytes: number;
   /** Heads of requests that are under way, over all connections. One more is answered with 503. */
   headBytes: number;
+  /**
+   * A request's body whose length changes, as a secret is put in, is gathered and sent with its new length, if the old and
+   * the new one are at most this. A larger one, and one that came without a length, is sent in chunks.
+   */
+  gatheredBodyBytes: number;
+  /** What is gathered over all requests. Where it is reached, bodies are sent in chunks. */
+  gatheredBytes: number;
   /** Interim (1xx) responses to one request. */
   interimResponses: number;
   /** How long a guest's connection may go without a request, the reading of the next header included, `ms`. */
@@ -61,6 +68,8 @@ export const DEFAULT_LIMITS: HttpLimits = {
   pipelined: 16,
   pipelinedBytes: 8 * MIB,
   headBytes: 32 * MIB,
+  gatheredBodyBytes: MIB,
+  gatheredBytes: 32 * MIB,
   interimResponses: 32,
   guestIdleMs: 120_000,
   firstByteMs: 900_000,

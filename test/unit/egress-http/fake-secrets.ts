@@ -1,6 +1,7 @@
 /** Secrets for tests of the interceptor: one placeholder, one value, one host, and no cleverness. */
 import { Transform, type TransformCallback } from "node:stream";
 import type { FieldLines, RequestHead, ResponseHead } from "../../../src/egress/http-heads.ts";
+import { declaredLength } from "../../../src/egress/http/fields.ts";
 import {
   type IncomingSecrets,
   type Leak,
@@ -42,7 +43,7 @@ function ownRequest(head: RequestHead): OutgoingSecrets {
       return [...used];
     },
     body: () => (rewrites ? rewriting((text) => put(text)) : null),
-    removedLength: null,
+    removedLength: rewrites ? declaredLength(head.fields) : null,
     trailers: (trailers) => lines(trailers, put),
     message: (data) => Buffer.from(put(data.toString("latin1")), "latin1"),
   };
