@@ -31,6 +31,8 @@ import { startSupervisor, type StartedSupervisor } from "./supervisor-process.ts
 import { discardTemplate, ensureTemplate, type ReadyTemplate } from "./templates.ts";
 
 const MiB = 1024 ** 2;
+/** From a supervisor's end to its last answer, on a host under load, `ms`. */
+const LAST_ANSWER_MS = 5000;
 /** Names are also host names in the guest. */
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
@@ -159,8 +161,7 @@ async function start(context: CreateContext, parts: Parts, options: CallOptions)
         const target = { socketPath: socket, signal: options.signal };
         const delivery = sendSecrets(target, parts.network.settings);
         delivering = delivery;
-        // Without its settings the supervisor may wait for ever.
-        delivery.catch((error: unknown) => undelivered.abort(error));
+        delivery.catch((error: unknown) => giveUpUndelivered(undelivered, error));
       },
     });
     const client = await (connecting ?? connect(context, launch, options));
@@ -178,6 +179,15 @@ async function start(context: CreateContext, parts: Parts, options: CallOptions)
     rmSync(directory, { recursive: true, force: true });
     throw explained;
   }
+}
+
+/**
+ * Without its settings the supervisor may wait for ever. One that is gone was ended by something else, which its own
+ * answer is about to tell.
+ */
+function giveUpUndelivered(undelivered: AbortController, error: unknown): void {
+  const isGone = error instanceof SbxError && error.code === "supervisor_lost";
+  setTimeout(() => undelivered.abort(error), isGone ? LAST_ANSWER_MS : 0).unref();
 }
 
 async function connect({ state }: CreateContext, launch: SandboxLaunch, { signal }: CallOptions): Promise<RpcClient> {
