@@ -79,10 +79,11 @@ export function pump(source: Readable, sink: BodySink, options: PumpOptions): Pr
       stop(short ? new LengthError(`a body of ${expectedBytes} bytes was announced, and ${meter.bytes} came`) : null);
     };
     const onClose = (): void => {
-      stop(new Error("the body was cut off"));
+      // It follows the end as well, and an error is not made for nothing.
+      if (!stopped) stop(new Error("the body was cut off"));
     };
     const onSinkClose = (): void => {
-      stop(new SinkClosedError("the receiver is gone"));
+      if (!stopped) stop(new SinkClosedError("the receiver is gone"));
     };
     if (source.readableEnded) {
       onEnd();

@@ -103,9 +103,11 @@ export class AuditTrail implements Disposable {
 
 /** One line. One that is too long in spite of the cuts loses what the guest chose at will. */
 function encodeEvent(event: AuditEvent): string {
-  // Most are so short that no text in them can be too long.
-  const whole = JSON.stringify(event);
-  if (whole.length <= MAX_TEXT_CHARS) return `${whole}\n`;
+  // Nearly all of them. To look at each text while it is written takes longer.
+  if (isShort(event)) {
+    const whole = JSON.stringify(event);
+    if (Buffer.byteLength(whole) < MAX_AUDIT_LINE_BYTES) return `${whole}\n`;
+  }
   for (const limit of [MAX_TEXT_CHARS, SHORT_TEXT_CHARS]) {
     const line = JSON.stringify(event, (_, value: unknown) =>
       typeof value === "string" && value.length > limit ? `${value.slice(0, limit)}…` : value,
@@ -114,4 +116,10 @@ function encodeEvent(event: AuditEvent): string {
   }
   const { time, kind, verdict, flow, port } = event;
   return `${JSON.stringify({ time, kind, verdict, ...(flow === undefined ? {} : { flow }), ...(port === undefined ? {} : { port }) })}\n`;
+}
+
+/** Whether no text in it has to be cut. */
+function isShort(value: unknown): boolean {
+  if (typeof value === "string") return value.length <= MAX_TEXT_CHARS;
+  return typeof value !== "object" || value === null || Object.values(value).every(isShort);
 }
