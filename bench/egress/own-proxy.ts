@@ -1,5 +1,6 @@
 /** The intercepting path in a process of its own, as mitmproxy is one (own-proxy-process.ts). */
 import { spawn } from "node:child_process";
+import { NODE_FLAGS } from "../../src/runtime/local/supervisor-process.ts";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { z } from "zod";
@@ -31,7 +32,7 @@ export async function startOwnProxy(server: PeerServer): Promise<Way> {
     ...{ directory, value: VALUE },
   };
   const processPath = path.join(import.meta.dirname, "own-proxy-process.ts");
-  const child = spawn(process.execPath, [processPath, JSON.stringify(settings)], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, processPath, JSON.stringify(settings)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
