@@ -28,6 +28,13 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const FORBIDDEN_IN_VALUE = /[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/;
 const DECIMAL = /^[0-9]{1,15}$/;
 
+/** Text of a head or of trailers. An HTTP/2 peer is held to a limit by its library only once it has acknowledged that. */
+export function textBytes(raw: readonly string[]): number {
+  let bytes = 0;
+  for (const text of raw) bytes += text.length;
+  return bytes;
+}
+
 /** All values of a field, which is named in lower case, in Node's flat `rawHeaders`. */
 export function rawValues(raw: readonly string[], name: string): string[] {
   const values: string[] = [];

@@ -14,6 +14,7 @@ import {
   findBadLine,
   flatLines,
   rawValues,
+  textBytes,
   trailerLines,
 } from "./fields.ts";
 import type { GuestConnection } from "./guest-connections.ts";
@@ -57,7 +58,8 @@ export function serveH2(stream: Duplex, connection: GuestConnection, limits: Htt
     h2.once("close", done);
     let exchange: H2Exchange;
     try {
-      exchange = new H2Exchange(h2, connection, readHead(raw, connection), (flags & END_STREAM) === 0, raw);
+      const head = readHead(raw, connection, limits);
+      exchange = new H2Exchange(h2, connection, head, (flags & END_STREAM) === 0, raw, limits);
     } catch (error) {
       refuse(h2, events.refused(connection, asRefusal(error), seenRequest(raw)));
       return;
@@ -94,8 +96,11 @@ function seenRequest(raw: readonly string[]): SeenRequest {
 }
 
 /** @throws Refusal */
-function readHead(raw: readonly string[], connection: GuestConnection): RequestHead {
+function readHead(raw: readonly string[], connection: GuestConnection, limits: HttpLimits): RequestHead {
   const { authority } = connection;
+  if (textBytes(raw) > limits.requestHeadBytes) {
+    throw new Refusal(431, "bad_request", `the request's header has more than ${limits.requestHeadBytes} bytes`);
+  }
   const pseudo = pseudoHeaders(raw);
   const method = pseudo.get(":method") ?? "";
   checkMethod(method);
@@ -135,6 +140,7 @@ class H2Exchange implements GuestExchange {
     head: RequestHead,
     hasBody: boolean,
     raw: readonly string[],
+    limits: HttpLimits,
   ) {
     this.#stream = stream;
     this.carrier = carrier;
@@ -146,7 +152,8 @@ class H2Exchange implements GuestExchange {
     };
     stream.once("aborted", gone).once("close", gone);
     stream.once("trailers", (_trailers, _flags, lines: string[]) => {
-      this.#trailers = trailerLines(lines);
+      if (textBytes(lines) > limits.requestHeadBytes) breakOff(stream);
+      else this.#trailers = trailerLines(lines);
     });
     stream.once("wantTrailers", () => {
       this.#sendTrailers();

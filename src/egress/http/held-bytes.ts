@@ -1,5 +1,6 @@
 /** What the host holds for a sandbox's HTTP, in bytes that are counted. */
 import type { RequestHead } from "../http-heads.ts";
+import { textBytes } from "./fields.ts";
 
 /** What Node and this proxy take for a request besides the text of its head: rather too much. */
 const REQUEST_BYTES = 4096;
@@ -12,9 +13,7 @@ export function headBytes({ target, fields }: RequestHead): number {
 
 /** Of one that has not been looked at. @param raw Node's flat `rawHeaders` */
 export function rawHeadBytes(target: string, raw: readonly string[]): number {
-  let bytes = REQUEST_BYTES + target.length;
-  for (const text of raw) bytes += text.length;
-  return bytes;
+  return REQUEST_BYTES + target.length + textBytes(raw);
 }
 
 /** Bytes that the host holds for a sandbox, for one purpose, over all connections together. */

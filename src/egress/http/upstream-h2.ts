@@ -10,7 +10,15 @@ import type { Socket } from "node:net";
 import type { FieldLines } from "../http-heads.ts";
 import { type Authority, writeAuthority } from "./authority.ts";
 import { type BodySink, mayHaveBody } from "./exchange.ts";
-import { asHeaderObject, declaredLength, endToEndLines, findBadLine, flatLines, trailerLines } from "./fields.ts";
+import {
+  asHeaderObject,
+  declaredLength,
+  endToEndLines,
+  findBadLine,
+  flatLines,
+  textBytes,
+  trailerLines,
+} from "./fields.ts";
 import { breakOff } from "./h2-streams.ts";
 import type { HttpLimits } from "./limits.ts";
 import { CallError, type CallOptions, type UpstreamAnswer, type UpstreamCall } from "./upstream-call.ts";
@@ -119,7 +127,7 @@ class H2Call implements UpstreamCall {
       stream.once("response", (_headers, flags, raw) => {
         answered = true;
         try {
-          resolve(readAnswer(stream, head.method, flags, raw));
+          resolve(readAnswer(stream, head.method, flags, raw, limits));
         } catch (error) {
           stream.destroy(error as Error);
           reject(new CallError("failed", error instanceof Error ? error.message : String(error), error));
@@ -185,8 +193,15 @@ function statusOf(raw: readonly string[]): string {
 }
 
 /** @throws Error for a response that would not be passed on as it was meant */
-function readAnswer(stream: ClientHttp2Stream, method: string, flags: number, raw: readonly string[]): UpstreamAnswer {
+function readAnswer(
+  stream: ClientHttp2Stream,
+  method: string,
+  flags: number,
+  raw: readonly string[],
+  limits: HttpLimits,
+): UpstreamAnswer {
   const status = Number(statusOf(raw));
+  if (textBytes(raw) > limits.responseHeadBytes) throw new Error("the upstream's response has too large a header");
   if (!Number.isInteger(status) || status < 200 || status > 999) {
     throw new Error(`the upstream answered with the status ${status}`);
   }
@@ -196,7 +211,8 @@ function readAnswer(stream: ClientHttp2Stream, method: string, flags: number, ra
   declaredLength(fields);
   let trailers: FieldLines = [];
   stream.once("trailers", (_trailers, _flags, lines: string[]) => {
-    trailers = trailerLines(lines);
+    if (textBytes(lines) > limits.responseHeadBytes) breakOff(stream);
+    else trailers = trailerLines(lines);
   });
   const hasBody = mayHaveBody(method, status) && (flags & END_STREAM) === 0;
   if (!hasBody) stream.resume();

@@ -47,12 +47,16 @@ export async function h2cServer(): Promise<TestServer<Http2Server>> {
 }
 
 /** Whatever it is sent; `answer` is called for each connection. */
-export async function rawServer(tls: boolean, answer: (socket: Socket) => void): Promise<TestServer<Server>> {
+export async function rawServer(
+  tls: boolean,
+  answer: (socket: Socket) => void,
+  alpn = "http/1.1",
+): Promise<TestServer<Server>> {
   const accept = (socket: Socket): void => {
     socket.on("error", () => undefined);
     answer(socket);
   };
-  const server = tls ? createTlsServer({ ...SNI, ALPNProtocols: ["http/1.1"] }, accept) : createTcpServer(accept);
+  const server = tls ? createTlsServer({ ...SNI, ALPNProtocols: [alpn] }, accept) : createTcpServer(accept);
   return listen(server, server);
 }
 
