@@ -9,7 +9,10 @@ export interface HttpLimits {
   fieldLines: number;
   /** Requests that one HTTP/2 connection carries at a time, on either leg. */
   streamsPerConnection: number;
-  /** Requests that are under way in the whole sandbox. One more is answered with 503. */
+  /**
+   * Requests that are under way in the whole sandbox. One more is answered with 503. Each makes the host hold some 300 KiB
+   * of bodies where a side does not read.
+   */
   exchanges: number;
   /**
    * Requests that wait on an HTTP/1.1 connection behind the one being answered; their heads have twice
