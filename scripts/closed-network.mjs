@@ -10,6 +10,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { rootCommand } from "./setup-system.mjs";
+import { SetupError } from "./steps.mjs";
 
 const SETUP = `
 set -eu
@@ -34,7 +35,7 @@ export const CLOSED_NETWORK_VARIABLE = "SBX_TEST_CLOSED_NETWORK";
  */
 export function inClosedNetwork(argv) {
   const asRoot = rootCommand();
-  if (asRoot === undefined) throw new Error("the tests of the boundary need root: run them with sudo");
+  if (asRoot === undefined) throw new SetupError("the tests of the boundary need root", "sudo npm test -- --vm");
   // sudo keeps no environment of its own accord.
   const keep = asRoot.length === 0 ? [] : ["--preserve-env"];
   const unshare = ["unshare", "--net", "--mount", "--kill-child", "--fork", "--"];
