@@ -4,7 +4,7 @@
  */
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import path from "node:path";
 import type { NetView } from "../../src/protocol/net-calls.ts";
@@ -121,9 +121,13 @@ test("the supervisor's memory stays bounded", () => {
   assert.ok(mostRss() < MAX_RSS_BYTES, `${Math.round(mostRss() / MIB)} MiB`);
 });
 
-test("its logs stay within their caps, and say what happened", async () => {
+test("its logs stay within their caps, and say what happened", () => {
   assert.ok(logBytes() < MAX_LOG_BYTES, `${logBytes()} bytes`);
-  const output = await world.home.must(["net", "log", box, "--denied", "--json", "--tail", "5000"]);
+  // The files themselves: how many lines the last flood fills depends on the machine.
+  const file = (name: string): string => path.join(world.home.paths.sandboxesPath, box, name);
+  const output = ["net.log.1", "net.log"]
+    .map((name) => (existsSync(file(name)) ? readFileSync(file(name), "utf8") : ""))
+    .join("");
   assert.match(output, /more lookups were refused|no rule allows [0-9a-f]{40}\.evil/);
   assert.match(output, /no rule allows 203\.0\.113\./);
 });
