@@ -30,6 +30,7 @@ export class OutgoingStream {
   #windowBytes: number;
   #wakeWindow: (() => void) | undefined;
   #started = false;
+  #sent = false;
   #over = false;
   #draining = false;
   #finish: () => void = () => undefined;
@@ -78,6 +79,8 @@ export class OutgoingStream {
         if (!this.#draining) await this.#sendChunk(chunk);
         if (this.#over && !this.#draining) return;
       }
+      // A cancel that is on its way is let arrive first: the SDK dies of an `end` behind its cancel.
+      if (!this.#binary && this.#sent) await this.#socket.read();
       if (this.#over) return;
       this.#notify("$sandbox.stream.end");
     } catch (error) {
@@ -113,6 +116,7 @@ export class OutgoingStream {
 
   #sendPart(part: Uint8Array): void {
     this.#windowBytes -= part.length;
+    this.#sent = true;
     if (this.#binary) {
       this.#socket.sendStreamData(this.streamId, part);
       return;

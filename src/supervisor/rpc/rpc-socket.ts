@@ -9,16 +9,24 @@ import { FramePool } from "./frame-pool.ts";
 const HIGH_WATER_BYTES = 2 * 1024 * 1024;
 const LOW_WATER_BYTES = 512 * 1024;
 const WAKE_AT_ONCE = 8;
+/** How long a client is waited for that does not answer pings, though every WebSocket must. */
+const READ_TIMEOUT_MS = 1_000;
 
 export class RpcSocket {
   readonly #socket: WebSocket;
   readonly #frames = new FramePool();
   #unsentBytes = 0;
+  #pings = 0;
+  readonly #readers = new Map<number, () => void>();
   readonly #waiting: (() => void)[] = [];
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
-    socket.once("close", () => this.#wake());
+    socket.on("pong", (data: Buffer) => this.#hasRead(Number(data)));
+    socket.once("close", () => {
+      this.#wake();
+      this.#hasRead(Infinity);
+    });
   }
 
   /** False once the connection is going away: producers stop then. */
@@ -50,6 +58,32 @@ export class RpcSocket {
     if (!this.open) return;
     const { message, release } = this.#frames.encode(streamId, payload);
     this.send(message, release);
+  }
+
+  /**
+   * Settles when the client has read whatever was sent before: its answer to a ping comes behind what that made it
+   * send. Also when the connection is going away, and after a second without an answer. Never rejects.
+   */
+  async read(): Promise<void> {
+    if (!this.open) return;
+    const mark = ++this.#pings;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => this.#hasRead(mark), READ_TIMEOUT_MS);
+      this.#readers.set(mark, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      this.#socket.ping(String(mark));
+    });
+  }
+
+  /** Answers come in order, and a client may leave some out. */
+  #hasRead(upTo: number): void {
+    for (const [mark, settle] of this.#readers) {
+      if (mark > upTo) return;
+      this.#readers.delete(mark);
+      settle();
+    }
   }
 
   /** Settles when there is room for more, or when the connection is going away. */

@@ -93,6 +93,31 @@ test("after a cancel nothing more is sent for the stream, and the guest is told 
   assert.deepEqual(client.stream(out), ["start", "data:one"]);
 });
 
+test("no end follows a cancel that was sent when the last chunk had been read", async (t) => {
+  const bench = await openBench(t, SCRIPT);
+  const { client } = await bench.connect();
+  const { out, guestOut } = await spawn(bench, client);
+  client.socket.on("message", (data: Buffer) => {
+    if (!data.includes("stream.enqueue")) return;
+    client.notify("$sandbox.stream.cancel", { streamId: out, reason: null });
+  });
+  await bench.agent.produce(guestOut, "one");
+  bench.agent.end(guestOut);
+  await client.message((m) => m.method === "$sandbox.stream.enqueue");
+  await client.settle();
+  assert.deepEqual(client.stream(out), ["start", "data:one"]);
+});
+
+test("a client that answers no pings gets its end all the same", async (t) => {
+  const bench = await openBench(t, SCRIPT);
+  const { client } = await bench.connect();
+  client.socket.pong = () => undefined;
+  const { out, guestOut } = await spawn(bench, client);
+  await bench.agent.produceAll(guestOut, "one");
+  assert.equal(String(await client.streamBytes(out)), "one");
+  assert.deepEqual(client.stream(out), ["start", "data:one", "end"]);
+});
+
 test("a cancel for a stream that has ended, or that never was, is nothing", async (t) => {
   const bench = await openBench(t, SCRIPT);
   const { client } = await bench.connect();
