@@ -20,6 +20,8 @@ import { SetupError, main, say } from "./steps.mjs";
 /** No test takes so long; one that hangs must not hold up the others for good. */
 const UNIT_DEADLINE_MS = 2 * 60 * 1000;
 const VM_DEADLINE_MS = 10 * 60 * 1000;
+/** A file has many tests; its process is ended so many test deadlines after its start. */
+const FILE_DEADLINES = 2;
 
 const BIN = (name) => path.join("node_modules", ...name.split("/"));
 
@@ -125,12 +127,18 @@ async function nodeTests(title, files, { concurrency, deadlineMs, place = inThis
   if (files.length === 0) return;
   console.log(title);
   const flags = ["--test", `--test-concurrency=${concurrency}`, `--test-timeout=${deadlineMs}`];
+  const deadline = ["--import", "./scripts/test-deadline.mjs"];
   const reporter = ["--test-reporter=./scripts/test-reporter.mjs", "--test-reporter-destination=stdout"];
   let counts;
-  const { argv, env } = place([...NODE, ...flags, ...reporter, ...files]);
+  const { argv, env } = place([...NODE, ...deadline, ...flags, ...reporter, ...files]);
   const status = await stream(argv, {
     // A test must not take itself for a part of this run, nor find the answers of a user's configuration.
-    env: { ...env, NODE_TEST_CONTEXT: undefined, NO_COLOR: "1" },
+    env: {
+      ...env,
+      NODE_TEST_CONTEXT: undefined,
+      NO_COLOR: "1",
+      SBX_TEST_FILE_DEADLINE_MS: String(FILE_DEADLINES * deadlineMs),
+    },
     onLine: (line) => {
       if (line.startsWith(COUNTS_PREFIX)) counts = JSON.parse(line.slice(COUNTS_PREFIX.length));
       else console.log(line);
