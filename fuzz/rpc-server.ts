@@ -127,6 +127,12 @@ class FakeSocket extends EventEmitter {
     else setImmediate(sent);
   }
 
+  /** Most clients answer, sooner or later. */
+  ping(data: string): void {
+    if (this.#random.chance(60)) this.emit("pong", Buffer.from(data));
+    else if (this.#random.chance(95)) setImmediate(() => this.emit("pong", Buffer.from(data)));
+  }
+
   close(code: number, reason: string): void {
     if (![1000, 1001, 4000, 4001].includes(code)) this.failure ??= new Error(`closed with ${code} ${reason}`);
     if (Buffer.byteLength(reason) > 123) this.failure ??= new Error("a reason that is too long");

@@ -79,14 +79,14 @@ export function trailerLines(raw: readonly string[]): FieldLines {
   return endToEndLines(raw).filter(([name]) => !DROPPED_FROM_TRAILERS.has(name.toLowerCase()));
 }
 
-/** What Connection names besides the usual; the framing is not for it to take away. */
+/** What Connection names besides the usual; framing and what tells how to read the body are not for it to take away. */
 function connectionOptions(raw: readonly string[]): Set<string> | undefined {
   let named: Set<string> | undefined;
   for (let index = 0; index + 1 < raw.length; index += 2) {
     if (!isNamed(raw[index] ?? "", "connection")) continue;
     for (const option of (raw[index + 1] ?? "").split(",")) {
       const key = option.trim().toLowerCase();
-      if (key !== "" && key !== "keep-alive" && key !== "close" && key !== "content-length" && key !== "te") {
+      if (key !== "" && key !== "keep-alive" && key !== "close" && key !== "te" && !key.startsWith("content-")) {
         (named ??= new Set()).add(key);
       }
     }

@@ -12,7 +12,7 @@ import type { LeakAction, Secrets } from "../secrets/secrets.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { answerFailure } from "./answer-guest.ts";
 import { carry, type CarryContext } from "./carry.ts";
-import type { FlowFacts, GuestExchange } from "./exchange.ts";
+import type { Carrier, FlowFacts, GuestExchange } from "./exchange.ts";
 import { GuestConnection, GuestConnections } from "./guest-connections.ts";
 import { GuestH1, type ResponseBytes, type SeenRequest } from "./guest-h1.ts";
 import { serveH2 } from "./guest-h2.ts";
@@ -179,9 +179,20 @@ class HttpInterceptor implements Interceptor {
     this.#exchanges++;
     try {
       await carry(this.#context, exchange);
+    } catch (error) {
+      this.#faulted(exchange, error);
     } finally {
       this.#exchanges--;
       this.#heads.add(-bytes);
+    }
+  }
+
+  /** A fault of ours costs the one request and not the sandbox. */
+  #faulted(exchange: GuestExchange, error: unknown): void {
+    try {
+      exchange.abort();
+    } finally {
+      this.#broken(exchange.carrier, error);
     }
   }
 
@@ -193,9 +204,9 @@ class HttpInterceptor implements Interceptor {
     return refusalAnswer(refusal, this.#options.sandboxRef, (text) => this.#options.secrets.scrubText(text));
   }
 
-  /** A connection that never got as far as a request. */
-  #broken(connection: GuestConnection, error: unknown): void {
-    const { flow, host, port } = connection.facts;
+  /** A connection that never got as far as a request, or a request that met a fault. */
+  #broken({ facts }: Carrier, error: unknown): void {
+    const { flow, host, port } = facts;
     const message = error instanceof Error ? error.message : String(error);
     this.#options.audit({
       time: Date.now(),

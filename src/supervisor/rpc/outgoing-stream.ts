@@ -48,8 +48,7 @@ export class OutgoingStream {
   start(): void {
     if (this.#over || this.#started) return;
     this.#started = true;
-    this.#notify("$sandbox.stream.start");
-    void this.#pump();
+    void this.#begin();
   }
 
   /** The client's cancel: from here on, silence. */
@@ -71,6 +70,13 @@ export class OutgoingStream {
     this.#stop();
     if (!this.#draining) this.#source.destroy();
     else if (!this.#started) void this.#pump();
+  }
+
+  /** The SDK takes hold of a stream a moment after its reply, and cannot cancel one whose start came before that. */
+  async #begin(): Promise<void> {
+    if (!this.#binary) await this.#socket.read();
+    if (!this.#over) this.#notify("$sandbox.stream.start");
+    if (!this.#over || this.#draining) await this.#pump();
   }
 
   async #pump(): Promise<void> {

@@ -10,22 +10,27 @@ const HIGH_WATER_BYTES = 2 * 1024 * 1024;
 const LOW_WATER_BYTES = 512 * 1024;
 const WAKE_AT_ONCE = 8;
 /** How long a client is waited for that does not answer pings, though every WebSocket must. */
-const READ_TIMEOUT_MS = 1_000;
+const READ_TIMEOUT_MS = 500;
 
 export class RpcSocket {
   readonly #socket: WebSocket;
   readonly #frames = new FramePool();
   #unsentBytes = 0;
   #pings = 0;
-  readonly #readers = new Map<number, () => void>();
+  #pingTimer: NodeJS.Timeout | undefined;
+  /** Who waits for the ping under way, and for the next one. */
+  #asked: (() => void)[] = [];
+  #unread: (() => void)[] = [];
   readonly #waiting: (() => void)[] = [];
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
-    socket.on("pong", (data: Buffer) => this.#hasRead(Number(data)));
+    socket.on("pong", (data: Buffer) => {
+      if (String(data) === String(this.#pings)) this.#hasRead();
+    });
     socket.once("close", () => {
       this.#wake();
-      this.#hasRead(Infinity);
+      this.#hasRead();
     });
   }
 
@@ -62,28 +67,31 @@ export class RpcSocket {
 
   /**
    * Settles when the client has read whatever was sent before: its answer to a ping comes behind what that made it
-   * send. Also when the connection is going away, and after a second without an answer. Never rejects.
+   * send. Also when the connection is going away, and after half a second without an answer. Never rejects.
    */
   async read(): Promise<void> {
     if (!this.open) return;
-    const mark = ++this.#pings;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => this.#hasRead(mark), READ_TIMEOUT_MS);
-      this.#readers.set(mark, () => {
-        clearTimeout(timer);
-        resolve();
-      });
-      this.#socket.ping(String(mark));
+      this.#unread.push(resolve);
+      if (this.#asked.length === 0) this.#ask();
     });
   }
 
-  /** Answers come in order, and a client may leave some out. */
-  #hasRead(upTo: number): void {
-    for (const [mark, settle] of this.#readers) {
-      if (mark > upTo) return;
-      this.#readers.delete(mark);
-      settle();
-    }
+  /** One ping at a time: some clients take more for an attack. Who comes meanwhile is meant by the next one. */
+  #ask(): void {
+    this.#asked = this.#unread;
+    this.#unread = [];
+    if (this.#asked.length === 0) return;
+    this.#pings += 1;
+    this.#pingTimer = setTimeout(() => this.#hasRead(), READ_TIMEOUT_MS);
+    this.#socket.ping(String(this.#pings));
+  }
+
+  #hasRead(): void {
+    clearTimeout(this.#pingTimer);
+    for (const settle of this.#asked) settle();
+    if (!this.open) for (const settle of this.#unread.splice(0)) settle();
+    this.#ask();
   }
 
   /** Settles when there is room for more, or when the connection is going away. */

@@ -4,10 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { exchangeRaw, openH2, readH2 } from "./clients.ts";
+import { ask, exchangeRaw, openH2, readH2 } from "./clients.ts";
 import { fakeSecrets, PLACEHOLDER } from "./fake-secrets.ts";
 import { type Harness, HOST, startHarness } from "./harness.ts";
-import { rawServer, type TestServer } from "./servers.ts";
+import { httpsServer, rawServer, type TestServer } from "./servers.ts";
 
 interface Recorder extends TestServer {
   arrived(): string;
@@ -349,4 +349,21 @@ test("a placeholder in a trailer for a foreign host never leaves", async () => {
   );
   assert.match(answer, /^(HTTP\/1\.1 403 |HTTP\/1\.1 200 |$)/);
   assert.ok(!upstream.arrived().includes(PLACEHOLDER));
+});
+
+test("Connection cannot take away how a body is to be read", async () => {
+  let seen: unknown;
+  await using upstream = await httpsServer((request, response) => {
+    seen = [request.headers["content-encoding"], request.headers["content-type"], request.headers["x-hop"]];
+    request.resume().once("end", () => response.end());
+  });
+  await using harness = await startHarness({ upstreamPort: upstream.port });
+  const headers = {
+    "content-encoding": "identity",
+    "content-type": "text/plain",
+    "x-hop": "1",
+    connection: "content-encoding, Content-Type, x-hop",
+  };
+  await ask(harness, "/", { method: "POST", body: "x", headers });
+  assert.deepEqual(seen, ["identity", "text/plain", undefined]);
 });
