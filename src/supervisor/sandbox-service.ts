@@ -27,7 +27,7 @@ const ORDERLY: readonly StopReason[] = ["killed", "expired", "session_ended", "g
 /** A session whose owner never connects is over, `ms`. */
 const PRIMARY_DEADLINE_MS = 60_000;
 /** From the agent's end to the machine's, on a host under load, `ms`. */
-const MACHINE_END_MS = 5_000;
+const MACHINE_END_MS = 20_000;
 const GUEST_USER = "app";
 const GUEST_HOME = "/home/app";
 const GUEST_PATH = "/home/app/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
