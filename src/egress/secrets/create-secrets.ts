@@ -17,6 +17,9 @@ export interface SecretsOptions {
   report: ReportLeak;
 }
 
+/** Texts without a secret that are remembered, and the longest of them: logs say the same again and again. */
+const KNOWN_TEXTS = 64;
+const KNOWN_TEXT_CHARS = 512;
 /** In the place of a text that is made to be expensive to search. */
 const UNSEARCHABLE = "(a text that cannot be searched for secrets)";
 
@@ -28,6 +31,7 @@ export function createSecrets({ grants, onLeak, report }: SecretsOptions): Secre
 class SandboxSecrets implements Secrets {
   readonly #book: SecretBook;
   readonly #rules: LeakRules;
+  readonly #harmless = new Set<string>();
 
   constructor(book: SecretBook, rules: LeakRules) {
     this.#book = book;
@@ -45,6 +49,7 @@ class SandboxSecrets implements Secrets {
   }
 
   setValue(name: string, value: string): void {
+    this.#harmless.clear();
     this.#book.setValue(name, value);
   }
 
@@ -57,10 +62,15 @@ class SandboxSecrets implements Secrets {
   }
 
   scrubText(text: string): string {
+    if (this.#harmless.has(text)) return text;
     const data = Buffer.from(text);
     const search = this.#book.inResponses;
     try {
-      if (!search.occursIn(data)) return text;
+      if (!search.occursIn(data)) {
+        if (this.#harmless.size >= KNOWN_TEXTS) this.#harmless.clear();
+        if (text.length <= KNOWN_TEXT_CHARS) this.#harmless.add(text);
+        return text;
+      }
       return rewriteAll(data, search, (match) => replacement(match, null, false)).toString();
     } catch {
       return UNSEARCHABLE;

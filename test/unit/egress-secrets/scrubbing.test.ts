@@ -378,3 +378,10 @@ test("a decompression bomb is decoded no faster than it is read", async () => {
   for await (const chunk of body.end()) bytes += (chunk as Buffer).length;
   assert.equal(bytes, 256 * 1024 * 1024);
 });
+
+test("a text that was harmless is scrubbed as soon as it is a value", () => {
+  const { secrets, placeholder } = openSandbox({ value: "another one" });
+  for (let round = 0; round < 3; round += 1) assert.equal(secrets.scrubText("tomorrow's value"), "tomorrow's value");
+  secrets.setValue("KEY", "tomorrow's value");
+  assert.equal(secrets.scrubText("tomorrow's value"), placeholder);
+});
