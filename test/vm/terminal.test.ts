@@ -83,8 +83,9 @@ test("Ctrl-C on a terminal is the guest's: it ends what runs in front, not the s
     ["exec", "-t", id, "--", "bash", "--norc", "-i"],
     [
       { wait: "$ " },
-      { type: "sleep 1000\r" },
-      { wait: "sleep 1000" },
+      // Between the line and the program the shell itself is in front, and a Ctrl-C is nobody's.
+      { type: "sh -c 'echo up''on; exec sleep 1000'\r" },
+      { wait: "upon" },
       { type: "\u0003" },
       { wait: "^C" },
       { type: "echo st$?\r" },
