@@ -157,6 +157,7 @@ class SandboxEgress implements Egress {
 
   view(): ReturnType<Egress["view"]> {
     const { policy, onLeak, inspect, hookPath } = this.#launch;
+    const { trouble } = this.#hooks;
     return {
       mode: policy.mode,
       rules: this.#policy.describe(),
@@ -167,7 +168,10 @@ class SandboxEgress implements Egress {
         hasValue: true,
       })),
       ...{ onLeak, inspect },
-      hook: hookPath === null ? null : { path: hookPath, state: "running", detail: null },
+      hook:
+        hookPath === null
+          ? null
+          : { path: hookPath, state: trouble === null ? ("running" as const) : ("failed" as const), detail: trouble },
       openFlows: this.#router.openFlows,
     };
   }

@@ -20,10 +20,16 @@ export class HookKeeper implements AsyncDisposable {
   readonly #closing = new AbortController();
   #session: Promise<HookSession> | undefined;
   #failures = 0;
+  /** Why there is no process at the moment; `null` while there is one. */
+  #trouble: string | null = null;
 
   constructor(options: SessionOptions, log: HookLog) {
     this.#options = options;
     this.#log = log;
+  }
+
+  get trouble(): string | null {
+    return this.#trouble;
   }
 
   /**
@@ -49,12 +55,14 @@ export class HookKeeper implements AsyncDisposable {
     try {
       await delay(pauseMs(this.#failures), undefined, { signal });
       const session = await HookSession.open(this.#options, signal);
+      this.#trouble = null;
       void session.over.then((how) => this.#ended(session, how));
       return session;
     } catch (error) {
       this.#session = undefined;
       signal.throwIfAborted();
       this.#failures += 1;
+      this.#trouble = `it does not start: ${(error as Error).message}`;
       if (this.#failures === 1) throw error;
       throw new HookError(`the hook process cannot be started again: ${(error as Error).message}`);
     }
@@ -64,6 +72,7 @@ export class HookKeeper implements AsyncDisposable {
     this.#session = undefined;
     if (this.#closing.signal.aborted) return;
     this.#failures = performance.now() - session.startedAt < STABLE_MS ? this.#failures + 1 : 1;
+    this.#trouble = `it ${how}; the next request starts it again`;
     this.#log.note(`the hook process ${how}; the next request starts it again`);
   }
 }

@@ -39,6 +39,8 @@ export interface Hooks extends AsyncDisposable {
   /** Whether there is an `onRequest` (or an `onResponse`), so that every request has to be read. */
   readonly onRequestDefined: boolean;
   readonly onResponseDefined: boolean;
+  /** Why there is no hook process at the moment; `null` while there is one, or where none is needed. */
+  readonly trouble: string | null;
   /**
    * Hands a request to `onRequest`, before secrets are put in. The returned head is checked: same scheme, host and port
    * unless the hook changed the URL, in which case the caller decides on the new target. `content-length` is right for

@@ -115,6 +115,10 @@ class ProcessHooks implements Hooks {
     this.onResponseDefined = options.onResponse;
   }
 
+  get trouble(): string | null {
+    return this.#keeper.trouble;
+  }
+
   async onRequest(head: RequestHead, body: Readable | null, signal: AbortSignal, flow = 0): Promise<RequestOutcome> {
     if (!this.onRequestDefined) return { kind: "forward", head, body };
     // Those that the class resolves are sent resolved; what is left is not what it looks like.
@@ -202,6 +206,7 @@ class ProcessHooks implements Hooks {
 class NoHooks implements Hooks {
   readonly onRequestDefined = false;
   readonly onResponseDefined = false;
+  readonly trouble = null;
 
   async onRequest(head: RequestHead, body: Readable | null): Promise<RequestOutcome> {
     return { kind: "forward", head, body };

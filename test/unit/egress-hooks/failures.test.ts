@@ -59,7 +59,9 @@ for (const [target, message] of [
     for (const outcome of [culprit, waiting]) {
       await assert.rejects(outcome, (error: Error) => error instanceof HookError && message.test(error.message));
     }
+    await until(() => hooks.trouble?.endsWith("; the next request starts it again") === true, "the state says so");
     const second = await pidOf(hooks);
+    assert.equal(hooks.trouble, null);
     assert.notEqual(second, first);
     assert.ok(!isRunning(first));
     assert.ok(lines.some((line) => line.endsWith("; the next request starts it again")));

@@ -5,6 +5,7 @@ export function fakeHooks(hooks: Partial<Pick<Hooks, "onRequest" | "onResponse">
   return {
     onRequestDefined: hooks.onRequest !== undefined,
     onResponseDefined: hooks.onResponse !== undefined,
+    trouble: null,
     onRequest: hooks.onRequest ?? (async (head, body) => ({ kind: "forward", head, body })),
     onResponse: hooks.onResponse ?? (async (_request, head, body) => ({ head, body })),
     evaluate: async () => ({ verdict: "deny", expression: null, message: null }),
