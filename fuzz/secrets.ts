@@ -100,7 +100,8 @@ function request(host: string, fields: FieldLines = [], target = "/"): RequestHe
   return { method: "POST", scheme: "https", host, port: 443, target, fields };
 }
 
-function checkHeads(data: Buffer, { secrets, search }: Subject): void {
+function checkHeads(data: Buffer, subject: Subject): void {
+  const { secrets, search } = subject;
   // What the parsers of HTTP let through.
   const lines = data.toString("latin1").split(/[\0-\x08\x0a-\x1f\x7f]+/);
   const fields = lines.slice(1).map((line, index) => {
@@ -117,7 +118,13 @@ function checkHeads(data: Buffer, { secrets, search }: Subject): void {
   }
   const incoming = secrets.openResponse(request(OWN), { status: 200, fields });
   incoming.body()?.destroy();
-  assert.ok(!search.occursIn(Buffer.from(incoming.head.fields.flat().join("\n"), "latin1")), "a value comes in");
+  assertNoValue(Buffer.from(incoming.head.fields.flat().join("\n"), "latin1"), subject);
+}
+
+/** What an upstream cut off may go on in the letters of the placeholder behind it: that is the placeholder's, not a value. */
+function assertNoValue(received: Buffer, { placeholder, search }: Subject): void {
+  const rest = Buffer.from(received.toString("latin1").replaceAll(placeholder, "*"), "latin1");
+  assert.ok(!search.occursIn(rest), "a value comes in");
 }
 
 function allParts({ target, fields }: RequestHead): string {
@@ -153,7 +160,8 @@ async function checkRequestBody(
   }
 }
 
-async function checkResponseBody(data: Buffer, { secrets, search }: Subject, random: SeededRandom): Promise<void> {
+async function checkResponseBody(data: Buffer, subject: Subject, random: SeededRandom): Promise<void> {
+  const { secrets } = subject;
   const [coding, coder] = random.pick([...Object.entries(CODERS), ["", null] as const]);
   const type = random.pick(TYPES.filter((known) => known !== "application/grpc"));
   const fields: FieldLines = [
@@ -166,16 +174,17 @@ async function checkResponseBody(data: Buffer, { secrets, search }: Subject, ran
   const pieces = await run(open(), random.cut(sent));
   assert.equal(whole.error, "");
   assert.ok(pieces.output.equals(whole.output), "cutting changes a response");
-  assert.ok(!search.occursIn(whole.output), "a value comes in");
+  assertNoValue(whole.output, subject);
 }
 
 /** What is not what it says it is ends with an error or an end. */
-async function checkCodedGarbage(data: Buffer, { secrets, search }: Subject, random: SeededRandom): Promise<void> {
+async function checkCodedGarbage(data: Buffer, subject: Subject, random: SeededRandom): Promise<void> {
+  const { secrets } = subject;
   const [coding, coder] = random.pick(Object.entries(CODERS));
   const garbage = random.chance(50) ? data : random.mutate(coder(data));
   const fields: FieldLines = [["content-encoding", random.chance(80) ? coding : `${coding}, gzip`]];
   const incoming = await run(secrets.openResponse(request(OWN), { status: 200, fields }).body(), random.cut(garbage));
-  assert.ok(!search.occursIn(incoming.output), "a value comes in");
+  assertNoValue(incoming.output, subject);
   for (const host of [OWN, "other.example.org"]) {
     await run(secrets.openRequest(request(host, fields)).body(), random.cut(garbage));
   }
