@@ -62,6 +62,8 @@ export async function preparePlainMachine(bench: Bench, options: PlainMachineOpt
   await createOverlay(layerPath, base, bench.settings.diskBytes);
   const machine = machineSpec(bench);
   const args = qemuArgs({
+    name: "sbx-plain",
+    diskWrites: "discarded",
     machine,
     mode: {
       kind: "boot",

@@ -6,10 +6,11 @@
  * died, and the supervisor takes everything down again.
  */
 import type { ErrorRecord } from "../runtime/errors.ts";
+import type { DiskLayerRecord, VolumeAttachment } from "./disk-calls.ts";
 import type { EgressLaunch } from "./net-launch.ts";
 import type { ResolvedSpecRecord } from "./sandbox-record.ts";
 
-export const LAUNCH_VERSION = 1;
+export const LAUNCH_VERSION = 2;
 /** Descriptor of the supervisor's answers. */
 export const ANSWER_FD = 3;
 export const COMMIT_LINE = "commit";
@@ -26,8 +27,12 @@ export interface LaunchMachine {
     cpus: number;
   };
   diskBytes: number;
-  /** The image's root file system (raw, read-only). */
-  imageRootPath: string;
+}
+
+/** Kernel and initial file system of a cold boot. */
+export interface LaunchBoot {
+  kernelPath: string;
+  initrdPath: string;
 }
 
 export interface SandboxLaunch extends LaunchMachine {
@@ -39,14 +44,21 @@ export interface SandboxLaunch extends LaunchMachine {
   directory: string;
   socketPath: string;
   databasePath: string;
-  template: { memoryPath: string; statePath: string; diskPath: string; emptyLayerPath: string };
+  /** The root disk's chain. The last layer is the one that the sandbox writes to; the others never change. */
+  rootLayers: DiskLayerRecord[];
+  /** `kept`: the last layer is the head of a bootable volume, and what the guest flushes has to reach the host's disk. */
+  rootWrites: "discarded" | "kept";
+  /** From a saved machine (a template's or a checkpoint's), or by a boot. */
+  start: { kind: "restore"; memoryPath: string; statePath: string } | { kind: "boot"; boot: LaunchBoot };
+  /** Attached and mounted before the guest is served. They are claimed for this sandbox in the database already. */
+  volumes: VolumeAttachment[];
   spec: ResolvedSpecRecord;
   /** A session ends with the connection that presents the token. */
   lifetime: { kind: "session"; token: string } | { kind: "duration"; ms: number };
   env: Record<string, string>;
   egress: EgressLaunch;
   hostname: string;
-  /** Whether the machine was started along with the supervisor. */
+  /** Whether the machine was started along with the supervisor. Only one that is restored is. */
   prestarted: boolean;
 }
 
@@ -57,7 +69,9 @@ export interface TemplateLaunch extends LaunchMachine {
   directory: string;
   key: string;
   imageId: string;
-  boot: { kernelPath: string; initrdPath: string };
+  /** What the template's own layer stands on: the image's root file system, or a snapshot's chain. */
+  rootLayers: DiskLayerRecord[];
+  boot: LaunchBoot;
 }
 
 export type Launch = SandboxLaunch | TemplateLaunch;

@@ -7,7 +7,7 @@ import type { SandboxLaunch } from "../protocol/launch.ts";
 import { SbxError } from "../runtime/errors.ts";
 import type { StopReason } from "../runtime/types.ts";
 import { adoptMachine } from "../vm/prestarted-machine.ts";
-import { layerPath, restoreOptions } from "../vm/restore-options.ts";
+import { layerPath, machineOptions } from "../vm/restore-options.ts";
 import { startMachine, type VirtualMachine } from "../vm/virtual-machine.ts";
 import type { LaunchChannel } from "./launch-channel.ts";
 import type { SandboxService } from "./sandbox-service.ts";
@@ -36,7 +36,7 @@ export async function runSandbox(launch: SandboxLaunch, channel: LaunchChannel):
   });
   let vm: VirtualMachine | undefined;
   try {
-    vm = launch.prestarted ? adoptMachine() : await startMachine(restoreOptions(launch));
+    vm = launch.prestarted ? adoptMachine() : await startMachine(machineOptions(launch));
     if (vm === undefined) throw new SbxError("internal", "the supervisor was started without its machine");
     starting.signal.throwIfAborted();
     // Everything else loads while QEMU starts.

@@ -29,8 +29,9 @@ const SETTLE_MS = 300;
  */
 export async function makeTemplate(launch: TemplateLaunch, channel: LaunchChannel): Promise<void> {
   const paths = templatePaths(launch.directory);
-  const image = { path: launch.imageRootPath, format: "raw" } as const;
-  await createOverlay(paths.diskPath, image, launch.diskBytes);
+  const base = launch.rootLayers.at(-1);
+  if (base === undefined) throw new SbxError("internal", "a template was asked for without a root disk");
+  await createOverlay(paths.diskPath, base, launch.diskBytes);
   await createOverlay(paths.emptyLayerPath, { path: paths.diskPath, format: "qcow2" }, launch.diskBytes);
   await makeMemoryFile(paths.memoryPath, launch.machine.memoryBytes);
   const exchangePath = path.join(launch.directory, "exchange");
@@ -42,6 +43,7 @@ export async function makeTemplate(launch: TemplateLaunch, channel: LaunchChanne
   {
     await using vm = await startMachine({
       ...launch,
+      name: "sbx-template",
       network: true,
       mode: {
         kind: "boot",
@@ -50,7 +52,8 @@ export async function makeTemplate(launch: TemplateLaunch, channel: LaunchChanne
         shareMemory: true,
       },
       memoryPath: paths.memoryPath,
-      disk: [image, { path: paths.diskPath, format: "qcow2" }],
+      disk: [...launch.rootLayers, { path: paths.diskPath, format: "qcow2" }],
+      diskWrites: "discarded",
       exchangePath,
       uid: unprivilegedUid(),
     });

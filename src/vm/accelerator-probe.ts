@@ -120,6 +120,8 @@ type Outcome = { ready: true } | { ready: false; why: string; again: boolean };
 async function tryBoot(options: ProbeOptions, accelerator: Accelerator, deadlineMs: number): Promise<Outcome> {
   const machine: MachineSpec = { accelerator, memoryBytes: PROBE_MEMORY_BYTES, cpus: 2 };
   await using vm = await startMachine({
+    name: "sbx-probe",
+    diskWrites: "discarded",
     network: false,
     ...options,
     machine,

@@ -68,7 +68,8 @@ function limitWords({ tools, limits, runAs }: JailSpec): string[] {
     // Counted by account: an ordinary user's own processes would count as well.
     ...(runAs === null ? [] : [`--nproc=${MAX_TASKS}`]),
     `--as=${limits.addressSpaceBytes}`,
-    `--fsize=${limits.fileSizeBytes}`,
+    // The soft limit: it is raised for a larger disk that is attached later (file-size-limit.ts).
+    `--fsize=${limits.fileSizeBytes}:`,
     "--",
   ];
 }

@@ -3,9 +3,10 @@ import { chown } from "node:fs/promises";
 import path from "node:path";
 import { SbxError } from "../runtime/errors.ts";
 import { grantDevice, type DeviceAccess } from "./device-access.ts";
+import { fileSizeFor } from "./file-size-limit.ts";
 import { hasPrivatePaths, jailedCommand, type JailFile, type JailTools } from "./jail.ts";
 import type { BootFiles, DiskLayer, MachineSpec } from "./machine-spec.ts";
-import { qemuArgs, type StartMode } from "./qemu-args.ts";
+import { qemuArgs, type DiskWrites, type StartMode } from "./qemu-args.ts";
 import type { QemuBinary } from "./qemu-binary.ts";
 
 /** Room for QEMU itself beside the guest's memory: code, translated code, buffers. `bytes` of address space. */
@@ -14,6 +15,8 @@ const ADDRESS_SPACE_OVERHEAD_BYTES = 4 * 1024 ** 3;
 const KVM_PATH = "/dev/kvm";
 
 export interface StartOptions {
+  /** In the arguments of the machine's processes, so that they can be found. */
+  name: string;
   qemu: QemuBinary;
   tools: JailTools;
   machine: MachineSpec;
@@ -24,6 +27,7 @@ export interface StartOptions {
   memoryPath: string | null;
   /** Root disk, the writable layer last. */
   disk: DiskLayer[];
+  diskWrites: DiskWrites;
   diskBytes: number;
   /** Whether it gets a network card. */
   network: boolean;
@@ -81,12 +85,14 @@ export async function planMachine(options: StartOptions): Promise<MachinePlan> {
       runAs: options.uid === null ? null : { uid: options.uid, groups: kvm?.groups ?? [] },
       limits: {
         addressSpaceBytes: options.machine.memoryBytes + ADDRESS_SPACE_OVERHEAD_BYTES,
-        // A qcow2 file holds its disk and some metadata.
-        fileSizeBytes: Math.ceil(Math.max(options.diskBytes, options.machine.memoryBytes) * 1.05) + 1024 ** 3,
+        fileSizeBytes: fileSizeFor(Math.max(options.diskBytes, options.machine.memoryBytes)),
       },
       ...(options.statusFd === undefined ? {} : { statusFd: options.statusFd }),
     },
-    qemuArgs({ machine: options.machine, mode, memoryPath, readOnlyTemplate, disk, network: options.network }),
+    qemuArgs({
+      ...{ name: options.name, machine: options.machine, network: options.network, diskWrites: options.diskWrites },
+      ...{ mode, memoryPath, readOnlyTemplate, disk },
+    }),
   );
   return { command, exchangePath };
 }

@@ -22,6 +22,8 @@ export type StartMode =
   | { kind: "restore" };
 
 export interface QemuArgsInput {
+  /** Tells the processes of one machine from those of others. Letters, digits, `_` and `-`. */
+  name: string;
   machine: MachineSpec;
   mode: StartMode;
   /** Absent: anonymous memory. */
@@ -29,14 +31,19 @@ export interface QemuArgsInput {
   /** Since QEMU 8.2 a private mapping needs no write access to the template's file. */
   readOnlyTemplate: boolean;
   disk: DiskLayer[];
+  /** `kept`: what the guest flushes has to reach the host's disk. */
+  diskWrites: DiskWrites;
   /** Whether there is a network card. Its other end is descriptor 7: frames, each behind its length. */
   network: boolean;
 }
 
+/** Whether what is written to the root disk outlives the machine. */
+export type DiskWrites = "discarded" | "kept";
+
 export function qemuArgs(input: QemuArgsInput): string[] {
   const { machine, mode } = input;
   return [
-    ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-name", "sbx"],
+    ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-name", input.name],
     ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ["-machine", "microvm,rtc=on,pcie=off,usb=off,graphics=off,memory-backend=ram"],
     ["-accel", acceleratorOption(machine)],
@@ -51,7 +58,9 @@ export function qemuArgs(input: QemuArgsInput): string[] {
     ["-device", "virtio-rng-device"],
     ["-device", "virtio-serial-device,max_ports=4", "-chardev", `socket,id=agent,fd=${QEMU_FD.agent}`],
     ["-device", "virtserialport,chardev=agent,name=sbx.agent,nr=1"],
-    ...diskArguments(input.disk),
+    ...diskArguments(input.disk, input.diskWrites),
+    // Disks that are attached to the running machine go here: the transport of the others takes none then.
+    ["-device", "virtio-scsi-device,id=scsi"],
     ...(input.network ? networkArguments() : []),
   ].flat();
 }
@@ -129,7 +138,9 @@ function networkArguments(): string[][] {
   ];
 }
 
-function diskArguments(layers: DiskLayer[]): string[][] {
+function diskArguments(layers: DiskLayer[], writes: DiskWrites): string[][] {
+  // A sandbox's writes are gone with it: nothing is worth waiting for the host's disk.
+  const cache = writes === "discarded" ? { cache: { "no-flush": true } } : {};
   const rows = layers.map((layer, index) => {
     const top = index === layers.length - 1;
     const backing = layer.format === "raw" ? {} : { backing: index === 0 ? null : nodeName(index - 1, false) };
@@ -143,10 +154,9 @@ function diskArguments(layers: DiskLayer[]): string[][] {
         driver: "file",
         filename: layer.path,
         "read-only": !top,
-        // A sandbox's writes are gone with it: nothing is worth waiting for the host's disk.
-        ...(top ? { cache: { "no-flush": true }, discard: "unmap" } : { locking: "off" }),
+        ...(top ? { ...cache, discard: "unmap" } : { locking: "off" }),
       },
-      ...(top ? { cache: { "no-flush": true } } : {}),
+      ...(top ? cache : {}),
     };
     return ["-blockdev", JSON.stringify(node)];
   });

@@ -8,7 +8,7 @@ import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { SbxError } from "../runtime/errors.ts";
-import type { MachineSpec } from "./machine-spec.ts";
+import type { DiskLayer, MachineSpec } from "./machine-spec.ts";
 import { kernelCommandLine, qemuArgs } from "./qemu-args.ts";
 
 const SCHEMA = 3;
@@ -28,7 +28,9 @@ export interface TemplatePaths {
 }
 
 export interface TemplateInputs {
-  imageId: string;
+  /** Names what the machine boots from: an image, or a snapshot. Its content never changes. */
+  rootId: string;
+  rootLayers: DiskLayer[];
   /** Names the build of the agent. */
   agentStamp: string;
   qemuVersion: string;
@@ -54,25 +56,28 @@ export type TemplateRecord = z.infer<typeof recordSchema>;
 export function templateKey(inputs: TemplateInputs): string {
   // The measured clock is left out: each measurement differs a little, and the saved guest has its own.
   const machine = { ...inputs.machine, accelerator: { ...inputs.machine.accelerator, tscKhz: null } };
-  const shape = [...shapeOf(machine), kernelCommandLine(machine, { verbose: false })];
+  const shape = [...shapeOf(machine, inputs.rootLayers), kernelCommandLine(machine, { verbose: false })];
   return createHash("sha256")
-    .update(JSON.stringify([SCHEMA, inputs.imageId, inputs.agentStamp, inputs.qemuVersion, shape, inputs.diskBytes]))
+    .update(JSON.stringify([SCHEMA, inputs.rootId, inputs.agentStamp, inputs.qemuVersion, shape, inputs.diskBytes]))
     .digest("hex")
     .slice(0, 32);
 }
 
 /** Another version of sbx may build another machine; two of them side by side must not fight over one template. */
-function shapeOf(machine: MachineSpec): string[] {
+function shapeOf(machine: MachineSpec, rootLayers: DiskLayer[]): string[] {
   return qemuArgs({
+    name: "sbx",
     machine,
     mode: { kind: "restore" },
     memoryPath: "memory",
     readOnlyTemplate: false,
     disk: [
-      { path: "image", format: "raw" },
+      // What they hold is the root's identity; where they lie changes.
+      ...rootLayers.map(({ format }) => ({ path: "root", format })),
       { path: "disk", format: "qcow2" },
       { path: "layer", format: "qcow2" },
     ],
+    diskWrites: "discarded",
     network: true,
   });
 }

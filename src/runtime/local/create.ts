@@ -11,7 +11,7 @@ import { roundDiskBytes } from "../../vm/disk.ts";
 import { connectTarget } from "../../protocol/sandbox-target.ts";
 import { planMachine } from "../../vm/machine-plan.ts";
 import { STATUS_FD } from "../../vm/prestarted-machine.ts";
-import { layerPath, restoreOptions } from "../../vm/restore-options.ts";
+import { layerPath, machineOptions } from "../../vm/restore-options.ts";
 import type { OpenImage } from "../../vm/image/image-store.ts";
 import type { Settings } from "../defaults.ts";
 import { SbxError } from "../errors.ts";
@@ -28,7 +28,7 @@ import { prepareNetwork, withPreset, type NetworkLaunch } from "./network/networ
 import { newSandboxId } from "./sandbox-id.ts";
 import { socketPathOf, type LocalState } from "./state.ts";
 import { startSupervisor, type StartedSupervisor } from "./supervisor-process.ts";
-import { discardTemplate, ensureTemplate, type ReadyTemplate } from "./templates.ts";
+import { discardTemplate, ensureTemplate, imageRoot, type ReadyTemplate } from "./templates.ts";
 
 const MiB = 1024 ** 2;
 /** From a supervisor's end to its last answer, on a host under load, `ms`. */
@@ -63,7 +63,8 @@ export async function createSandbox(
   checkName(spec.name);
   const network = await prepareNetwork(context.vault, spec.network, options);
   const { image, machine } = await prepareMachine(context, spec, options);
-  const request = { paths: context.state.paths, database: context.state.database, image, machine, ...options };
+  const { paths, database } = context.state;
+  const request = { paths, database, image, root: imageRoot(image), machine, ...options };
   const template = await ensureTemplate(request);
   const parts = { spec, image, machine, network };
   try {
@@ -97,7 +98,7 @@ export async function prepareMachine(
     (await readVerdict(paths, qemu, wanted)) ??
     (await findVerdict({ ...options, paths, database, qemu, tools, image, wanted }));
   const machine = { accelerator: verdict.accelerator, memoryBytes, cpus };
-  return { image, machine: { qemu, tools, machine, diskBytes, imageRootPath: image.rootPath } };
+  return { image, machine: { qemu, tools, machine, diskBytes } };
 }
 
 /** The image that is meant; the default one is built if it is not there yet. */
@@ -137,7 +138,7 @@ async function start(context: CreateContext, parts: Parts, options: CallOptions)
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     copyFileSync(template.paths.emptyLayerPath, layerPath(directory));
     const machineStart = launch.prestarted
-      ? await planMachine({ ...restoreOptions(launch), statusFd: STATUS_FD })
+      ? await planMachine({ ...machineOptions(launch), statusFd: STATUS_FD })
       : null;
     supervisor = await startSupervisor(launch, {
       logPath: path.join(directory, "supervisor.log"),
@@ -201,7 +202,9 @@ async function connect({ state }: CreateContext, launch: SandboxLaunch, { signal
 
 function makeLaunch({ state }: CreateContext, { spec, image, machine, network, template }: Parts): SandboxLaunch {
   const id = newSandboxId();
+  const directory = path.join(state.paths.sandboxesPath, id);
   const { memoryBytes, cpus, accelerator } = machine.machine;
+  const { memoryPath, statePath, diskPath } = template.paths;
   return {
     ...machine,
     kind: "sandbox",
@@ -209,10 +212,17 @@ function makeLaunch({ state }: CreateContext, { spec, image, machine, network, t
     id,
     name: spec.name ?? null,
     createdAt: Date.now(),
-    directory: path.join(state.paths.sandboxesPath, id),
+    directory,
     socketPath: socketPathOf(state.paths, id),
     databasePath: state.paths.databasePath,
-    template: template.paths,
+    rootLayers: [
+      ...template.root.layers,
+      { path: diskPath, format: "qcow2" },
+      { path: layerPath(directory), format: "qcow2" },
+    ],
+    rootWrites: "discarded",
+    start: { kind: "restore", memoryPath, statePath },
+    volumes: [],
     spec: {
       imageId: image.id,
       imageName: image.name,

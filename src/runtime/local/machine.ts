@@ -9,7 +9,7 @@ import { hostChecks } from "./checks/host-checks.ts";
 import { checkSecrets } from "./checks/secrets-check.ts";
 import { prepareMachine, type LocalContext } from "./create.ts";
 import { damagedDatabases } from "./state.ts";
-import { discardTemplate, ensureTemplate, listTemplates } from "./templates.ts";
+import { discardTemplate, ensureTemplate, imageRoot, listTemplates } from "./templates.ts";
 
 const ACCELERATOR = { id: "accelerator", title: "Accelerator" };
 const TEMPLATE = { id: "template", title: "Template" };
@@ -30,7 +30,14 @@ export class LocalMachine implements MachineApi {
     // Anew: a changed host may do better, and whoever asks by force doubts what is there.
     if (force) await rm(state.paths.verdictPath, { force: true });
     const { image, machine } = await prepareMachine(this.#context, {}, options);
-    const request = { paths: state.paths, database: state.database, image, machine, ...options };
+    const request = {
+      paths: state.paths,
+      database: state.database,
+      image,
+      root: imageRoot(image),
+      machine,
+      ...options,
+    };
     if (force) {
       for (const { key } of await listTemplates(state.paths)) await discardTemplate(state.paths, key);
     }

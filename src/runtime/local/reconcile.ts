@@ -50,18 +50,16 @@ export function reclaim(row: SandboxRow): void {
 
 /**
  * The machine dies with its supervisor, but not on every host and not in its first milliseconds: bubblewrap's inner
- * process can miss the outer one's death. What is left names the sandbox's own directory in its arguments.
+ * process can miss the outer one's death. What is left has the sandbox's id for its name.
  */
 function killStrayMachine(row: SandboxRow): void {
-  const layer = layerPath(row.directory);
   for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
     try {
       const words = readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0");
-      // The first words that sbx gives QEMU: somebody's own tool may look at the layer, too.
+      // The first words that sbx gives QEMU: somebody's own tool may be given the id, too.
       if (!words.includes("-nodefaults") || !words.includes("-no-user-config")) continue;
-      const belongs = words.some((word) => word === layer || word.includes(JSON.stringify(layer)));
-      if (belongs) process.kill(Number(entry), "SIGKILL");
+      if (words[words.indexOf("-name") + 1] === row.id) process.kill(Number(entry), "SIGKILL");
     } catch {
       continue; // Gone meanwhile, or somebody else's.
     }

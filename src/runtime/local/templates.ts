@@ -5,6 +5,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, utimes } from "node:fs/prom
 import path from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { agentPath } from "../../host/package-root.ts";
+import type { DiskLayerRecord } from "../../protocol/disk-calls.ts";
 import { LAUNCH_VERSION, type LaunchMachine } from "../../protocol/launch.ts";
 import { acquireLock } from "../../store/locks.ts";
 import { ensureInitrd } from "../../vm/image/initrd.ts";
@@ -20,27 +21,41 @@ import { startSupervisor } from "./supervisor-process.ts";
 /** Templates that are kept although no live sandbox uses them; the least recently used go first. */
 const MAX_IDLE_TEMPLATES = 6;
 
+/** What a template's disk stands on. Its content never changes. */
+export interface TemplateRoot {
+  /** An image's or a snapshot's. */
+  id: string;
+  layers: DiskLayerRecord[];
+}
+
 export interface TemplateRequest extends CallOptions {
   paths: StatePaths;
   database: DatabaseSync;
+  /** Has the kernel. */
   image: OpenImage;
+  root: TemplateRoot;
   machine: LaunchMachine;
 }
 
 export interface ReadyTemplate {
   key: string;
+  root: TemplateRoot;
   paths: TemplatePaths;
 }
 
+export function imageRoot(image: OpenImage): TemplateRoot {
+  return { id: image.id, layers: [{ path: image.rootPath, format: "raw" }] };
+}
+
 /**
- * Opens the template for this image and machine; makes it first if there is none or it is damaged.
+ * Opens the template for this root and machine; makes it first if there is none or it is damaged.
  *
  * @throws SbxError what the boot reports
  */
 export async function ensureTemplate(request: TemplateRequest): Promise<ReadyTemplate> {
   const key = await keyOf(request);
   const directory = path.join(request.paths.templatesPath, key);
-  const ready = { key, paths: templatePaths(directory) };
+  const ready = { key, root: request.root, paths: templatePaths(directory) };
   if (await isUsable(directory)) return ready;
   await using _lock = await acquireLock(request.database, `template-${key}`, {
     ...(request.signal === undefined ? {} : { signal: request.signal }),
@@ -91,9 +106,10 @@ export async function idleTemplates(
   return (await listTemplates(paths)).filter(({ key }) => !usedKeys.has(key)).slice(MAX_IDLE_TEMPLATES);
 }
 
-async function keyOf({ image, machine }: TemplateRequest): Promise<string> {
+async function keyOf({ root, machine }: TemplateRequest): Promise<string> {
   return templateKey({
-    imageId: image.id,
+    rootId: root.id,
+    rootLayers: root.layers,
     agentStamp: await stampAgent(agentPath(hostArchitecture())),
     qemuVersion: machine.qemu.version,
     machine: machine.machine,
@@ -126,14 +142,17 @@ async function isUsable(directory: string): Promise<boolean> {
 }
 
 async function build(request: TemplateRequest, key: string, directory: string): Promise<void> {
-  const { paths, image, machine, signal, onProgress } = request;
+  const { paths, image, root, machine, signal, onProgress } = request;
   await mkdir(paths.templatesPath, { recursive: true, mode: 0o700 });
   const workPath = mkdtempSync(path.join(paths.templatesPath, `${TEMPLATE_BUILD_PREFIX}${process.pid}-`));
   try {
     onProgress?.({ stage: "template", message: "preparing the image for fast starts" });
     const boot = { kernelPath: image.kernelPath, initrdPath: await ensureInitrd(image, agentPath(hostArchitecture())) };
     const supervisor = await startSupervisor(
-      { ...machine, kind: "template", version: LAUNCH_VERSION, directory: workPath, key, imageId: image.id, boot },
+      {
+        ...{ ...machine, kind: "template", version: LAUNCH_VERSION, directory: workPath, key, boot },
+        ...{ imageId: image.id, rootLayers: root.layers },
+      },
       {
         logPath: path.join(workPath, "supervisor.log"),
         signal,

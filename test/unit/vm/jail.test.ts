@@ -23,7 +23,7 @@ const SPEC: JailSpec = {
 
 test("an ordinary user's QEMU gets namespaces without network, an empty environment and only its files", () => {
   assert.deepEqual(jailedCommand(SPEC, ["-nodefaults"]), [
-    ...["/usr/bin/prlimit", "--core=0", "--nofile=1024", "--as=5000", "--fsize=4000", "--"],
+    ...["/usr/bin/prlimit", "--core=0", "--nofile=1024", "--as=5000", "--fsize=4000:", "--"],
     ...["/usr/bin/bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"],
     ...["--unshare-user", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"],
     ...["--die-with-parent", "--new-session", "--clearenv", "--setenv", "MALLOC_ARENA_MAX", "4"],
@@ -75,6 +75,8 @@ for (const [missing, hint] of [
 ] as const) {
   test(`root without ${missing} starts no QEMU, since it would keep root's rights`, async () => {
     const options: StartOptions = {
+      name: "sbx_loc_1",
+      diskWrites: "discarded",
       qemu: { path: "/bin/false", version: "7.2", major: 7, minor: 2 },
       tools: { ...TOOLS, [missing]: null },
       machine: { accelerator: { name: "tcg", cpuModel: "x", tscKhz: null }, memoryBytes: 1024 ** 2, cpus: 1 },

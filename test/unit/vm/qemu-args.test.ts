@@ -12,6 +12,8 @@ const TCG: MachineSpec = {
 const KVM: MachineSpec = { ...TCG, accelerator: { name: "kvm", cpuModel: "host,-arch-capabilities", tscKhz: null } };
 
 const RESTORE: QemuArgsInput = {
+  name: "sbx_loc_1",
+  diskWrites: "discarded",
   machine: TCG,
   mode: { kind: "restore" },
   memoryPath: "/vm/ram",
@@ -34,7 +36,7 @@ function memoryOf(input: QemuArgsInput): unknown {
 
 test("a sandbox is restored by exactly this command line", () => {
   assert.deepEqual(qemuArgs(RESTORE), [
-    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-name", "sbx"],
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-name", "sbx_loc_1"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ...["-machine", "microvm,rtc=on,pcie=off,usb=off,graphics=off,memory-backend=ram"],
     ...["-accel", "tcg,thread=single,tb-size=256"],
@@ -56,9 +58,18 @@ test("a sandbox is restored by exactly this command line", () => {
     '{"driver":"qcow2","node-name":"root","read-only":false,"discard":"unmap","backing":"layer1","file":{"driver":"file","filename":"/vm/disk2","read-only":false,"cache":{"no-flush":true},"discard":"unmap"},"cache":{"no-flush":true}}',
     "-device",
     "virtio-blk-device,id=root,drive=root,werror=stop,rerror=report,discard=on,write-zeroes=on",
+    ...["-device", "virtio-scsi-device,id=scsi"],
     ...["-netdev", "stream,id=network,server=off,addr.type=fd,addr.str=7"],
     ...["-device", "virtio-net-device,netdev=network,mac=52:54:00:73:62:02,rx_queue_size=1024"],
   ]);
+});
+
+test("a root disk whose writes are kept has its flushes reach the host's disk, and is the same otherwise", () => {
+  const nodes = (diskWrites: "kept" | "discarded"): string[] =>
+    after(qemuArgs({ ...RESTORE, diskWrites }), "-blockdev");
+  assert.ok(nodes("discarded").at(-1)?.includes("no-flush"));
+  assert.ok(!nodes("kept").join().includes("no-flush"));
+  assert.equal(nodes("kept").at(-1), nodes("discarded").at(-1)?.replaceAll(',"cache":{"no-flush":true}', ""));
 });
 
 test("the only network is a socket to the supervisor, and there is none unless it was asked for", () => {

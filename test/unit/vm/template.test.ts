@@ -95,7 +95,8 @@ for (const [what, message, damage] of DAMAGES) {
 }
 
 const INPUTS: TemplateInputs = {
-  imageId: "image",
+  rootId: "image",
+  rootLayers: [{ path: "/images/1/root", format: "raw" }],
   agentStamp: "agent",
   qemuVersion: "7.2.22 (Debian)",
   machine: { accelerator: { name: "tcg", cpuModel: "qemu64", tscKhz: 1000 }, memoryBytes: 1024 ** 3, cpus: 2 },
@@ -106,7 +107,8 @@ test("everything that shapes the machine changes the template's key", () => {
   const { machine } = INPUTS;
   const keys = [
     INPUTS,
-    { ...INPUTS, imageId: "other" },
+    { ...INPUTS, rootId: "other" },
+    { ...INPUTS, rootLayers: [...INPUTS.rootLayers, { path: "/layers/1.qcow2", format: "qcow2" as const }] },
     { ...INPUTS, agentStamp: "other" },
     { ...INPUTS, qemuVersion: "7.2.22 (Ubuntu)" },
     { ...INPUTS, diskBytes: 11 * 1024 ** 3 },

@@ -1,0 +1,52 @@
+/**
+ * The limit on the size of a machine's files, once it runs. The kernel counts offsets, also those of a file that QEMU was
+ * handed, and a disk that is attached may be larger than all that the machine was started with.
+ */
+import { execFile } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
+import { promisify } from "node:util";
+import { SbxError } from "../runtime/errors.ts";
+
+const run = promisify(execFile);
+
+/** A qcow2 file holds its disk and some metadata. */
+export function fileSizeFor(diskBytes: number): number {
+  return Math.ceil(diskBytes * 1.05) + 1024 ** 3;
+}
+
+/**
+ * Lets a machine's files grow to that of a disk; never takes room away.
+ *
+ * @param leader the machine's outermost process
+ * @param prlimit prlimit(1); without it there is no limit
+ */
+export async function allowDiskSize(leader: number, prlimit: string | null, diskBytes: number): Promise<void> {
+  if (prlimit === null) return;
+  const needed = fileSizeFor(diskBytes);
+  for (const pid of await processTree(leader)) {
+    const soft = await softLimit(pid);
+    if (soft === null || soft >= needed) continue;
+    try {
+      await run(prlimit, ["--pid", String(pid), `--fsize=${needed}:`], { timeout: 10_000 });
+    } catch (cause) {
+      throw new SbxError("vm_start_failed", "the machine cannot be allowed files as large as this disk", { cause });
+    }
+  }
+}
+
+/** A process and its descendants. One that ends meanwhile is left out. */
+async function processTree(pid: number): Promise<number[]> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const lists = await Promise.all(
+    threads.map(async (thread) => readFile(`/proc/${pid}/task/${thread}/children`, "utf8").catch(() => "")),
+  );
+  const children = lists.join(" ").split(" ").filter(Boolean).map(Number);
+  return [pid, ...(await Promise.all(children.map(processTree))).flat()];
+}
+
+/** `null` for none, or where the process is gone. */
+async function softLimit(pid: number): Promise<number | null> {
+  const limits = await readFile(`/proc/${pid}/limits`, "utf8").catch(() => "");
+  const soft = /^Max file size +(\d+)/m.exec(limits)?.[1];
+  return soft === undefined ? null : Number(soft);
+}
