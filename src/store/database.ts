@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, renameSync, statfsSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SbxError } from "../runtime/errors.ts";
+import { DISK_TABLE_NAMES, DISK_TABLES } from "./disks/disk-tables.ts";
 
 /** A new database holds this lock in nobody's name: whoever takes it looks for sandboxes that the tables do not know. */
 export const RECOVERY_LOCK = "recovery";
@@ -66,6 +67,7 @@ const VERSIONS: readonly string[] = [
       start TEXT NOT NULL
     ) STRICT;
   `,
+  DISK_TABLES,
 ];
 
 export const SCHEMA_VERSION = VERSIONS.length;
@@ -208,7 +210,8 @@ function readVersion(database: DatabaseSync): number {
 
 /** Reads all of a database of a few pages, so that damage shows when it can still be mended. */
 function checkTables(database: DatabaseSync): void {
-  for (const table of ["sandboxes", "locks", "staging"]) database.prepare(`SELECT count(*) FROM ${table}`).get();
+  for (const table of ["sandboxes", "locks", "staging", ...DISK_TABLE_NAMES])
+    database.prepare(`SELECT count(*) FROM ${table}`).get();
   if (!isHealthy(database)) throw new DamageError("its pages do not fit together");
 }
 

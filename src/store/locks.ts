@@ -25,6 +25,15 @@ export async function acquireLock(
     waiting = true;
     await sleep(POLL_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
   }
+  return heldLock(database, name);
+}
+
+/** Takes the lock if nobody has it. */
+export function tryLock(database: DatabaseSync, name: string): HeldLock | null {
+  return tryAcquire(database, name) === null ? heldLock(database, name) : null;
+}
+
+function heldLock(database: DatabaseSync, name: string): HeldLock {
   let released = false;
   return {
     name,

@@ -1,5 +1,5 @@
 /** Sandbox ids: `sbx_`, a region of three letters, 20 characters without i, l and o (deno-sandbox protocol, 1.3). */
-import { randomBytes } from "node:crypto";
+import { newResourceId } from "../../host/resource-id.ts";
 import { SbxError } from "../errors.ts";
 import type { SandboxRow } from "../../store/sandbox-store.ts";
 import { isLive } from "../../store/lifecycle.ts";
@@ -7,13 +7,8 @@ import { isLive } from "../../store/lifecycle.ts";
 export const LOCAL_REGION = "loc";
 export const SANDBOX_ID = /^sbx_([a-z]{3})_[0-9a-hjkmnp-z]{20}$/;
 
-/** 32 of the 33 characters that the form allows, so that a byte's low bits choose without bias. */
-const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
-const LENGTH = 20;
-
 export function newSandboxId(): string {
-  const characters = Array.from(randomBytes(LENGTH), (byte) => ALPHABET.charAt(byte & 31));
-  return `sbx_${LOCAL_REGION}_${characters.join("")}`;
+  return newResourceId("sbx", LOCAL_REGION);
 }
 
 /**

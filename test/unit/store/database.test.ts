@@ -16,6 +16,7 @@ import {
   SCHEMA_VERSION,
   translateDatabaseError,
 } from "../../../src/store/database.ts";
+import { DISK_TABLE_NAMES } from "../../../src/store/disks/disk-tables.ts";
 import { acquireLock, lockExists } from "../../../src/store/locks.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
@@ -124,7 +125,7 @@ test("a database of a newer sbx is refused with both versions and left as it is"
     (error: unknown) => {
       assert.ok(error instanceof SbxError);
       assert.equal(error.code, "state_newer");
-      assert.equal(error.message, `${file} was written by a newer sbx (schema 7, this one knows 2)`);
+      assert.equal(error.message, `${file} was written by a newer sbx (schema 7, this one knows 3)`);
       assert.equal(error.hint, "update sbx");
       return true;
     },
@@ -137,11 +138,12 @@ test("a database of the first version keeps its rows, and gets the tables that c
   const file = path.join(directory, "sbx.db");
   filledDatabase(file);
   const old = new DatabaseSync(file);
-  old.exec("DROP TABLE staging; PRAGMA user_version = 1");
+  for (const table of ["staging", ...DISK_TABLE_NAMES.toReversed()]) old.exec(`DROP TABLE ${table}`);
+  old.exec("PRAGMA user_version = 1");
   old.close();
   const database = openDatabase(file);
   assert.equal(count(database, "locks"), 400);
-  assert.equal(count(database, "staging"), 0);
+  for (const table of ["staging", ...DISK_TABLE_NAMES]) assert.equal(count(database, table), 0);
   assert.equal(database.prepare("PRAGMA user_version").get()?.user_version, SCHEMA_VERSION);
   database.close();
   assert.deepEqual(setAside(directory), []);
