@@ -56,6 +56,14 @@ export class FakeLink implements AgentLink {
     return this.#answer(method) as AgentCalls[M]["result"];
   }
 
+  async detach(): Promise<void> {
+    await this.call("detach", {});
+  }
+
+  async attach(): Promise<void> {
+    await this.call("attach", {});
+  }
+
   openReadable(): GuestReadable {
     const random = this.#random;
     let left = random.below(5);

@@ -31,6 +31,8 @@ import { WindowBudget } from "./window-budget.ts";
 /** Calls without an answer, cancelled ones included. An agent that leaves more is not working. */
 const MAX_OPEN_CALLS = 65_536;
 const MAX_ID = 0xffff_ffff;
+/** A guest answers in milliseconds; one that is busy with its memory or under a fork bomb takes longer, `ms`. */
+const DETACH_DEADLINE_MS = 10_000;
 
 export interface AgentLinkOptions {
   /** Ends the handshake; the socket is destroyed. */
@@ -182,6 +184,26 @@ class SocketAgentLink implements AgentLink {
       this.#streamHost.writer.send(encodeFrame(FRAME.call, id, payload));
       for (const streamId of streams) this.#announce(streamId);
     });
+  }
+
+  async detach(): Promise<void> {
+    const answer = this.call("detach", {}, { signal: AbortSignal.timeout(DETACH_DEADLINE_MS) });
+    this.#streamHost.writer.hold();
+    try {
+      await answer;
+    } catch (error) {
+      await this.attach().catch(() => undefined); // it was not detached, or the link is gone
+      if (!(error instanceof DOMException)) throw error;
+      const seconds = DETACH_DEADLINE_MS / 1000;
+      throw new SbxError("timeout", `the guest did not get ready to be copied within ${seconds} s`, {
+        hint: "it may be short of memory or of time: try again",
+      });
+    }
+  }
+
+  async attach(): Promise<void> {
+    this.#streamHost.writer.release();
+    await this.call("attach", {});
   }
 
   openReadable(): GuestReadable {

@@ -18,6 +18,8 @@ export class FrameWriter {
   readonly #ready = new Set<DataSource>();
   #corked = false;
   #closed = false;
+  /** What was sent since {@link hold}, in order; `undefined` when it goes out at once. */
+  #held: { bytes: Buffer; onFlushed: (() => void) | undefined }[] | undefined;
 
   constructor(socket: Duplex) {
     this.#socket = socket;
@@ -45,14 +47,28 @@ export class FrameWriter {
     this.#ready.delete(source);
   }
 
+  /** Keeps everything that is sent from now on. Data waits where it is. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  /** Lets go of what {@link hold} kept. */
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const { bytes, onFlushed } of held) this.#write(bytes, onFlushed);
+    this.#pump();
+  }
+
   /** Drops all that waits; nothing is written from now on. */
   close(): void {
     this.#closed = true;
     this.#ready.clear();
+    this.#held = undefined;
   }
 
   #pump(): void {
-    while (!this.#closed && this.#socket.writableLength < HIGH_WATER_BYTES) {
+    while (!this.#closed && this.#held === undefined && this.#socket.writableLength < HIGH_WATER_BYTES) {
       const [source] = this.#ready;
       if (source === undefined) return;
       this.#ready.delete(source);
@@ -62,6 +78,10 @@ export class FrameWriter {
 
   #write(bytes: Buffer, onFlushed?: () => void): void {
     if (this.#closed || this.#socket.destroyed) return;
+    if (this.#held !== undefined) {
+      this.#held.push({ bytes, onFlushed });
+      return;
+    }
     if (!this.#corked) {
       this.#corked = true;
       this.#socket.cork();

@@ -25,6 +25,14 @@ export interface AgentLink extends AsyncDisposable {
   /** Claims an id for bytes that the guest will consume. Ending sends END, destroying with an error sends FAIL. */
   openWritable(): GuestWritable;
   onEvent(listener: (event: AgentEvent) => void): void;
+  /**
+   * Has the guest's processes stand still, and writes nothing more once the guest has read everything: the machine can
+   * be copied then. What is sent meanwhile goes out with {@link attach}, which must follow in any case.
+   *
+   * @throws AgentError, SbxError `timeout` when the guest does not answer; the link goes on as before then
+   */
+  detach(): Promise<void>;
+  attach(): Promise<void>;
   /** Settles when the link is gone; with the reason unless it was closed from this side. */
   readonly closed: Promise<Error | undefined>;
 }

@@ -104,6 +104,8 @@ export interface AgentCalls {
   wait: Call<{ pid: number }, AgentExit>;
   kill: Call<{ pid: number; signal: string; group: boolean }, null>;
   resize: Call<{ pid: number; cols: number; rows: number }, null>;
+  detach: Call<Record<string, never>, null>;
+  attach: Call<Record<string, never>, null>;
   listening: Call<{ pid: number }, { ports: number[] }>;
   dial: Call<
     { host?: string; port?: number; path?: string; read: number; write: number; timeoutMs: number },

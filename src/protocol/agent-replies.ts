@@ -89,6 +89,8 @@ const RESULTS: ResultSchemas = {
   exec: () => z.object({ pid: pid() }),
   wait: exit,
   kill: none,
+  detach: none,
+  attach: none,
   resize: none,
   listening: () => z.object({ ports: z.array(port()).check(z.maxLength(65_536)) }),
   dial: () => z.object({}),

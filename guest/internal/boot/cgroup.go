@@ -5,7 +5,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
+
+	"sbx.dev/agent/internal/errno"
 )
 
 // UserGroup is the control group of everything that is not the agent. Processes are in groups below it.
@@ -94,6 +98,40 @@ func makeGroup(path string, settings [][2]string) error {
 		}
 	}
 	return nil
+}
+
+// holdLimit is how long processes are waited for that are in the middle of something. They come no further than to its
+// end, so that there is no need to wait for all.
+const holdLimit = 100 * time.Millisecond
+
+// held reports whether the processes were told to stand still: to let them go costs a call otherwise, and nearly every
+// clone has none.
+var held atomic.Bool
+
+// HoldProcesses tells everything in the groups to stand still; wait waits until it does.
+func HoldProcesses() (wait func(), err error) {
+	held.Store(true)
+	if err := os.WriteFile(UserGroup+"/cgroup.freeze", []byte("1"), 0); err != nil {
+		return nil, errno.At(err, UserGroup)
+	}
+	return untilHeld, nil
+}
+
+func untilHeld() {
+	for deadline := time.Now().Add(holdLimit); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		events, err := os.ReadFile(UserGroup + "/cgroup.events")
+		if err != nil || bytes.Contains(events, []byte("frozen 1")) {
+			return
+		}
+	}
+}
+
+// LetProcessesGo undoes HoldProcesses.
+func LetProcessesGo() error {
+	if !held.Swap(false) {
+		return nil
+	}
+	return errno.At(os.WriteFile(UserGroup+"/cgroup.freeze", []byte("0"), 0), UserGroup)
 }
 
 // Processes returns how many processes are in the groups.

@@ -63,14 +63,12 @@ func validHostname(name string) bool {
 	return true
 }
 
-// Apply makes this machine itself and returns its boot id. The randomness comes first: all else may use it.
+// Apply makes this machine itself and returns its boot id. The randomness comes first: all else may use it. It may be
+// done again, in a machine that was copied while it was in use.
 func (c *Clone) Apply() (string, error) {
-	f := settled
-	if f == nil {
-		var err error
-		if f, err = openIdentity(); err != nil {
-			return "", err
-		}
+	f, err := identityToWrite()
+	if err != nil {
+		return "", err
 	}
 	if err := addEntropy(f.random, c.Entropy); err != nil {
 		return "", errno.At(err, randomPath)

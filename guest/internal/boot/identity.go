@@ -32,6 +32,8 @@ type identity struct {
 	// otherHosts is the hosts file but for the machine's own name, which comes behind it.
 	otherHosts string
 	highestPID int
+	// isWritten means that a clone has written its own there.
+	isWritten bool
 }
 
 // settled is the identity of a machine that was prepared: what its clones overwrite, with no more in it than any of
@@ -53,6 +55,14 @@ func openIdentity() (*identity, error) {
 			f.highestPID = n
 		}
 	}
+	if err := f.openNames(); err != nil {
+		return nil, err
+	}
+	return f, f.bootID.open(ownBootIDPath)
+}
+
+// openNames opens the files with names that are on the root file system.
+func (f *identity) openNames() error {
 	// Images need not have /etc/hosts; then there is nothing to be kept of it.
 	hosts, _ := os.ReadFile("/etc/hosts")
 	f.otherHosts = withoutOwnName(string(hosts))
@@ -63,13 +73,12 @@ func openIdentity() (*identity, error) {
 		{&f.hostname, "/etc/hostname"},
 		{&f.machineID, "/etc/machine-id"},
 		{&f.hosts, "/etc/hosts"},
-		{&f.bootID, ownBootIDPath},
 	} {
 		if err := file.name.open(file.path); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // settleIdentity leaves in a template what its clones only need to write over: open files with a block on the disk and
@@ -89,15 +98,42 @@ func settleIdentity() error {
 	return nil
 }
 
+// identityToWrite returns where the next clone writes its own. A machine that has been in use may have other files of
+// these names by now, and more in them: those are opened anew, and what the former clone trusted is forgotten.
+func identityToWrite() (*identity, error) {
+	f := settled
+	if f == nil {
+		var err error
+		if f, err = openIdentity(); err != nil {
+			return nil, err
+		}
+		settled = f
+	}
+	if !f.isWritten {
+		f.isWritten = true
+		return f, nil
+	}
+	f.closeNames()
+	if err := f.openNames(); err != nil {
+		return nil, err
+	}
+	return f, forgetRoots()
+}
+
 // closeIdentity lets go of the root file system.
 func closeIdentity() {
 	if settled == nil {
 		return
 	}
-	for _, fd := range []int{settled.hostname.fd, settled.machineID.fd, settled.hosts.fd} {
-		_ = syscall.Close(fd)
-	}
+	settled.closeNames()
 	settled = nil
+}
+
+func (f *identity) closeNames() {
+	for _, file := range []*nameFile{&f.hostname, &f.machineID, &f.hosts} {
+		_ = syscall.Close(file.fd)
+		file.fd = -1
+	}
 }
 
 func (f *identity) writeNames(hostname, machineID string) error {

@@ -67,6 +67,52 @@ func Trust(roots []Root) error {
 	return trustInJava(roots, certificates)
 }
 
+// forgetRoots takes back what Trust did, for a machine that becomes another one. What is not there is no error: whoever
+// has used the machine may have removed it.
+func forgetRoots() error {
+	added, err := os.ReadFile(addedPath)
+	if err != nil {
+		return nil
+	}
+	if bundle, err := os.ReadFile(bundlePath); err == nil {
+		text := string(bundle)
+		for _, pem := range strings.SplitAfter(string(added), "-----END CERTIFICATE-----\n") {
+			if pem != "" {
+				text = strings.ReplaceAll(text, pem, "")
+			}
+		}
+		if err := os.WriteFile(bundlePath, []byte(text), 0o644); err != nil {
+			return errno.At(err, bundlePath)
+		}
+	}
+	_ = os.Remove(addedPath)
+	var names []string
+	own, _ := filepath.Glob(filepath.Join(localDir, "sbx-*.crt"))
+	for _, file := range own {
+		names = append(names, strings.TrimSuffix(filepath.Base(file), ".crt"))
+		_ = os.Remove(file)
+	}
+	removeLinksTo(names)
+	return forgetInJava(names)
+}
+
+// removeLinksTo removes the names under which OpenSSL finds the roots: their own, and links to those.
+func removeLinksTo(names []string) {
+	entries, _ := os.ReadDir(trustedDir)
+	for _, entry := range entries {
+		link := filepath.Join(trustedDir, entry.Name())
+		target, err := os.Readlink(link)
+		if err != nil {
+			continue
+		}
+		for _, name := range names {
+			if target == name+".pem" || target == filepath.Join(localDir, name+".crt") {
+				_ = os.Remove(link)
+			}
+		}
+	}
+}
+
 // install writes the file of a root and the names that OpenSSL knows it by.
 func (r *Root) install() error {
 	file := filepath.Join(localDir, r.Name+".crt")
@@ -130,6 +176,20 @@ func trustInJava(roots []Root, certificates [][]byte) error {
 		if store, err = javastore.Add(store, root.Name, certificates[i]); err != nil {
 			// A store of another kind is its owner's affair.
 			Console("sbx-agent: " + javaPath + ": " + err.Error())
+			return nil
+		}
+	}
+	return errno.At(os.WriteFile(javaPath, store, 0o644), javaPath)
+}
+
+func forgetInJava(names []string) error {
+	store, err := os.ReadFile(javaPath)
+	if err != nil || len(names) == 0 {
+		return nil
+	}
+	for _, name := range names {
+		if store, err = javastore.Remove(store, name); err != nil {
+			// Then it was not added, either.
 			return nil
 		}
 	}

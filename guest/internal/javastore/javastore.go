@@ -47,6 +47,65 @@ func Add(store []byte, alias string, certificate []byte) ([]byte, error) {
 	return append(out, sum[:]...), nil
 }
 
+// Remove returns a store without the trusted certificates of an alias.
+func Remove(store []byte, alias string) ([]byte, error) {
+	end := len(store) - sha1.Size
+	if end < headerSize || binary.BigEndian.Uint32(store) != magic || binary.BigEndian.Uint32(store[4:]) != version {
+		return nil, ErrForeign
+	}
+	if seal(store[:end]) != [sha1.Size]byte(store[end:]) {
+		return nil, ErrForeign
+	}
+	out := append([]byte(nil), store[:headerSize]...)
+	count := binary.BigEndian.Uint32(store[8:])
+	for rest := store[headerSize:end]; len(rest) > 0; {
+		length, name := entry(rest)
+		if length < 0 {
+			return nil, ErrForeign
+		}
+		if name == alias {
+			count--
+		} else {
+			out = append(out, rest[:length]...)
+		}
+		rest = rest[length:]
+	}
+	binary.BigEndian.PutUint32(out[8:], count)
+	sum := seal(out)
+	return append(out, sum[:]...), nil
+}
+
+// entry returns the length and the alias of the entry that a store's rest begins with, -1 for one of another kind.
+func entry(rest []byte) (length int, alias string) {
+	at := 4
+	text := func() string {
+		if at+2 > len(rest) {
+			at = len(rest) + 1
+			return ""
+		}
+		begin := at + 2
+		at = begin + int(binary.BigEndian.Uint16(rest[at:]))
+		if at > len(rest) {
+			return ""
+		}
+		return string(rest[begin:at])
+	}
+	if len(rest) < 4 || binary.BigEndian.Uint32(rest) != trusted {
+		return -1, ""
+	}
+	alias = text()
+	at += 8
+	_ = text()
+	if at+4 > len(rest) {
+		return -1, ""
+	}
+	size := int64(binary.BigEndian.Uint32(rest[at:]))
+	if size > int64(len(rest)-at-4) {
+		return -1, ""
+	}
+	return at + 4 + int(size), alias
+}
+
 func appendText(out []byte, text string) []byte {
 	return append(binary.BigEndian.AppendUint16(out, uint16(len(text))), text...)
 }

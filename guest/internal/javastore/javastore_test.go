@@ -41,6 +41,26 @@ func TestACertificateIsAddedBehindTheOthers(t *testing.T) {
 	}
 }
 
+func TestACertificateIsRemovedAndTheOthersStay(t *testing.T) {
+	one, _ := Add(empty(), "first", []byte("certificate one"))
+	two, _ := Add(one, "second", []byte("certificate two"))
+	for alias, want := range map[string]string{"second": "certificate one", "first": "certificate two"} {
+		left, err := Remove(two, alias)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if binary.BigEndian.Uint32(left[8:]) != 1 || !bytes.Contains(left, []byte(want)) || bytes.Contains(left, []byte(alias)) {
+			t.Errorf("without %s the store is %q", alias, left)
+		}
+		if again, err := Remove(left, alias); err != nil || !bytes.Equal(again, left) {
+			t.Errorf("an alias that is not there: %v", err)
+		}
+	}
+	if back, err := Remove(one, "first"); err != nil || !bytes.Equal(back, empty()) {
+		t.Errorf("what was added and removed again leaves %q: %v", back, err)
+	}
+}
+
 func TestStoresOfOtherKindsAreLeftAlone(t *testing.T) {
 	damaged := empty()
 	damaged[headerSize] ^= 1
@@ -50,6 +70,20 @@ func TestStoresOfOtherKindsAreLeftAlone(t *testing.T) {
 	} {
 		if _, err := Add(store, "x", []byte("y")); !errors.Is(err, ErrForeign) {
 			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := Remove(store, "x"); !errors.Is(err, ErrForeign) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAnEntryOfAnotherKindEndsTheSearch(t *testing.T) {
+	store, _ := Add(empty(), "first", []byte("certificate one"))
+	for cut := headerSize + 1; cut < len(store)-sha1.Size; cut++ {
+		part := append([]byte(nil), store[:cut]...)
+		sum := seal(part)
+		if _, err := Remove(append(part, sum[:]...), "x"); !errors.Is(err, ErrForeign) {
+			t.Fatalf("a store that ends after %d bytes: %v", cut, err)
 		}
 	}
 }

@@ -154,6 +154,10 @@ func (p *Producer) Over() bool {
 	return p.over
 }
 
+// Abandoned reports whether the stream is over because a session ended that was detached before: whoever writes to it
+// is to go on as if somebody read.
+func (p *Producer) Abandoned() bool { return p.session.detached.Load() && p.session.Closed() }
+
 // stopped handles STOP and the end of the session.
 func (p *Producer) stopped() {
 	o := &p.session.out

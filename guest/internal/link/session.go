@@ -17,6 +17,8 @@ type Session struct {
 	out outbox
 	// bulk counts the consumers with a large window.
 	bulk atomic.Int32
+	// detached means that processes outlive the session in peace.
+	detached atomic.Bool
 
 	mu        sync.Mutex
 	closed    bool
@@ -339,6 +341,10 @@ func parseFailure(payload []byte) *errno.Error {
 	})
 	return e
 }
+
+// Detach has what the session's streams carry go on without it when it ends: in a copy of the machine a new session
+// begins, and nobody is there who ended the old one.
+func (s *Session) Detach(detached bool) { s.detached.Store(detached) }
 
 // Closed reports whether the session is over.
 func (s *Session) Closed() bool {

@@ -63,6 +63,8 @@ func (o *output) run() {
 		err = o.copy(raw)
 	}
 	switch {
+	case errors.Is(err, link.ErrStopped) && o.producer.Abandoned():
+		o.drain(raw)
 	case errors.Is(err, link.ErrStopped):
 		// As if a reader had closed the pipe (the next writer gets SIGPIPE) or the terminal's window (SIGHUP).
 		if o.terminal != nil {
@@ -188,7 +190,7 @@ func (o *output) wake() {
 	}
 }
 
-// drain discards what the leader's heirs write, so that they are not killed for writing it.
+// drain discards what is written from now on, so that nobody is killed for writing it.
 func (o *output) drain(raw syscall.RawConn) {
 	o.mu.Lock()
 	o.draining = true

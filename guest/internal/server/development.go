@@ -27,6 +27,12 @@ func (d *Development) Prepare(uint64, func(argv []string)) error { return nil }
 // SetClock implements Machine.
 func (d *Development) SetClock(int64) error { return nil }
 
+// HoldProcesses implements Machine.
+func (d *Development) HoldProcesses() (wait func(), err error) { return func() {}, nil }
+
+// LetProcessesGo implements Machine.
+func (d *Development) LetProcessesGo() error { return nil }
+
 // Trust implements Machine.
 func (d *Development) Trust([]boot.Root) error { return nil }
 

@@ -50,6 +50,12 @@ func (g *Guest) Trust(roots []boot.Root) error { return boot.Trust(roots) }
 
 // PowerOff implements Machine.
 func (g *Guest) PowerOff(done func()) {
+// HoldProcesses implements Machine.
+func (g *Guest) HoldProcesses() (wait func(), err error) { return boot.HoldProcesses() }
+
+// LetProcessesGo implements Machine.
+func (g *Guest) LetProcessesGo() error { return boot.LetProcessesGo() }
+
 	boot.Stop(func() {
 		done()
 		time.Sleep(farewell)

@@ -42,6 +42,9 @@ type Machine interface {
 	// Prepare brings the machine into the state that a template keeps. run runs a command and waits for it.
 	Prepare(diskBytes uint64, run func(argv []string)) error
 	SetClock(unixNs int64) error
+	// HoldProcesses tells the user's processes to stand still; wait waits until they do. LetProcessesGo has them go on.
+	HoldProcesses() (wait func(), err error)
+	LetProcessesGo() error
 	// Trust makes the machine trust certificate authorities.
 	Trust(roots []boot.Root) error
 	// PowerOff stops everything and tells done before the end.
@@ -85,7 +88,7 @@ func New(machine Machine, procs *proc.Manager, log func(string)) *Server {
 	}
 	s.methods = map[string]method{
 		"info": s.info, "prepare": s.prepare, "resume": s.resume, "clock": s.clock, "sync": s.sync,
-		"poweroff": s.powerOff, "stats": s.stats, "trust": s.trust,
+		"poweroff": s.powerOff, "stats": s.stats, "trust": s.trust, "detach": s.detach, "attach": s.attach,
 		"exec": s.exec, "wait": s.wait, "kill": s.kill, "resize": s.resize,
 		"fs.readFile": s.readFile, "fs.writeFile": s.writeFile, "fs.walk": s.walk, "fs.umask": s.umask,
 		"fs.open": s.open, "copy.send": s.copySend, "copy.receive": s.copyReceive,
@@ -276,6 +279,10 @@ func (s *Server) resume(c *link.Call, r *jsonlite.Reader) (func(), error) {
 		}
 		s.mu.Lock()
 		s.resumed, s.bootID = true, bootID
+		if err == nil {
+			// A copy of a machine that was in use.
+			err = s.machine.LetProcessesGo()
+		}
 		s.mu.Unlock()
 		o := jsonlite.NewObject(nil)
 		o.String("bootId", bootID)
@@ -355,6 +362,27 @@ func (s *Server) sync(c *link.Call, _ *jsonlite.Reader) (func(), error) {
 		c.Null()
 	}, nil
 }
+// detach prepares for a copy of this machine, in which a new session begins: processes stand still until the copy is
+// itself, or until attach. The answer also tells the host that everything was read that it wrote before.
+func (s *Server) detach(c *link.Call, _ *jsonlite.Reader) (func(), error) {
+	// At once: an attach may be on its way already.
+	c.Session().Detach(true)
+	wait, err := s.machine.HoldProcesses()
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		wait()
+		c.Null()
+	}, nil
+}
+
+// attach undoes detach in the machine that was copied.
+func (s *Server) attach(c *link.Call, _ *jsonlite.Reader) (func(), error) {
+	c.Session().Detach(false)
+	return nil, finish(c, s.machine.LetProcessesGo())
+}
+
 
 func (s *Server) powerOff(c *link.Call, _ *jsonlite.Reader) (func(), error) {
 	return func() {
