@@ -14,9 +14,12 @@ const MAX_SOCKET_PATH_BYTES = 107;
 const SOCKET_NAME_BYTES = 36;
 
 export interface StatePaths {
-  /** Images and templates: large, can be made again. */
+  /** Images and templates, which can be made again, and the files of volumes and snapshots, which cannot. */
   dataPath: string;
   templatesPath: string;
+  /** Files of volumes and snapshots, and the copy of their records: made when there is a first one. */
+  layersPath: string;
+  cataloguePath: string;
   /** Sandboxes' directories and the database. */
   statePath: string;
   sandboxesPath: string;
@@ -36,6 +39,8 @@ export function statePaths(env: NodeJS.ProcessEnv = process.env): StatePaths {
   return {
     dataPath,
     templatesPath: path.join(dataPath, "templates"),
+    layersPath: path.join(dataPath, "layers"),
+    cataloguePath: path.join(dataPath, "layers", "catalogue.json"),
     statePath,
     sandboxesPath: path.join(statePath, "sandboxes"),
     databasePath: path.join(statePath, "sbx.db"),

@@ -4,12 +4,15 @@ import path from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { identifyProcess, ownIdentity } from "../../host/process-identity.ts";
 import { DAMAGED_SUFFIX, openDatabase, RECOVERY_LOCK, replaceDatabase } from "../../store/database.ts";
+import { DiskStore } from "../../store/disks/disk-store.ts";
 import { acquireLock, lockExists } from "../../store/locks.ts";
 import { SandboxStore } from "../../store/sandbox-store.ts";
 import { StagingStore } from "../../store/staging-store.ts";
 import { SbxError } from "../errors.ts";
 import type { SandboxInfo } from "../types.ts";
 import { removeAbandonedCopies } from "./abandoned-copies.ts";
+import type { DiskState } from "./disks/disk-context.ts";
+import { LayerFiles } from "./disks/layer-files.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { prepareDirectories, statePaths, type StatePaths } from "./paths.ts";
 import { reconcile } from "./reconcile.ts";
@@ -18,10 +21,7 @@ import { fetchInfo } from "./supervisor-client.ts";
 
 const INFO_TIMEOUT_MS = 5_000;
 
-export interface LocalState extends Disposable {
-  readonly paths: StatePaths;
-  readonly database: DatabaseSync;
-  readonly store: SandboxStore;
+export interface LocalState extends DiskState, Disposable {
   readonly staging: StagingStore;
 }
 
@@ -32,24 +32,26 @@ export async function openState(env: NodeJS.ProcessEnv = process.env): Promise<L
   const database = openSoundDatabase(paths.databasePath);
   const store = new SandboxStore(database);
   const staging = new StagingStore(database);
+  const disks = new DiskStore(database, paths.cataloguePath);
+  const diskState = { paths, database, store, disks, layerFiles: new LayerFiles(paths.layersPath) };
   try {
     if (lockExists(database, RECOVERY_LOCK)) {
       // Others wait here: to them the sandboxes would not exist yet.
       await using _lock = await acquireLock(database, RECOVERY_LOCK);
       await recover(store, paths);
     }
+    if (disks.isEmpty()) disks.restore();
     removeLeftovers(paths);
     reconcile(store, Date.now());
     await removeAbandonedCopies(staging);
+    if (!disks.isEmpty()) await (await import("./disks/settle.ts")).settleDisks(diskState, Date.now());
   } catch (error) {
     database.close();
     throw error;
   }
   let open = true;
   return {
-    paths,
-    database,
-    store,
+    ...diskState,
     staging,
     [Symbol.dispose]() {
       if (open) database.close();

@@ -34,8 +34,8 @@ export interface SupervisorCall {
   timeoutMs: number;
   maxAnswerBytes?: number;
   signal?: AbortSignal | undefined;
-  /** The error for an answer that is no success; `guest_error` if absent. */
-  refused?: (status: number, message: string) => SbxError;
+  /** The error for an answer that is no success; `guest_error` if absent. The answer is not parsed. */
+  refused?: (status: number, message: string, answer: unknown) => SbxError;
 }
 
 /** @throws SbxError `supervisor_lost` when nobody answers in time, `aborted` */
@@ -67,7 +67,7 @@ export function callSupervisor(
           const value: unknown = JSON.parse(text);
           const { statusCode = 0 } = response;
           if (statusCode === 200) resolve(value);
-          else reject(refused(statusCode, (value as { message?: string }).message ?? `status ${statusCode}`));
+          else reject(refused(statusCode, (value as { message?: string }).message ?? `status ${statusCode}`, value));
         } catch (cause) {
           reject(lost(cause));
         }

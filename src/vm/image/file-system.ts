@@ -16,13 +16,13 @@ const STEP_BYTES = 128 * MIB;
 const JOURNAL_MIB = 32;
 const BYTES_PER_INODE = 16384;
 /** In place of the host's mke2fs.conf; mke2fs complains when it does not know the type. */
-const CONFIGURATION = "[fs_types]\n\text4 = {\n\t}\n";
+export const EXT4_CONFIGURATION = "[fs_types]\n\text4 = {\n\t}\n";
 
 /**
  * `resize_inode` keeps room for the block groups of a disk up to a thousand times as large, so growing it in the
  * running guest only adds groups.
  */
-const FEATURES = [
+export const EXT4_FEATURES: readonly string[] = [
   "none",
   "has_journal",
   "ext_attr",
@@ -61,10 +61,10 @@ export async function writeFileSystem(
   await writeFile(imagePath, "");
   await truncate(imagePath, sizeBytes);
   const configurationPath = `${workshop.directory}/setup/mke2fs.conf`;
-  await workshop.writeFile(configurationPath, CONFIGURATION, signal);
+  await workshop.writeFile(configurationPath, EXT4_CONFIGURATION, signal);
   const flags = [
     ...["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", String(BYTES_PER_INODE), "-m", "1", "-L", "root"],
-    ...["-U", uuid, "-O", FEATURES.join(","), "-J", `size=${JOURNAL_MIB}`],
+    ...["-U", uuid, "-O", EXT4_FEATURES.join(","), "-J", `size=${JOURNAL_MIB}`],
     ...["-E", `hash_seed=${uuid},lazy_journal_init=1,root_owner=0:0`],
     ...["-d", root, imagePath],
   ];

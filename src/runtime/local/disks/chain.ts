@@ -1,0 +1,79 @@
+/** The files that a disk is made of, from the lowest up, checked before anybody is given them. */
+import { stat } from "node:fs/promises";
+import type { DiskLayerRecord } from "../../../protocol/disk-calls.ts";
+import type { LayerRow } from "../../../store/disks/layer-store.ts";
+import { SbxError } from "../../errors.ts";
+import type { DiskContext } from "./disk-context.ts";
+
+/** What a chain belongs to, for messages. */
+export interface ChainOwner {
+  kind: "volume" | "snapshot" | "checkpoint";
+  slug: string;
+}
+
+/**
+ * The chain that ends with a layer.
+ *
+ * @throws SbxError `volume_broken` or `snapshot_broken` naming what is wrong with which file
+ */
+export async function openChain(context: DiskContext, layerId: string, owner: ChainOwner): Promise<DiskLayerRecord[]> {
+  const chain = context.state.disks.layers.chain(layerId);
+  const [fault] = await chainFaults(context, chain);
+  if (fault !== undefined) throw brokenChain(owner, fault);
+  return [...(await imageLayer(context, chain)), ...layerRecords(context, chain)];
+}
+
+export function brokenChain({ kind, slug }: ChainOwner, fault: string): SbxError {
+  const code = kind === "volume" ? "volume_broken" : "snapshot_broken";
+  const hint = kind === "checkpoint" ? `sbx checkpoint remove ${slug}` : `sbx ${kind} inspect ${slug}`;
+  return new SbxError(code, `${kind} ${slug} is damaged: ${fault}`, { hint });
+}
+
+/** Everything that is wrong with a chain, the lowest fault first. Looks at sizes, times and headers, not at contents. */
+export async function chainFaults(context: DiskContext, chain: readonly LayerRow[]): Promise<string[]> {
+  const faults: string[] = [];
+  const [lowest] = chain;
+  if (lowest === undefined || lowest.parent !== null) faults.push("a layer below it is not recorded");
+  if (lowest?.baseImage != null) {
+    const image = await context.images.store.open(lowest.baseImage).catch((error: unknown) => error as Error);
+    if (image instanceof Error) faults.push(image.message);
+  }
+  for (const layer of chain) {
+    const fault = await context.state.layerFiles.fault(layer);
+    if (fault !== null) faults.push(fault);
+  }
+  return faults;
+}
+
+async function imageLayer({ images }: DiskContext, chain: readonly LayerRow[]): Promise<DiskLayerRecord[]> {
+  const imageId = chain[0]?.baseImage ?? null;
+  return imageId === null ? [] : [{ path: (await images.store.open(imageId)).rootPath, format: "raw" }];
+}
+
+function layerRecords({ state }: DiskContext, chain: readonly LayerRow[]): DiskLayerRecord[] {
+  return chain.map((layer) => ({ path: state.layerFiles.pathOf(layer), format: layer.format }));
+}
+
+/** What a chain takes on the disk: all of it, and the part that lies above `base`. */
+export async function chainBytes(
+  context: DiskContext,
+  layerId: string,
+  base: string | null,
+): Promise<{ allocatedBytes: number; flattenedBytes: number }> {
+  const { disks, layerFiles } = context.state;
+  const chain = disks.layers.chain(layerId);
+  const below = new Set(base === null ? [] : disks.layers.chain(base).map(({ id }) => id));
+  let [allocatedBytes, flattenedBytes] = [0, 0];
+  for (const layer of chain) {
+    const bytes = await layerFiles.allocatedBytes(layer);
+    flattenedBytes += bytes;
+    if (!below.has(layer.id)) allocatedBytes += bytes;
+  }
+  const image = await imageLayer(context, chain).catch(() => []);
+  for (const { path } of image) flattenedBytes += await allocatedFileBytes(path);
+  return { allocatedBytes, flattenedBytes };
+}
+
+async function allocatedFileBytes(path: string): Promise<number> {
+  return (await stat(path)).blocks * 512;
+}
