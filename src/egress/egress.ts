@@ -4,10 +4,11 @@
  */
 import { matchesHost } from "../policy/host-pattern.ts";
 import type { ProxySettings } from "../policy/proxy-settings.ts";
-import type { ConnectionTarget, Decision, RequestTarget, SecretHost } from "../policy/spec.ts";
+import type { ConnectionTarget, Decision, PolicySpec, RequestTarget, SecretHost } from "../policy/spec.ts";
 import type { TrustedRoot } from "../protocol/agent-calls.ts";
 import type { CheckAnswer, CheckCall, NetView, RulesAnswer, RulesCall } from "../protocol/net-calls.ts";
 import type { EgressLaunch } from "../protocol/net-launch.ts";
+import { MAX_FORMER_PLACEHOLDERS, type NetworkPast, NO_PAST } from "../protocol/network-past.ts";
 import { SbxError } from "../runtime/errors.ts";
 import type { AuditSink } from "./audit-event.ts";
 import { decideRequest } from "./decisions.ts";
@@ -48,6 +49,8 @@ export interface EgressOptions {
   /** A line for the supervisor's log. */
   log: (line: string) => void;
   hookHost: { nodePath: string; scriptPath: string };
+  /** What the guest remembers, where it is a copy of another one. */
+  past?: NetworkPast;
   signal?: AbortSignal;
 }
 
@@ -60,6 +63,10 @@ export interface Egress extends AsyncDisposable {
   view(): Omit<NetView, "counters" | "denied"> & { openFlows: number };
   check(call: CheckCall): Promise<CheckAnswer>;
   changeRules(call: RulesCall): RulesAnswer;
+  /** What a copy of the guest would remember, but for its connections. */
+  memories(): Omit<NetworkPast, "connections">;
+  /** The policy as it is now. */
+  readonly policy: PolicySpec;
 }
 
 /**
@@ -100,6 +107,8 @@ class SandboxEgress implements Egress {
   readonly #resolver: Resolver;
   readonly #router: FlowRouter;
   readonly #stack: WaitingStack;
+  readonly #names: SyntheticNames;
+  readonly #past: NetworkPast;
 
   constructor(options: EgressOptions, policy: LivePolicy, hooks: Hooks) {
     const { launch, settings, sandbox, audit } = options;
@@ -107,8 +116,10 @@ class SandboxEgress implements Egress {
     this.#audit = audit;
     this.#policy = policy;
     this.#hooks = hooks;
+    const past = (this.#past = options.past ?? NO_PAST);
     this.#secrets = createSecrets({
       grants: launch.secrets,
+      former: past.placeholders,
       onLeak: launch.onLeak,
       // Whoever carries a request tells its leaks, with what became of it.
       report: () => undefined,
@@ -131,7 +142,7 @@ class SandboxEgress implements Egress {
       onLeak: launch.onLeak,
       sandboxRef: sandbox.name ?? sandbox.id,
     });
-    const names = new SyntheticNames();
+    const names = (this.#names = new SyntheticNames({ known: past.names }));
     this.#resolver = new Resolver({ decideName: (name) => policy.current.decideName(name), names, audit });
     this.#router = createFlowRouter({
       ...{ names, upstream, audit, interceptor: this.#interceptor },
@@ -192,6 +203,19 @@ class SandboxEgress implements Egress {
     // What the guest's connections share: those that are kept for later, and those of requests to a host that stays.
     this.#upstream.reconsider((target) => this.#policy.current.decideConnection(target));
     return answer;
+  }
+
+  get policy(): PolicySpec {
+    return this.#policy.current.spec;
+  }
+
+  memories(): ReturnType<Egress["memories"]> {
+    const own = this.#secrets.grants.map(({ name, placeholder }) => ({ secret: name, placeholder }));
+    return {
+      names: this.#names.list(),
+      // The oldest go first: what still runs since then is a matter of luck by now.
+      placeholders: [...this.#past.placeholders, ...own].slice(-MAX_FORMER_PLACEHOLDERS),
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

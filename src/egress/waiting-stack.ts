@@ -3,6 +3,7 @@
  * once, and many never use it. What the guest opens first waits until somebody serves it.
  */
 import type { Duplex } from "node:stream";
+import type { ConnectionRecord } from "../protocol/network-past.ts";
 import type { Endpoint, GuestDatagram, GuestFlow } from "./guest-flow.ts";
 import type { DropKind } from "./net/counters.ts";
 import { openNetStack, type NetStack } from "./net/net-stack.ts";
@@ -49,6 +50,16 @@ export class WaitingStack implements Disposable {
     this.#servant = servant;
     for (const datagram of this.#datagrams.splice(0)) servant.onDatagram(datagram);
     for (const flow of this.#flows.splice(0)) servant.onFlow(flow);
+  }
+
+  /** The guest's connections, for a copy of its machine. */
+  connections(): ConnectionRecord[] {
+    return this.#stack.connections();
+  }
+
+  /** Ends connections that the guest has from a former life. */
+  breakOff(connections: readonly ConnectionRecord[]): void {
+    if (connections.length > 0) this.#stack.breakOff(connections);
   }
 
   [Symbol.dispose](): void {

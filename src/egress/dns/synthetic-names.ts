@@ -39,6 +39,8 @@ export interface SyntheticNamesOptions {
   /** Monotonic, `ms`. */
   now?: () => number;
   maxNames?: number;
+  /** Names that a guest knows already, in the order of their addresses ({@link SyntheticNames.list}). */
+  known?: readonly string[];
 }
 
 export class SyntheticNames {
@@ -48,13 +50,19 @@ export class SyntheticNames {
   readonly #byName = new Map<string, Entry>();
   readonly #bySlot = new Map<number, Entry>();
 
-  constructor({ now = () => performance.now(), maxNames = MAX_NAMES }: SyntheticNamesOptions = {}) {
+  constructor({ now = () => performance.now(), maxNames = MAX_NAMES, known = [] }: SyntheticNamesOptions = {}) {
     this.#now = now;
     this.#maxNames = Math.min(maxNames, MAX_SLOT);
+    for (const name of known) this.assign(name);
   }
 
   get size(): number {
     return this.#byName.size;
+  }
+
+  /** All names, in the order of their addresses. */
+  list(): string[] {
+    return [...this.#bySlot.values()].sort((a, b) => a.slot - b.slot).map(({ name }) => name);
   }
 
   /** The addresses of an allowed name, which a guest is about to be told. `null` when all are taken. @param name canonical */

@@ -51,6 +51,10 @@ export function deniedBy(decision: Decision): Refusal {
 }
 
 export function leakRefusal(leak: Leak): Refusal {
+  if (leak.what === "former placeholder") {
+    const message = `the placeholder of the secret ${leak.secret} in the ${leak.where} is from before this sandbox was copied: a program that is started anew gets the one that is valid here`;
+    return new Refusal(403, "blocked_by_sbx", message, { leak });
+  }
   const what = leak.what === "placeholder" ? "the placeholder" : "a value";
   const message = `${what} of the secret ${leak.secret} in the ${leak.where} is not for this host`;
   return new Refusal(403, "blocked_by_sbx", message, { leak });

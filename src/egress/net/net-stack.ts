@@ -5,6 +5,7 @@
  */
 import { type Duplex } from "node:stream";
 import { Socket } from "node:net";
+import type { ConnectionRecord } from "../../protocol/network-past.ts";
 import type { Endpoint, GuestDatagram, GuestFlow } from "../guest-flow.ts";
 import { NET_ADDRESSES, type NetAddresses } from "./addresses.ts";
 import { type Clock, SYSTEM_CLOCK } from "./clock.ts";
@@ -14,8 +15,12 @@ import { IpOutput } from "./ip-output.ts";
 import { NET_LIMITS, type NetLimits } from "./limits.ts";
 import { LinkReader } from "./link-reader.ts";
 import { LinkWriter } from "./link-writer.ts";
-import { parseParties } from "./parties.ts";
+import { parseIpAddress } from "./ip-address.ts";
+import { type LinkParties, parseParties } from "./parties.ts";
 import { TcpEngine } from "./tcp/engine.ts";
+
+/** Between the rounds in which connections of a former life are ended, `ms`. */
+const BREAK_OFF_DELAYS_MS: readonly number[] = [0, 100, 500, 2000];
 
 export interface NetStackOptions {
   /**
@@ -39,6 +44,10 @@ export interface NetStack extends Disposable {
   readonly memory: NetMemory;
   /** Settles when the link is gone; with the reason unless it was closed from this side or QEMU ended it. */
   readonly closed: Promise<Error | undefined>;
+  /** The guest's connections, for a copy of its machine. */
+  connections(): ConnectionRecord[];
+  /** Ends connections that the guest has from a former life. Those that there are none of any more are nothing. */
+  breakOff(connections: readonly ConnectionRecord[]): void;
   /** Ends the link and all flows. */
   close(): void;
 }
@@ -67,6 +76,11 @@ class LinkStack implements NetStack {
   readonly #writer: LinkWriter;
   readonly #engine: TcpEngine;
   readonly #settle: (reason: Error | undefined) => void;
+  readonly #clock: Clock;
+  readonly #parties: LinkParties;
+  /** Connections of a former life that are being ended. */
+  #broken: readonly ConnectionRecord[] = [];
+  #cancelBreakOff: () => void = () => undefined;
   #isClosed = false;
 
   constructor(options: NetStackOptions) {
@@ -74,8 +88,8 @@ class LinkStack implements NetStack {
     this.closed = promise;
     this.#settle = resolve;
     const limits = { ...NET_LIMITS, ...options.limits };
-    const clock = options.clock ?? SYSTEM_CLOCK;
-    const parties = parseParties(options.addresses ?? NET_ADDRESSES);
+    const clock = (this.#clock = options.clock ?? SYSTEM_CLOCK);
+    const parties = (this.#parties = parseParties(options.addresses ?? NET_ADDRESSES));
     this.#reader = new LinkReader({
       onFrame: (bytes, begin, end) => handler.receive(bytes, begin, end),
       onOversized: () => handler.drop("malformed"),
@@ -107,8 +121,38 @@ class LinkStack implements NetStack {
     };
   }
 
+  connections(): ConnectionRecord[] {
+    const records = this.#engine.list().map(({ near, nearPort, farPort }) => ({
+      ...{ address: near.toString(), port: nearPort, guestPort: farPort },
+    }));
+    // What waits from before.
+    return [...this.#broken, ...records];
+  }
+
+  breakOff(connections: readonly ConnectionRecord[]): void {
+    this.#broken = [...connections];
+    this.#provokeBroken(0);
+  }
+
   close(): void {
     this.#close(undefined);
+  }
+
+  /** In rounds: a guest that has just begun to run may lose frames. */
+  #provokeBroken(round: number): void {
+    const delayMs = BREAK_OFF_DELAYS_MS[round];
+    if (delayMs === undefined || this.#isClosed) {
+      this.#broken = [];
+      return;
+    }
+    this.#cancelBreakOff = this.#clock.after(delayMs, () => {
+      for (const { address, port, guestPort } of this.#broken) {
+        const near = parseIpAddress(address);
+        this.#engine.breakOff(near, port, near.version === 4 ? this.#parties.guest4 : this.#parties.guest6, guestPort);
+      }
+      this.#writer.flush();
+      this.#provokeBroken(round + 1);
+    });
   }
 
   [Symbol.dispose](): void {
@@ -144,6 +188,7 @@ class LinkStack implements NetStack {
   #close(reason: Error | undefined): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#cancelBreakOff();
     this.#reader.close();
     this.#engine.close();
     this.#writer.close();

@@ -12,6 +12,8 @@ import type { IncomingSecrets, LeakAction, OutgoingSecrets, SecretGrant, Secrets
 
 export interface SecretsOptions {
   grants: readonly { name: string; hosts: readonly SecretHost[] }[];
+  /** Of the sandboxes that this one is a copy of. */
+  former?: readonly { secret: string; placeholder: string }[];
   onLeak: LeakAction;
   /** Told once for each secret and place of a request. @param head as it came from the guest */
   report: ReportLeak;
@@ -24,8 +26,8 @@ const KNOWN_TEXT_CHARS = 512;
 const UNSEARCHABLE = "(a text that cannot be searched for secrets)";
 
 /** Each secret gets a placeholder of its own; values are given by `setValue`. */
-export function createSecrets({ grants, onLeak, report }: SecretsOptions): Secrets {
-  return new SandboxSecrets(new SecretBook(grants), { onLeak, report });
+export function createSecrets({ grants, former, onLeak, report }: SecretsOptions): Secrets {
+  return new SandboxSecrets(new SecretBook(grants, former), { onLeak, report });
 }
 
 class SandboxSecrets implements Secrets {

@@ -25,6 +25,8 @@ export class LeakLog {
   findLeak(finding: Finding, origin: RequestOrigin, where: string): Leak | null {
     if (finding.kind === "placeholder") {
       const { secret } = finding;
+      // One of a former life is worth nothing to anybody, and yet says more as a refusal than as an upstream's 401.
+      if (secret.isFormer) return { secret: secret.name, where, what: "former placeholder" };
       if (this.#rules.onLeak === "pass" || secret.belongsTo(origin)) return null;
       return { secret: secret.name, where, what: "placeholder" };
     }

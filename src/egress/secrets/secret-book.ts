@@ -32,9 +32,14 @@ export class HeldSecret {
   #value: string | null = null;
   #former: string[] = [];
 
-  constructor(name: string, hosts: readonly SecretHost[]) {
-    this.grant = { name, hosts, placeholder: newPlaceholder() };
+  constructor(name: string, hosts: readonly SecretHost[], placeholder = newPlaceholder()) {
+    this.grant = { name, hosts, placeholder };
     this.placeholderBytes = Buffer.from(this.grant.placeholder);
+  }
+
+  /** Whether its placeholder is one of {@link SecretBook.former}. */
+  get isFormer(): boolean {
+    return this.grant.hosts.length === 0;
   }
 
   get name(): string {
@@ -66,12 +71,21 @@ export class HeldSecret {
 
 export class SecretBook {
   readonly secrets: readonly HeldSecret[];
+  /**
+   * Placeholders of the sandboxes that this one is a copy of: programs that went on in the copy still have them. They
+   * belong to no host.
+   */
+  readonly former: readonly HeldSecret[];
   readonly waiting = new WaitingBytes();
   #inRequests: NeedleSearch<Finding> | null = null;
   #inResponses: NeedleSearch<Finding> | null = null;
 
-  constructor(grants: readonly { name: string; hosts: readonly SecretHost[] }[]) {
+  constructor(
+    grants: readonly { name: string; hosts: readonly SecretHost[] }[],
+    former: readonly { secret: string; placeholder: string }[] = [],
+  ) {
     this.secrets = grants.map(({ name, hosts }) => new HeldSecret(name, hosts));
+    this.former = former.map(({ secret, placeholder }) => new HeldSecret(secret, [], placeholder));
   }
 
   get hasValues(): boolean {
@@ -81,7 +95,7 @@ export class SecretBook {
   /** Placeholders, and values that the guest cannot have by right. Made when it is first needed. */
   get inRequests(): NeedleSearch<Finding> {
     this.#inRequests ??= new NeedleSearch([
-      ...this.secrets.map(
+      ...[...this.secrets, ...this.former].map(
         (secret) =>
           new Needle<Finding>(
             secret.grant.placeholder,

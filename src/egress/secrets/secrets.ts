@@ -61,8 +61,11 @@ export interface Leak {
   secret: string;
   /** Where it was found, such as `header x-key`, `query`, `path`, `body`. */
   where: string;
-  /** `placeholder`, or a value of this sandbox that the guest should never have had. */
-  what: "placeholder" | "value";
+  /**
+   * `placeholder`, one of a sandbox that this one is a copy of, or a value of this sandbox that the guest should never
+   * have had.
+   */
+  what: "placeholder" | "former placeholder" | "value";
 }
 
 /** One request on its way out. */

@@ -16,6 +16,8 @@ import type {
   SecretsAnswer,
   SecretsCall,
 } from "../../protocol/net-calls.ts";
+import { NO_PAST, type NetworkPast } from "../../protocol/network-past.ts";
+import type { PolicySpec } from "../../policy/spec.ts";
 import { SbxError } from "../../runtime/errors.ts";
 import { hookHostScript } from "../hook-host-script.ts";
 import { AuditTrail } from "./audit-trail.ts";
@@ -26,6 +28,8 @@ const SETTINGS_DEADLINE_MS = 60_000;
 
 export interface SandboxNetworkOptions {
   launch: Pick<SandboxLaunch, "id" | "name" | "directory" | "egress">;
+  /** What the guest remembers, where it is a copy of another one. */
+  past?: NetworkPast;
   /** The other end of the guest's network card; `null` for a machine that has none. */
   link: NetworkLink | null;
   /** A line for the supervisor's log. */
@@ -42,6 +46,7 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
   #opening: Promise<Egress> | undefined;
   #over = false;
   #stack: Promise<WaitingStack> | undefined;
+  #waiting: WaitingStack | undefined;
   #introduce: (egress: Egress) => Promise<void> = async () => undefined;
 
   constructor(options: SandboxNetworkOptions) {
@@ -76,6 +81,18 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
     this.#introduce = introduce;
     this.#stack ??= this.#openStack();
     this.#stack.catch(this.#complain);
+  }
+
+  /** What a copy of the guest would remember now. */
+  memories(): { policy: PolicySpec; past: NetworkPast } {
+    const { launch, past = NO_PAST } = this.#options;
+    // Before the stack is there the guest has no connection that it did not have at the beginning.
+    const connections = this.#waiting?.connections() ?? past.connections;
+    const { names, placeholders } = this.#egress?.memories() ?? past;
+    return {
+      policy: this.#egress?.policy ?? launch.egress.policy,
+      past: { connections: [...connections], names, placeholders },
+    };
   }
 
   /** Roots for whoever makes a TLS connection of the guest's on the host's side of it. */
@@ -135,7 +152,9 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
     const { link } = this.#options;
     if (link === null) throw new SbxError("internal", "the machine was started without a network card");
     const { WaitingStack: Stack } = await import("../../egress/waiting-stack.ts");
-    return new Stack(link, () => void this.open().catch(this.#complain));
+    const stack = (this.#waiting = new Stack(link, () => void this.open().catch(this.#complain)));
+    stack.breakOff(this.#options.past?.connections ?? []);
+    return stack;
   }
 
   readonly #complain = (error: unknown): void => {
@@ -156,6 +175,7 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
       audit: this.#trail.record,
       log,
       hookHost: { nodePath: process.execPath, scriptPath: hookHostScript() },
+      past: this.#options.past ?? NO_PAST,
     });
     await this.#introduce(this.#egress);
     return this.#egress;

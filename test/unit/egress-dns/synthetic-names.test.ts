@@ -121,3 +121,14 @@ test("whatever happens, no address changes its name while it is remembered or he
     { numRuns: 1000, seed: 6 },
   );
 });
+
+test("names that a guest knows already have the same addresses again, and are remembered for as long", () => {
+  const { names } = openNames();
+  for (let at = 1; at <= 300; at++) names.assign(`h${at}.test`);
+  names.assign("h5.test");
+  const again = new SyntheticNames({ now: () => 0, known: names.list() });
+  for (let at = 1; at <= 300; at++) assert.deepEqual(again.assign(`h${at}.test`), names.assign(`h${at}.test`));
+  assert.deepEqual(again.assign("new.test"), names.assign("new.test"));
+  const full = new SyntheticNames({ now: () => 0, maxNames: 2, known: ["a.test", "b.test"] });
+  assert.equal(full.assign("c.test"), null);
+});

@@ -18,7 +18,7 @@ import { FlowError, type TcpContext } from "./context.ts";
 import { FlowTable } from "./flow-table.ts";
 import { receiveSegment } from "./input.ts";
 import { PendingFlow } from "./listen.ts";
-import { answerWithReset, linkMss, sendNext } from "./output.ts";
+import { answerWithReset, linkMss, provoke, sendNext } from "./output.ts";
 import { Reassembly } from "./reassembly.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
 import { ahead, FLAG, readSegment, readSynOptions, Segment } from "./segment.ts";
@@ -155,6 +155,19 @@ export class TcpEngine implements TcpContext {
     this.#timeWait.add(connection);
     const [oldest] = this.#timeWait;
     if (this.#timeWait.size > this.limits.maxTimeWait && oldest !== undefined) this.remove(oldest);
+  }
+
+  /** Connections that the guest has, or is about to have. */
+  list(): { near: IpAddress; nearPort: number; farPort: number }[] {
+    return this.#table.all().filter(({ phase }) => phase === "open" || phase === "syn-received");
+  }
+
+  /**
+   * Ends connections that the guest has and this engine does not know, those of a machine that the guest is a copy of. A
+   * SYN within a connection makes the guest say where it is (RFC 5961, 4.2), and that answer is answered with a reset.
+   */
+  breakOff(near: IpAddress, nearPort: number, far: IpAddress, farPort: number): void {
+    if (!this.#isClosed) provoke(this, { near, nearPort, far, farPort });
   }
 
   /** Sends what can be sent. */

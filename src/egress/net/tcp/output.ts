@@ -181,6 +181,18 @@ export function answerWithReset(context: TcpContext, near: IpAddress, far: IpAdd
 }
 
 function emitReset(context: TcpContext, ends: Ends, sequence: number, ack: number, flags: number): boolean {
+  if (!emitBare(context, ends, sequence, ack, flags)) return false;
+  context.counters.resetsSent++;
+  return true;
+}
+
+/** A SYN where the guest expects none. Left out if there is no room. */
+export function provoke(context: TcpContext, ends: Ends): void {
+  if (!emitBare(context, ends, 0, 0, FLAG.syn)) context.counters.answersDropped++;
+}
+
+/** A segment without data, of no connection here. */
+function emitBare(context: TcpContext, ends: Ends, sequence: number, ack: number, flags: number): boolean {
   const { output } = context;
   const at = output.begin(ends.near, ends.far, PROTOCOL.tcp, TCP_HEADER_BYTES);
   if (at < 0) return false;
@@ -190,7 +202,6 @@ function emitReset(context: TcpContext, ends: Ends, sequence: number, ack: numbe
   writeWord(memory, at + 8, ack);
   writeFlags(memory, at, TCP_HEADER_BYTES, flags, 0);
   writeShort(memory, at + 16, output.checksum(ends.near, ends.far, PROTOCOL.tcp, at, TCP_HEADER_BYTES));
-  context.counters.resetsSent++;
   return true;
 }
 
