@@ -23,8 +23,12 @@ export const ARCHITECTURES = ["amd64", "arm64"];
 /** Arguments of `go build`: no paths of this machine, no symbol tables. */
 const BUILD_FLAGS = ["-trimpath", "-ldflags", "-s -w -buildid="];
 
-/** The programs, by the package they are made from: the guest's agent, and what starts machines on the host. */
-const PROGRAMS = { "sbx-agent": ".", "sbx-launch": "./cmd/sbx-launch" };
+/** The programs, by the package they are made from: the guest's agent, and what works on machines on the host. */
+const PROGRAMS = {
+  "sbx-agent": ".",
+  "sbx-launch": "./cmd/sbx-launch",
+  "sbx-send-fd": "./cmd/sbx-send-fd",
+};
 
 /** Where a program for an architecture of Go's naming is, once built. */
 function programPath(program, architecture) {

@@ -26,6 +26,12 @@ export function launcherPath(architecture: "amd64" | "arm64"): string {
   return path.join(packageRoot(), "dist", "agent", `sbx-launch-linux-${architecture}`);
 }
 
+/** The program that sends open files over a socket, for this machine. */
+export function sendFdPath(): string {
+  const architecture = process.arch === "arm64" ? "arm64" : "amd64";
+  return path.join(packageRoot(), "dist", "agent", `sbx-send-fd-linux-${architecture}`);
+}
+
 function findPackageRoot(start: string): string {
   for (let directory = start; ; directory = path.dirname(directory)) {
     if (nameIn(directory) === PACKAGE) return directory;

@@ -153,8 +153,8 @@ function diskArguments(layers: DiskLayer[], writes: DiskWrites): string[][] {
       file: {
         driver: "file",
         filename: layer.path,
-        "read-only": !top,
-        ...(top ? { ...cache, discard: "unmap" } : { locking: "off" }),
+        // The one on top says nothing: it becomes read-only with its node, when that is frozen by a snapshot.
+        ...(top ? { ...cache, discard: "unmap" } : { "read-only": true, locking: "off" }),
       },
       ...(top ? cache : {}),
     };

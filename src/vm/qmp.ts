@@ -17,6 +17,16 @@ export interface QmpEvent {
 /** A command takes milliseconds; on a machine that starts forty guests at once, seconds. `ms` */
 const COMMAND_DEADLINE_MS = 60_000;
 
+/** A command that hands QEMU an open file. */
+export interface FileCommand {
+  execute: string;
+  arguments: JsonObject;
+  fd: number;
+}
+
+/** Writes lines to the monitor's socket, each with an open file: Node cannot. Fails if it has not written all of them. */
+export type FileSender = (socket: Duplex, lines: { line: string; fd: number }[]) => Promise<void>;
+
 interface Pending {
   resolve: (value: unknown) => void;
   reject: (error: Error) => void;
@@ -32,6 +42,9 @@ export class Qmp {
   #buffer = "";
   #nextId = 1;
   #failure: Error | undefined;
+  /** Lines that wait for somebody else to be done with the socket; `undefined` while it is this session's. */
+  #held: string[] | undefined;
+  #lending: Promise<void> = Promise.resolve();
 
   /**
    * What makes a QEMU that was started with `-incoming defer` restore a machine, for somebody who writes it before
@@ -57,8 +70,10 @@ export class Qmp {
     if (!negotiated) this.execute("qmp_capabilities").catch((error: unknown) => this.#fail(asError(error)));
   }
 
-  onEvent(listener: (event: QmpEvent) => void): void {
+  /** @returns how to stop listening */
+  onEvent(listener: (event: QmpEvent) => void): () => void {
     this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /**
@@ -67,20 +82,79 @@ export class Qmp {
    * @throws SbxError `vm_start_failed` with QEMU's own words, or when the connection is gone
    */
   execute(command: string, args: JsonObject = {}): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      if (this.#failure !== undefined) {
-        reject(this.#failure);
-        return;
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const { line, answer } = this.#expect(command, args);
+    if (this.#held === undefined) this.#socket.write(line);
+    else this.#held.push(line);
+    return answer;
+  }
+
+  /**
+   * Executes commands that hand files over, in this order. QEMU takes the file that came last before a command's end,
+   * and the next command only after its answer, so all of them may be under way at once.
+   *
+   * @returns the outcome of each; one that could not be sent fails with the sender's reason
+   */
+  async executeWithFiles(commands: FileCommand[], send: FileSender): Promise<PromiseSettledResult<unknown>[]> {
+    const before = this.#lending;
+    const { promise: done, resolve: finish } = Promise.withResolvers<void>();
+    this.#lending = done;
+    await before;
+    try {
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#held = [];
+      await this.#flushed();
+      const expected = commands.map(({ execute, arguments: args, fd }) => ({ ...this.#expect(execute, args), fd }));
+      const settled = Promise.allSettled(expected.map(({ answer }) => answer));
+      const lines = expected.map(({ line, fd }) => ({ line: line.trimEnd(), fd }));
+      const failure = await send(this.#socket, lines).then(() => undefined, asError);
+      this.#takeBack();
+      // QEMU answers in order: what has no answer when this one has, it never got.
+      if (failure !== undefined) {
+        await this.execute("query-name").catch(() => undefined);
+        for (const { id } of expected) this.#settle(id, ({ reject }) => reject(failure));
       }
-      const id = this.#nextId++;
+      return await settled;
+    } finally {
+      this.#takeBack();
+      finish();
+    }
+  }
+
+  /** Makes a command's line, and a promise of its answer. */
+  #expect(command: string, args: JsonObject): { id: number; line: string; answer: Promise<unknown> } {
+    const id = this.#nextId++;
+    const answer = new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#fail(
           new SbxError("vm_start_timeout", `QEMU did not answer ${command} within ${COMMAND_DEADLINE_MS / 1000} s`),
         );
       }, COMMAND_DEADLINE_MS).unref();
       this.#pending.set(id, { resolve, reject, timer });
-      this.#socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`);
     });
+    return { id, line: `${JSON.stringify({ execute: command, arguments: args, id })}\n`, answer };
+  }
+
+  #settle(id: number, how: (pending: Pending) => void): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return;
+    this.#pending.delete(id);
+    clearTimeout(pending.timer);
+    how(pending);
+  }
+
+  /** Writes what was held back. */
+  #takeBack(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    if (this.#failure === undefined) for (const line of held) this.#socket.write(line);
+  }
+
+  /** Settles when all that was written has left this process; or never will, which whoever waits hears elsewhere. */
+  async #flushed(): Promise<void> {
+    while (this.#socket.writableLength > 0 && this.#failure === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
   }
 
   #receive(chunk: string): void {
@@ -106,15 +180,12 @@ export class Qmp {
       for (const listener of this.#listeners) listener({ event: message.event, data });
       return;
     }
-    const pending = typeof message.id === "number" ? this.#pending.get(message.id) : undefined;
-    if (pending === undefined) return;
-    this.#pending.delete(message.id as number);
-    clearTimeout(pending.timer);
-    if (isObject(message.error)) {
-      pending.reject(new SbxError("vm_start_failed", `QEMU refused a command: ${describe(message.error)}`));
-    } else {
-      pending.resolve(message.return);
-    }
+    if (typeof message.id !== "number") return;
+    const { error } = message;
+    this.#settle(message.id, ({ resolve, reject }) => {
+      if (!isObject(error)) resolve(message.return);
+      else reject(new SbxError("vm_start_failed", `QEMU refused a command: ${describe(error)}`));
+    });
   }
 
   #fail(error: Error): void {

@@ -55,7 +55,7 @@ test("a sandbox is restored by exactly this command line", () => {
     "-blockdev",
     '{"driver":"qcow2","node-name":"layer1","read-only":true,"backing":"layer0","file":{"driver":"file","filename":"/vm/disk1","read-only":true,"locking":"off"}}',
     "-blockdev",
-    '{"driver":"qcow2","node-name":"root","read-only":false,"discard":"unmap","backing":"layer1","file":{"driver":"file","filename":"/vm/disk2","read-only":false,"cache":{"no-flush":true},"discard":"unmap"},"cache":{"no-flush":true}}',
+    '{"driver":"qcow2","node-name":"root","read-only":false,"discard":"unmap","backing":"layer1","file":{"driver":"file","filename":"/vm/disk2","cache":{"no-flush":true},"discard":"unmap"},"cache":{"no-flush":true}}',
     "-device",
     "virtio-blk-device,id=root,drive=root,werror=stop,rerror=report,discard=on,write-zeroes=on",
     ...["-device", "virtio-scsi-device,id=scsi"],

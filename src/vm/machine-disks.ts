@@ -1,0 +1,268 @@
+/**
+ * The disks of a running machine: gives it some, takes them away, and freezes what any of them holds. Disks are SCSI
+ * disks on the controller that every machine has; `root` is the one that it was started with. A disk is a chain of files,
+ * which QEMU gets as descriptors (qemu-files.ts); the last is written to, if any is.
+ *
+ * Whatever step fails, the steps before it are undone: a disk is there as a whole or not at all.
+ */
+import { open, type FileHandle } from "node:fs/promises";
+import { constants } from "node:fs";
+import { SbxError } from "../runtime/errors.ts";
+import { overlayNode, ROOT_NODE, chainNode } from "./disk-nodes.ts";
+import type { DiskLayer } from "./machine-spec.ts";
+import type { FileSet, GivenFd, QemuFiles } from "./qemu-files.ts";
+import type { DiskWrites } from "./qemu-args.ts";
+import type { Qmp } from "./qmp.ts";
+
+/** How long QEMU may take to let go of a disk, on a host under load. `ms` */
+const UNPLUG_DEADLINE_MS = 20_000;
+
+export const ROOT_DISK = "root";
+
+export interface DiskSpec {
+  /** The disk's serial number in the guest, and its name here: a letter, then up to 35 letters, digits, `_` and `-`. */
+  serial: string;
+  /** The chain, the last layer on top. */
+  layers: readonly DiskLayer[];
+  access: "read-write" | "read-only";
+}
+
+export interface MachineDisksOptions {
+  qmp: Qmp;
+  files: QemuFiles;
+  /** Of the root disk. */
+  rootWrites: DiskWrites;
+}
+
+/** An empty qcow2 file, of the size of the disk that is to be written there from now on. */
+export interface Overlay {
+  disk: string;
+  layerPath: string;
+}
+
+interface Node {
+  name: string;
+  /** `null` where QEMU opened the files by their paths. */
+  files: FileSet[] | null;
+}
+
+/** Nodes of a disk that QEMU was told of, the one that is written to last. */
+type Disk = Node[];
+
+export class MachineDisks {
+  readonly #options: MachineDisksOptions;
+  readonly #disks = new Map<string, Disk>([[ROOT_DISK, [{ name: ROOT_NODE, files: null }]]]);
+  /** One change at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #nextNode = 1;
+
+  constructor(options: MachineDisksOptions) {
+    this.#options = options;
+  }
+
+  /** Serial numbers of the disks that are attached. */
+  get serials(): string[] {
+    return [...this.#disks.keys()].filter((serial) => serial !== ROOT_DISK);
+  }
+
+  /**
+   * Gives the machine a disk. The guest notices a moment later.
+   *
+   * @throws SbxError for a second one of this serial number, a file that cannot be opened, or with QEMU's words
+   */
+  async attach(spec: DiskSpec): Promise<void> {
+    await this.#inTurn(async () => {
+      const { serial } = spec;
+      if (this.#disks.has(serial)) throw new SbxError("usage", `the disk ${serial} is attached already`);
+      const node = await this.#addChain(spec);
+      try {
+        const device = { driver: "scsi-hd", id: serial, bus: "scsi.0", drive: node.name, serial };
+        // As with the root disk: a full disk of the host pauses the guest.
+        await this.#execute("device_add", { ...device, werror: "stop", rerror: "report" });
+      } catch (error) {
+        await this.#removeNodes([node]);
+        throw error;
+      }
+      this.#disks.set(serial, [node]);
+    });
+  }
+
+  /**
+   * Takes a disk from the machine. The guest must be done with it.
+   *
+   * @throws SbxError `timeout` when QEMU does not let go of it, or with QEMU's words; it stays attached then
+   */
+  async detach(serial: string): Promise<void> {
+    await this.#inTurn(async () => {
+      const disk = this.#disk(serial);
+      await this.#unplug(serial);
+      this.#disks.delete(serial);
+      await this.#removeNodes(disk);
+    });
+  }
+
+  /**
+   * Freezes what disks hold: from here on the guest's writes to each of them go to its overlay, all from the same moment
+   * on. What was written to before is read-only afterwards, and QEMU has given its right to write it back where the file
+   * was handed to it. Nothing opens these files by their paths any more.
+   *
+   * @param around makes the guest stand still, calls `take`, and lets it go on; it must call it once
+   * @throws SbxError with QEMU's words; the disks are then as they were
+   */
+  async snapshot(overlays: readonly Overlay[], around: (take: () => Promise<void>) => Promise<void>): Promise<void> {
+    await this.#inTurn(async () => {
+      const disks = overlays.map(({ disk }) => this.#disk(disk));
+      const nodes = await this.#addOverlays(overlays);
+      const progress = { taken: false };
+      try {
+        await around(async () => {
+          const actions = nodes.map(({ name }, index) => ({
+            type: "blockdev-snapshot",
+            data: { node: disks[index]?.at(-1)?.name, overlay: name },
+          }));
+          await this.#execute("transaction", { actions });
+          progress.taken = true;
+        });
+      } finally {
+        if (progress.taken) await Promise.all(nodes.map(async (node, index) => this.#goesOn(disks[index] ?? [], node)));
+        else await this.#removeNodes(nodes);
+      }
+    });
+  }
+
+  /**
+   * Makes a disk larger. The guest notices a moment later; its file system is its own affair.
+   *
+   * @throws SbxError with QEMU's words
+   */
+  async resize(serial: string, bytes: number): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#execute("block_resize", { "node-name": this.#disk(serial).at(-1)?.name, size: bytes });
+    });
+  }
+
+  async #goesOn(disk: Disk, node: Node): Promise<void> {
+    const former = disk.at(-1);
+    disk.push(node);
+    await Promise.all((former?.files ?? []).map(async (files) => files.dropWritable()));
+  }
+
+  async #addChain({ layers, access }: DiskSpec): Promise<Node> {
+    const files = await this.#give(
+      layers.map(({ path }, index) => ({ path, writable: access === "read-write" && index === layers.length - 1 })),
+    );
+    const name = `disk${this.#nextNode++}`;
+    const opened = layers.map(({ format }, index) => ({ format, path: files[index]?.path ?? "" }));
+    return this.#addNode({ name, files }, () => chainNode(name, opened, access));
+  }
+
+  async #addOverlays(overlays: readonly Overlay[]): Promise<Node[]> {
+    const sets = await this.#give(overlays.map(({ layerPath }) => ({ path: layerPath, writable: true })));
+    const nodes = sets.map((set): Node => ({ name: `disk${this.#nextNode++}`, files: [set] }));
+    const added: Node[] = [];
+    try {
+      for (const [index, node] of nodes.entries()) {
+        const writes = overlays[index]?.disk === ROOT_DISK ? this.#options.rootWrites : "kept";
+        await this.#execute("blockdev-add", overlayNode(node.name, sets[index]?.path ?? "", writes));
+        added.push(node);
+      }
+    } catch (error) {
+      await this.#removeNodes(added);
+      await removeSets(sets.slice(added.length));
+      throw error;
+    }
+    return nodes;
+  }
+
+  async #addNode(node: Node & { files: FileSet[] }, options: () => object): Promise<Node> {
+    try {
+      await this.#execute("blockdev-add", options());
+      return node;
+    } catch (error) {
+      await removeSets(node.files);
+      throw error;
+    }
+  }
+
+  /** Opens files and gives them to QEMU: what it may write in both ways, as it is only read once it is frozen. */
+  async #give(wanted: readonly { path: string; writable: boolean }[]): Promise<FileSet[]> {
+    const handles: FileHandle[] = [];
+    const fdOf = async (path: string, access: GivenFd["access"]): Promise<GivenFd> => {
+      const handle = await openLayer(path, access);
+      handles.push(handle);
+      return { fd: handle.fd, access };
+    };
+    try {
+      const sets: GivenFd[][] = [];
+      for (const { path, writable } of wanted) {
+        const own = [await fdOf(path, "read-only")];
+        if (writable) own.push(await fdOf(path, "read-write"));
+        sets.push(own);
+      }
+      return await this.#options.files.give(sets);
+    } finally {
+      await Promise.all(handles.map(async (handle) => handle.close()));
+    }
+  }
+
+  /** The one that is written to first: it holds those below it. Goes on past what QEMU keeps. */
+  async #removeNodes(nodes: readonly Node[]): Promise<void> {
+    for (const { name, files } of nodes.toReversed()) {
+      await this.#execute("blockdev-del", { "node-name": name }).catch(() => undefined);
+      await removeSets(files ?? []);
+    }
+  }
+
+  async #unplug(serial: string): Promise<void> {
+    const { promise: gone, resolve, reject } = Promise.withResolvers<void>();
+    gone.catch(() => undefined); // the command itself may fail first
+    const forget = this.#options.qmp.onEvent(({ event, data }) => {
+      if (event === "DEVICE_DELETED" && data.device === serial) resolve();
+    });
+    const timer = setTimeout(() => {
+      reject(new SbxError("timeout", `QEMU did not let go of the disk ${serial}`));
+    }, UNPLUG_DEADLINE_MS);
+    try {
+      await this.#execute("device_del", { id: serial });
+      await gone;
+    } finally {
+      clearTimeout(timer);
+      forget();
+    }
+  }
+
+  #disk(serial: string): Disk {
+    const disk = this.#disks.get(serial);
+    if (disk === undefined) throw new SbxError("usage", `there is no disk ${serial}`);
+    return disk;
+  }
+
+  async #execute(command: string, args: object): Promise<void> {
+    await this.#options.qmp.execute(command, { ...args });
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => undefined);
+    await mine;
+  }
+}
+
+/** @throws SbxError `file_error` for what is not there or is no regular file */
+async function openLayer(path: string, access: GivenFd["access"]): Promise<FileHandle> {
+  let handle: FileHandle | undefined;
+  try {
+    // Not one that hangs, whatever has come in its place.
+    const flags = constants.O_NONBLOCK | constants.O_NOFOLLOW;
+    handle = await open(path, flags | (access === "read-write" ? constants.O_RDWR : constants.O_RDONLY));
+    if (!(await handle.stat()).isFile()) throw new Error("it is no regular file");
+    return handle;
+  } catch (cause) {
+    await handle?.close();
+    throw new SbxError("file_error", `the disk file ${path} cannot be opened`, { cause });
+  }
+}
+
+async function removeSets(sets: readonly FileSet[]): Promise<void> {
+  await Promise.all(sets.map(async (set) => set.remove().catch(() => undefined))); // QEMU is gone, and they with it
+}
