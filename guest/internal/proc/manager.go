@@ -42,7 +42,8 @@ type Manager struct {
 
 	// birth is held for reading from before a fork until the child is in the table, and for writing while a dead child
 	// is taken out of it, so that no child is reaped before it is known.
-	birth sync.RWMutex
+	birth  sync.RWMutex
+	births births
 
 	mu       sync.Mutex
 	procs    map[int]*process

@@ -138,7 +138,7 @@ func (m *Manager) fork(spec *Spec, files []uintptr) (int, error) {
 // forkExec starts a program in the first control group that has room for it.
 func (m *Manager) forkExec(file string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
 	if m.groups == nil {
-		return syscall.ForkExec(file, argv, attr)
+		return m.births.forkExec(file, argv, attr)
 	}
 	err = syscall.EAGAIN
 	for index := 0; err == syscall.EAGAIN; index++ {
@@ -147,7 +147,7 @@ func (m *Manager) forkExec(file string, argv []string, attr *syscall.ProcAttr) (
 			break
 		}
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, fd
-		pid, err = syscall.ForkExec(file, argv, attr)
+		pid, err = m.births.forkExec(file, argv, attr)
 	}
 	return pid, err
 }

@@ -100,6 +100,9 @@ func New(machine Machine, procs *proc.Manager, log func(string)) *Server {
 	for name, work := range handleMethods {
 		s.methods[name] = s.handleMethod(name, work)
 	}
+	for name, work := range s.folderMethods() {
+		s.methods[name] = work
+	}
 	return s
 }
 

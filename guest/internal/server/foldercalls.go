@@ -1,0 +1,129 @@
+package server
+
+import (
+	"runtime"
+
+	"sbx.dev/agent/internal/accounts"
+	"sbx.dev/agent/internal/errno"
+	"sbx.dev/agent/internal/files"
+	"sbx.dev/agent/internal/folders"
+	"sbx.dev/agent/internal/jsonlite"
+	"sbx.dev/agent/internal/link"
+)
+
+// folderMachine is a Machine into which directories of the host may be put.
+type folderMachine interface {
+	MakePlace(path string, owner *accounts.Identity) error
+	MountFolder(path string, readOnly bool, owner *accounts.Identity) (*folders.Folder, error)
+}
+
+// MakePlace makes a directory that belongs to somebody.
+func (g *Guest) MakePlace(path string, owner *accounts.Identity) error {
+	return folders.MakePlace(path, owner)
+}
+
+// MountFolder mounts a directory of the host.
+func (g *Guest) MountFolder(path string, readOnly bool, owner *accounts.Identity) (*folders.Folder, error) {
+	return folders.Mount(path, readOnly, owner)
+}
+
+// folderProcessors is with how many processors the agent makes do once the host answers for files. With one, a process
+// that is being started could wait for a file of the host, and the agent, which starts it, for that process.
+const folderProcessors = 2
+
+// folderParams are the parameters of both calls on folders.
+type folderParams struct {
+	path, user  string
+	readOnly    bool
+	read, write uint32
+}
+
+func readFolderParams(r *jsonlite.Reader) (*folderParams, error) {
+	p := &folderParams{}
+	r.Object(func(key string) {
+		switch key {
+		case "path":
+			p.path = r.String()
+		case "user":
+			p.user = r.String()
+		case "readOnly":
+			p.readOnly = r.Bool()
+		case "read":
+			p.read = streamID(r)
+		case "write":
+			p.write = streamID(r)
+		}
+	})
+	if err := invalid(r); err != nil {
+		return nil, err
+	}
+	return p, files.CheckPath(p.path)
+}
+
+// folderMethods are the calls on folders by their names.
+func (s *Server) folderMethods() map[string]method {
+	return map[string]method{"folder.place": s.folderPlace, "folder.mount": s.folderMount}
+}
+
+var errNoFolders = errno.New(errno.Unsupported, "nothing can be mounted on this machine")
+
+func (s *Server) folderPlace(c *link.Call, r *jsonlite.Reader) (func(), error) {
+	p, err := readFolderParams(r)
+	if err != nil {
+		return nil, err
+	}
+	machine, able := s.machine.(folderMachine)
+	if !able {
+		return nil, errNoFolders
+	}
+	return func() {
+		owner, err := s.machine.Identity(p.user)
+		if err == nil {
+			err = machine.MakePlace(p.path, owner)
+		}
+		if err != nil {
+			c.Error(err)
+			return
+		}
+		c.Null()
+	}, nil
+}
+
+func (s *Server) folderMount(c *link.Call, r *jsonlite.Reader) (func(), error) {
+	p, err := readFolderParams(r)
+	if err != nil {
+		return nil, err
+	}
+	machine, able := s.machine.(folderMachine)
+	if !able {
+		return nil, errNoFolders
+	}
+	out, err := c.OpenProducer(p.read)
+	if err != nil {
+		return nil, err
+	}
+	in, err := c.OpenConsumer(p.write)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		owner, err := s.machine.Identity(p.user)
+		var folder *folders.Folder
+		if err == nil {
+			if runtime.GOMAXPROCS(0) < folderProcessors {
+				runtime.GOMAXPROCS(folderProcessors)
+			}
+			s.procs.FilesMayWait()
+			folder, err = machine.MountFolder(p.path, p.readOnly, owner)
+		}
+		if err != nil {
+			c.Error(err)
+			return
+		}
+		o := jsonlite.NewObject(nil)
+		o.Int("uid", int64(owner.UID))
+		o.Int("gid", int64(owner.GID))
+		c.OK(o.Close())
+		folder.Carry(out, in)
+	}, nil
+}
