@@ -17,6 +17,7 @@ import (
 	"sbx.dev/agent/internal/port"
 	"sbx.dev/agent/internal/proc"
 	"sbx.dev/agent/internal/server"
+	"sbx.dev/agent/internal/volumes"
 )
 
 const (
@@ -81,7 +82,7 @@ func guest() {
 	if err != nil {
 		boot.Fatal("agent port", err)
 	}
-	machine := &server.Guest{Accounts: accounts.Open("/etc/passwd", "/etc/group"), OOM: watch}
+	machine := &server.Guest{Accounts: accounts.Open("/etc/passwd", "/etc/group"), OOM: watch, Volumes: volumes.New()}
 	s := server.New(machine, procs, boot.Console)
 	l := link.New(transport, server.Hello(), s.Handle, s.SessionOver)
 	go func() {

@@ -94,7 +94,18 @@ export interface AgentCalls {
   resume: Call<{ entropy: string; unixNs: string; hostname: string; machineId: string }, { bootId: string }>;
   clock: Call<{ unixNs: string }, null>;
   sync: Call<Record<string, never>, null>;
+  mount: Call<
+    { serial: string; path: string; readOnly: boolean; user: string },
+    /** `device` is the guest's word for it, such as `sda`. */
+    { device: string; bytes: number }
+  >;
+  unmount: Call<{ path: string }, null>;
+  freeze: Call<{ path: string; limitMs: number }, null>;
+  thaw: Call<{ path: string }, null>;
+  grow: Call<{ path: string; bytes: number }, { bytes: number }>;
   trust: Call<{ roots: readonly TrustedRoot[] }, null>;
+  detach: Call<Record<string, never>, null>;
+  attach: Call<Record<string, never>, null>;
   poweroff: Call<Record<string, never>, null>;
   stats: Call<
     Record<string, never>,
@@ -104,8 +115,6 @@ export interface AgentCalls {
   wait: Call<{ pid: number }, AgentExit>;
   kill: Call<{ pid: number; signal: string; group: boolean }, null>;
   resize: Call<{ pid: number; cols: number; rows: number }, null>;
-  detach: Call<Record<string, never>, null>;
-  attach: Call<Record<string, never>, null>;
   listening: Call<{ pid: number }, { ports: number[] }>;
   dial: Call<
     { host?: string; port?: number; path?: string; read: number; write: number; timeoutMs: number },

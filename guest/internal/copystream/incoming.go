@@ -69,6 +69,8 @@ func (f *incoming) begin(dir *folder, name string, e *entry, mask uint32) error 
 // openNew makes a file. Names of a stream hold no NUL.
 func openNew(dir *folder, name string, nameBytes []byte, flags int, permissions uint32) (int, error) {
 	if dir.quick {
+		sys.Writing.RLock()
+		defer sys.Writing.RUnlock()
 		return sys.OpenatNow(dir.fd, &nameBytes[0], flags, permissions)
 	}
 	return sys.Openat(dir.fd, name, flags, permissions)
@@ -105,6 +107,8 @@ func (f *incoming) write(b []byte) error {
 
 func (f *incoming) writeSome(b []byte) (n int, err error) {
 	if f.quick {
+		sys.Writing.RLock()
+		defer sys.Writing.RUnlock()
 		return sys.WriteNow(f.fd, b)
 	}
 	err = sys.Again(func() (err error) {
@@ -164,6 +168,8 @@ func (f *incoming) finish() error {
 func (f *incoming) setTime() error {
 	mtime := f.mtime * 1e6
 	if f.quick {
+		sys.Writing.RLock()
+		defer sys.Writing.RUnlock()
 		return sys.SetModifiedNow(f.fd, mtime)
 	}
 	return sys.SetTimes(f.fd, "", nil, &mtime, 0)
@@ -171,6 +177,8 @@ func (f *incoming) setTime() error {
 
 func (f *incoming) close() error {
 	if f.quick {
+		sys.Writing.RLock()
+		defer sys.Writing.RUnlock()
 		return sys.CloseNow(f.fd)
 	}
 	return syscall.Close(f.fd)

@@ -10,6 +10,7 @@ import (
 	"sbx.dev/agent/internal/boot"
 	"sbx.dev/agent/internal/proc"
 	"sbx.dev/agent/internal/sys"
+	"sbx.dev/agent/internal/volumes"
 )
 
 // farewell is how long QEMU gets to pass the last answer on before the machine is gone.
@@ -19,7 +20,11 @@ const farewell = 20 * time.Millisecond
 type Guest struct {
 	Accounts *accounts.Database
 	OOM      *proc.OOMWatch
+	Volumes  *volumes.Manager
 }
+
+// Disks makes this a machine whose disks may be changed.
+func (g *Guest) Disks() *volumes.Manager { return g.Volumes }
 
 // Resume implements Machine.
 func (g *Guest) Resume(entropy []byte, unixNs int64, hostname, machineID string) (string, error) {
@@ -45,18 +50,19 @@ func (g *Guest) Prepare(diskBytes uint64, run func(argv []string)) error {
 // SetClock implements Machine.
 func (g *Guest) SetClock(unixNs int64) error { return sys.SetClock(unixNs) }
 
-// Trust implements Machine.
-func (g *Guest) Trust(roots []boot.Root) error { return boot.Trust(roots) }
-
-// PowerOff implements Machine.
-func (g *Guest) PowerOff(done func()) {
 // HoldProcesses implements Machine.
 func (g *Guest) HoldProcesses() (wait func(), err error) { return boot.HoldProcesses() }
 
 // LetProcessesGo implements Machine.
 func (g *Guest) LetProcessesGo() error { return boot.LetProcessesGo() }
 
+// Trust implements Machine.
+func (g *Guest) Trust(roots []boot.Root) error { return boot.Trust(roots) }
+
+// PowerOff implements Machine.
+func (g *Guest) PowerOff(done func()) {
 	boot.Stop(func() {
+		g.Volumes.UnmountAll()
 		done()
 		time.Sleep(farewell)
 	})

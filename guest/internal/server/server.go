@@ -103,6 +103,9 @@ func New(machine Machine, procs *proc.Manager, log func(string)) *Server {
 	for name, work := range s.folderMethods() {
 		s.methods[name] = work
 	}
+	for name, work := range s.volumeMethods() {
+		s.methods[name] = work
+	}
 	return s
 }
 
@@ -276,16 +279,16 @@ func (s *Server) resume(c *link.Call, r *jsonlite.Reader) (func(), error) {
 	}
 	return func() {
 		bootID, err := s.machine.Resume(seed, unixNs, hostname, machineID)
+		if err == nil {
+			// A copy of a machine that was in use.
+			err = s.machine.LetProcessesGo()
+		}
 		if err != nil {
 			c.Error(err)
 			return
 		}
 		s.mu.Lock()
 		s.resumed, s.bootID = true, bootID
-		if err == nil {
-			// A copy of a machine that was in use.
-			err = s.machine.LetProcessesGo()
-		}
 		s.mu.Unlock()
 		o := jsonlite.NewObject(nil)
 		o.String("bootId", bootID)
@@ -359,12 +362,6 @@ func readRoot(r *jsonlite.Reader) boot.Root {
 	return root
 }
 
-func (s *Server) sync(c *link.Call, _ *jsonlite.Reader) (func(), error) {
-	return func() {
-		syscall.Sync()
-		c.Null()
-	}, nil
-}
 // detach prepares for a copy of this machine, in which a new session begins: processes stand still until the copy is
 // itself, or until attach. The answer also tells the host that everything was read that it wrote before.
 func (s *Server) detach(c *link.Call, _ *jsonlite.Reader) (func(), error) {
@@ -386,6 +383,12 @@ func (s *Server) attach(c *link.Call, _ *jsonlite.Reader) (func(), error) {
 	return nil, finish(c, s.machine.LetProcessesGo())
 }
 
+func (s *Server) sync(c *link.Call, _ *jsonlite.Reader) (func(), error) {
+	return func() {
+		syscall.Sync()
+		c.Null()
+	}, nil
+}
 
 func (s *Server) powerOff(c *link.Call, _ *jsonlite.Reader) (func(), error) {
 	return func() {

@@ -9,4 +9,5 @@ const (
 	sysOpenat2       = 437
 	sysFaccessat2    = 439
 	sysClockSettime  = 112
+	sysSyncfs        = 267
 )
