@@ -103,6 +103,9 @@ export interface AgentCalls {
   freeze: Call<{ path: string; limitMs: number }, null>;
   thaw: Call<{ path: string }, null>;
   grow: Call<{ path: string; bytes: number }, { bytes: number }>;
+  "folder.place": Call<WithPath, null>;
+  /** `read` carries requests of the guest's kernel to the host, `write` the answers. */
+  "folder.mount": Call<WithPath & { readOnly: boolean; read: number; write: number }, { uid: number; gid: number }>;
   trust: Call<{ roots: readonly TrustedRoot[] }, null>;
   detach: Call<Record<string, never>, null>;
   attach: Call<Record<string, never>, null>;

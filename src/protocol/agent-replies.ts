@@ -25,6 +25,8 @@ const count = () => z.number().check(z.int(), z.nonnegative());
 /** Any finite number: file systems in the guest hold times that no calendar does. */
 const time = () => z.number();
 const pid = () => z.number().check(z.int(), z.positive(), z.maximum(2 ** 22));
+/** A user or group. */
+const id = () => z.number().check(z.int(), z.minimum(0), z.maximum(0xffff_fffe));
 const port = () => z.number().check(z.int(), z.minimum(1), z.maximum(65_535));
 const none = () => z.null();
 const path = () => text(MAX_PATH_CHARS);
@@ -88,6 +90,8 @@ const RESULTS: ResultSchemas = {
   freeze: none,
   thaw: none,
   grow: () => z.object({ bytes: bigCount() }),
+  "folder.place": none,
+  "folder.mount": () => z.object({ uid: id(), gid: id() }),
   trust: none,
   detach: none,
   attach: none,

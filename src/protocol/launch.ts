@@ -7,6 +7,7 @@
  */
 import type { ErrorRecord } from "../runtime/errors.ts";
 import type { DiskLayerRecord, VolumeAttachment } from "./disk-calls.ts";
+import type { FolderLaunch } from "./folder-launch.ts";
 import type { EgressLaunch } from "./net-launch.ts";
 import type { ResolvedSpecRecord } from "./sandbox-record.ts";
 
@@ -57,6 +58,8 @@ export interface SandboxLaunch extends LaunchMachine {
   lifetime: { kind: "session"; token: string } | { kind: "duration"; ms: number };
   env: Record<string, string>;
   egress: EgressLaunch;
+  /** Absent for a sandbox without any. */
+  folders?: FolderLaunch;
   hostname: string;
   /** Whether the machine was started along with the supervisor. Only one that is restored is. */
   prestarted: boolean;

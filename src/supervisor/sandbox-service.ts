@@ -5,6 +5,7 @@ import type { WebSocket } from "ws";
 import type { Egress } from "../egress/egress.ts";
 import type { AgentLink } from "../guest/link.ts";
 import { ownIdentity } from "../host/process-identity.ts";
+import type { FolderLaunch } from "../protocol/folder-launch.ts";
 import type { SandboxLaunch } from "../protocol/launch.ts";
 import { SbxError, toErrorRecord } from "../runtime/errors.ts";
 import type { SandboxInfo, SandboxStatus, StopReason } from "../runtime/types.ts";
@@ -14,6 +15,7 @@ import { layerPath } from "../vm/restore-options.ts";
 import type { VirtualMachine } from "../vm/virtual-machine.ts";
 import { CappedLog, logLine } from "./capped-log.ts";
 import { connectAgent, describeExit, giveIdentity, LastWords } from "./guest-boot.ts";
+import type { SandboxFolders } from "./folders.ts";
 import { HostWatch } from "./host-watch.ts";
 import { Lifetime } from "./lifetime.ts";
 import { SandboxNetwork } from "./network/sandbox-network.ts";
@@ -75,6 +77,7 @@ class SandboxRun implements SandboxService {
   #watch: HostWatch | undefined;
   #link: AgentLink | undefined;
   #state: GuestState | undefined;
+  #folders: SandboxFolders | undefined;
   #lifetime: Lifetime | undefined;
   #primaryTimer: NodeJS.Timeout | undefined;
   #status: SandboxStatus = "creating";
@@ -104,6 +107,7 @@ class SandboxRun implements SandboxService {
       extendTo: (stopAtMs) => this.#extendTo(stopAtMs),
       connected: (socket, how) => this.#connected(socket, how),
       network: this.#network,
+      folders: () => this.#folders?.views ?? [],
     });
     doorOpen();
     const network = this.#network.isAwaited ? this.#network.open(signal) : undefined;
@@ -122,6 +126,7 @@ class SandboxRun implements SandboxService {
     this.#state = this.#createState(link);
     this.#watch = new HostWatch({ vm: this.#vm, link, directory: launch.directory, log: (m) => this.#log(m) });
     await identity;
+    if (launch.folders !== undefined) await this.#openFolders(launch.folders, link, signal);
     if (network !== undefined) await this.#introduce(await network, link, this.#state);
     signal.throwIfAborted();
     this.#begin();
@@ -180,6 +185,12 @@ class SandboxRun implements SandboxService {
       info: () => this.info(),
       trustedCertificates: () => this.#network.trustedCertificates,
     });
+  }
+
+  async #openFolders(folders: FolderLaunch, link: AgentLink, signal: AbortSignal): Promise<void> {
+    const { SandboxFolders } = await import("./folders.ts");
+    this.#folders = new SandboxFolders();
+    await this.#folders.open(folders, { link, signal, user: GUEST_USER, log: (m) => this.#log(m) });
   }
 
   /** What the guest has to know of its network before anything of the user's runs. */
@@ -264,6 +275,7 @@ class SandboxRun implements SandboxService {
     await this.#vm.stop();
     await this.#link?.[Symbol.asyncDispose]();
     await this.#network[Symbol.asyncDispose]();
+    await this.#folders?.[Symbol.asyncDispose]();
     if (ORDERLY.includes(reason)) await keepOnly(directory, AUDIT_LOGS);
     else await rm(layerPath(directory), { force: true });
     this.#status = reason === "start_failed" ? "failed" : "stopped";

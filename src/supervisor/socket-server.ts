@@ -6,11 +6,13 @@ import { chmodSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
+import { FOLDERS_TARGET, type FolderView } from "../protocol/folder-launch.ts";
 import { EXTENSIONS_HEADER, EXTENSIONS_VERSION, PRIMARY_HEADER, SANDBOX_ID_HEADER } from "../protocol/rpc-messages.ts";
 import { MAX_SERVER_MESSAGE_BYTES } from "../protocol/rpc-limits.ts";
 import { connectTarget, sandboxTarget } from "../protocol/sandbox-target.ts";
 import type { SandboxInfo } from "../runtime/types.ts";
 import { readBody, sendJson } from "./door-http.ts";
+import { answerMachineCall, type MachineHandle } from "./machine-routes.ts";
 import { answerNetworkCall, type NetworkControl } from "./network/door-routes.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
@@ -27,6 +29,10 @@ export interface DoorOptions {
   extendTo: (stopAtMs: number) => number;
   connected: (socket: WebSocket, visitor: Visitor) => void;
   network: NetworkControl;
+  /** @throws SbxError while there is none */
+  machine: () => MachineHandle;
+  /** The mounted folders and what has become of them. */
+  folders: () => FolderView[];
 }
 
 /** How a client introduced itself. */
@@ -100,6 +106,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
     sendJson(response, 400, { code: "BAD_REQUEST", message: "the request's target is no path" });
   } else if (request.method === "GET" && url.pathname === "/sbx/v1/info") {
     sendJson(response, 200, options.info());
+  } else if (request.method === "GET" && url.pathname === FOLDERS_TARGET) {
+    sendJson(response, 200, options.folders());
   } else if (request.method === "DELETE" && url.pathname === own) {
     await options.stop(url.searchParams.get("reason") === "session_ended" ? "session_ended" : "killed");
     sendJson(response, 200, options.info());
@@ -111,6 +119,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
     else if (stopAtMs === undefined)
       sendJson(response, 400, { code: "INVALID_CONFIG", message: "stop_at_ms must be a time in ms" });
     else sendJson(response, 200, { stop_at_ms: options.extendTo(stopAtMs) });
+  } else if (await answerMachineCall(request, response, url.pathname, options.machine)) {
+    return;
   } else if (!(await answerNetworkCall(request, response, url.pathname, options.network))) {
     sendJson(response, 404, { code: "NOT_FOUND", message: `there is nothing at ${url.pathname}` });
   }

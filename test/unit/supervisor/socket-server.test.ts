@@ -26,6 +26,7 @@ async function open(t: TestContext): Promise<{ socketPath: string; events: strin
       events.push("connected");
       socket.close();
     },
+    folders: () => [],
     network: {
       setSecrets: () => ({ set: [], missing: [] }),
       denied: [],
