@@ -5,8 +5,8 @@
  *
  * Whatever step fails, the steps before it are undone: a disk is there as a whole or not at all.
  */
-import { open, type FileHandle } from "node:fs/promises";
-import { constants } from "node:fs";
+import { constants, fstatSync } from "node:fs";
+import { open, stat, type FileHandle } from "node:fs/promises";
 import { SbxError } from "../runtime/errors.ts";
 import { overlayNode, ROOT_NODE, chainNode } from "./disk-nodes.ts";
 import type { DiskLayer } from "./machine-spec.ts";
@@ -44,6 +44,8 @@ interface Node {
   name: string;
   /** `null` where QEMU opened the files by their paths. */
   files: FileSet[] | null;
+  /** Which file is on top, whatever it is called by now; `null` for the root disk's first one. */
+  top: string | null;
 }
 
 /** Nodes of a disk that QEMU was told of, the one that is written to last. */
@@ -51,7 +53,7 @@ type Disk = Node[];
 
 export class MachineDisks {
   readonly #options: MachineDisksOptions;
-  readonly #disks = new Map<string, Disk>([[ROOT_DISK, [{ name: ROOT_NODE, files: null }]]]);
+  readonly #disks = new Map<string, Disk>([[ROOT_DISK, [{ name: ROOT_NODE, files: null, top: null }]]]);
   /** One change at a time. */
   #turn: Promise<unknown> = Promise.resolve();
   #nextNode = 1;
@@ -130,6 +132,12 @@ export class MachineDisks {
     });
   }
 
+  /** Whether a disk is written to this file already. */
+  async isOnTop(disk: string, layerPath: string): Promise<boolean> {
+    const found = await stat(layerPath, { bigint: true }).catch(() => null);
+    return found !== null && this.#disk(disk).at(-1)?.top === inodeOf(found);
+  }
+
   /**
    * Makes a disk larger. The guest notices a moment later; its file system is its own affair.
    *
@@ -148,44 +156,41 @@ export class MachineDisks {
   }
 
   async #addChain({ layers, access }: DiskSpec): Promise<Node> {
-    const files = await this.#give(
+    const given = await this.#give(
       layers.map(({ path }, index) => ({ path, writable: access === "read-write" && index === layers.length - 1 })),
     );
+    const files = given.map(({ set }) => set);
     const name = `disk${this.#nextNode++}`;
-    const opened = layers.map(({ format }, index) => ({ format, path: files[index]?.path ?? "" }));
-    return this.#addNode({ name, files }, () => chainNode(name, opened, access));
+    try {
+      const opened = layers.map(({ format }, index) => ({ format, path: files[index]?.path ?? "" }));
+      await this.#execute("blockdev-add", chainNode(name, opened, access));
+      return { name, files, top: given.at(-1)?.inode ?? null };
+    } catch (error) {
+      await removeSets(files);
+      throw error;
+    }
   }
 
   async #addOverlays(overlays: readonly Overlay[]): Promise<Node[]> {
-    const sets = await this.#give(overlays.map(({ layerPath }) => ({ path: layerPath, writable: true })));
-    const nodes = sets.map((set): Node => ({ name: `disk${this.#nextNode++}`, files: [set] }));
+    const given = await this.#give(overlays.map(({ layerPath }) => ({ path: layerPath, writable: true })));
     const added: Node[] = [];
     try {
-      for (const [index, node] of nodes.entries()) {
+      for (const [index, { set, inode }] of given.entries()) {
+        const name = `disk${this.#nextNode++}`;
         const writes = overlays[index]?.disk === ROOT_DISK ? this.#options.rootWrites : "kept";
-        await this.#execute("blockdev-add", overlayNode(node.name, sets[index]?.path ?? "", writes));
-        added.push(node);
+        await this.#execute("blockdev-add", overlayNode(name, set.path, writes));
+        added.push({ name, files: [set], top: inode });
       }
+      return added;
     } catch (error) {
       await this.#removeNodes(added);
-      await removeSets(sets.slice(added.length));
-      throw error;
-    }
-    return nodes;
-  }
-
-  async #addNode(node: Node & { files: FileSet[] }, options: () => object): Promise<Node> {
-    try {
-      await this.#execute("blockdev-add", options());
-      return node;
-    } catch (error) {
-      await removeSets(node.files);
+      await removeSets(given.slice(added.length).map(({ set }) => set));
       throw error;
     }
   }
 
   /** Opens files and gives them to QEMU: what it may write in both ways, as it is only read once it is frozen. */
-  async #give(wanted: readonly { path: string; writable: boolean }[]): Promise<FileSet[]> {
+  async #give(wanted: readonly { path: string; writable: boolean }[]): Promise<{ set: FileSet; inode: string }[]> {
     const handles: FileHandle[] = [];
     const fdOf = async (path: string, access: GivenFd["access"]): Promise<GivenFd> => {
       const handle = await openLayer(path, access);
@@ -193,13 +198,16 @@ export class MachineDisks {
       return { fd: handle.fd, access };
     };
     try {
-      const sets: GivenFd[][] = [];
+      const fds: GivenFd[][] = [];
+      const inodes: string[] = [];
       for (const { path, writable } of wanted) {
         const own = [await fdOf(path, "read-only")];
+        inodes.push(inodeOf(fstatSync(own[0]?.fd ?? -1, { bigint: true })));
         if (writable) own.push(await fdOf(path, "read-write"));
-        sets.push(own);
+        fds.push(own);
       }
-      return await this.#options.files.give(sets);
+      const sets = await this.#options.files.give(fds);
+      return sets.map((set, index) => ({ set, inode: inodes[index] ?? "" }));
     } finally {
       await Promise.all(handles.map(async (handle) => handle.close()));
     }
@@ -261,6 +269,10 @@ async function openLayer(path: string, access: GivenFd["access"]): Promise<FileH
     await handle?.close();
     throw new SbxError("file_error", `the disk file ${path} cannot be opened`, { cause });
   }
+}
+
+function inodeOf({ dev, ino }: { dev: bigint; ino: bigint }): string {
+  return `${dev}:${ino}`;
 }
 
 async function removeSets(sets: readonly FileSet[]): Promise<void> {

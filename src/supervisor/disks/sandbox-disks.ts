@@ -1,0 +1,210 @@
+/**
+ * The disks of a running sandbox: attached to the machine, mounted in the guest, and both undone in the other order.
+ * What the guest says is for messages only; what it does to its own file systems is its own affair.
+ */
+import { AgentError, type AgentLink } from "../../guest/link.ts";
+import type { AgentCalls } from "../../protocol/agent-calls.ts";
+import {
+  MAX_ATTACHED_VOLUMES,
+  type AttachedVolume,
+  type ResizeCall,
+  type SnapshotAnswer,
+  type SnapshotCall,
+  type VolumeAttachment,
+} from "../../protocol/disk-calls.ts";
+import type { SandboxLaunch } from "../../protocol/launch.ts";
+import { SbxError, type ErrorCode } from "../../runtime/errors.ts";
+import { allowDiskSize } from "../../vm/file-size-limit.ts";
+import { ROOT_DISK, type MachineDisks } from "../../vm/machine-disks.ts";
+
+/** A guest under load takes its time to notice a disk, and to write what it holds of one. `ms` */
+const GUEST_DEADLINE_MS = 45_000;
+/** How long a guest's writers stand still at most, whatever becomes of this process. `ms` */
+const FREEZE_LIMIT_MS = 10_000;
+/** At the end of a sandbox, for everything that its volumes are still to be given. `ms` */
+const END_DEADLINE_MS = 10_000;
+
+export interface SandboxDisksOptions {
+  /** QEMU's side of them. */
+  machine: MachineDisks;
+  launch: Pick<SandboxLaunch, "tools" | "rootWrites">;
+  /** The machine's outermost process. */
+  pid: number;
+  link: Pick<AgentLink, "call">;
+  /** Whose a new file system is. */
+  user: string;
+  /** Whether the guest stands still: nothing in it answers then. */
+  isStill: () => boolean;
+  /** Called when the sandbox no longer has a volume. */
+  released: (volumeId: string) => void;
+}
+
+export class SandboxDisks {
+  readonly #options: SandboxDisksOptions;
+  readonly #volumes = new Map<string, AttachedVolume>();
+  /** The latest snapshot of each disk. */
+  readonly #snapshots = new Map<string, SnapshotCall & { answer: SnapshotAnswer }>();
+
+  constructor(options: SandboxDisksOptions) {
+    this.#options = options;
+  }
+
+  list(): AttachedVolume[] {
+    return [...this.#volumes.values()];
+  }
+
+  /**
+   * Attaches a volume and mounts it; nothing of it is left if one of both fails.
+   *
+   * @throws SbxError `usage`, `volume_broken` for a file system that cannot be mounted, `file_error`, `timeout`
+   */
+  async attach(volume: VolumeAttachment): Promise<AttachedVolume> {
+    const { id, name, path, access, capacityBytes } = volume;
+    if (this.#volumes.has(id)) throw new SbxError("usage", `volume ${name} is attached already`);
+    if (this.#volumes.size >= MAX_ATTACHED_VOLUMES) {
+      throw new SbxError("usage", `a sandbox has at most ${MAX_ATTACHED_VOLUMES} volumes`);
+    }
+    const { tools } = this.#options.launch;
+    await allowDiskSize(this.#options.pid, tools.prlimit, capacityBytes);
+    await this.#options.machine.attach({ serial: id, layers: volume.layers, access });
+    try {
+      const params = { serial: id, path, readOnly: access === "read-only", user: this.#options.user };
+      const { device } = await this.#call("mount", params);
+      const attached = { id, name, path, access, capacityBytes, device };
+      this.#volumes.set(id, attached);
+      return attached;
+    } catch (error) {
+      await this.#options.machine.detach(id).catch(() => undefined); // QEMU is gone, or keeps it: the reason is the other one
+      throw explain(error, `volume ${name} cannot be mounted at ${path}`, "volume_broken");
+    }
+  }
+
+  /** @throws SbxError `guest_error` naming the processes that use it, `timeout` */
+  async detach(id: string): Promise<AttachedVolume> {
+    const volume = this.#volume(id);
+    try {
+      await this.#call("unmount", { path: volume.path });
+    } catch (error) {
+      throw explain(
+        error,
+        `volume ${volume.name} cannot be detached`,
+        "guest_error",
+        "end what uses it, and try again",
+      );
+    }
+    await this.#options.machine.detach(id);
+    this.#volumes.delete(id);
+    this.#options.released(id);
+    return volume;
+  }
+
+  /** @throws SbxError for a size below the one that it has */
+  async resize(id: string, { capacityBytes }: ResizeCall): Promise<AttachedVolume> {
+    const volume = this.#volume(id);
+    if (volume.access === "read-only") throw new SbxError("usage", `volume ${volume.name} is attached read-only`);
+    if (capacityBytes < volume.capacityBytes) throw new SbxError("usage", "a volume cannot be made smaller");
+    await allowDiskSize(this.#options.pid, this.#options.launch.tools.prlimit, capacityBytes);
+    await this.#options.machine.resize(id, capacityBytes);
+    volume.capacityBytes = capacityBytes;
+    try {
+      await this.#call("grow", { path: volume.path, bytes: capacityBytes });
+    } catch (error) {
+      // The disk is: the file system follows when it is mounted the next time.
+      throw explain(error, `the file system of volume ${volume.name} did not grow`, "guest_error");
+    }
+    return volume;
+  }
+
+  /** Repeating it with the layer that is on top already changes nothing. */
+  async snapshot({ disk, layerPath }: SnapshotCall): Promise<SnapshotAnswer> {
+    const path = disk === ROOT_DISK ? "/" : this.#writable(disk).path;
+    if (await this.#options.machine.isOnTop(disk, layerPath)) {
+      const latest = this.#snapshots.get(disk);
+      return latest?.layerPath === layerPath ? latest.answer : { isClean: false, pausedMs: 0 };
+    }
+    const answer = { isClean: false, pausedMs: 0 };
+    await this.#options.machine.snapshot([{ disk, layerPath }], async (take) => {
+      const since = performance.now();
+      const frozen = await this.#freeze(path);
+      try {
+        await take();
+      } finally {
+        answer.isClean = frozen && (await this.#thaw(path));
+      }
+      answer.pausedMs = Math.round((performance.now() - since) * 10) / 10;
+    });
+    this.#snapshots.set(disk, { disk, layerPath, answer });
+    return answer;
+  }
+
+  /** At the end of the sandbox: what was written is on the volumes, their file systems in order. Waits for no user of them. */
+  async settle(): Promise<void> {
+    const writable = this.list().filter(({ access }) => access === "read-write");
+    const paths = writable.map(({ path }) => path);
+    if (this.#options.launch.rootWrites === "kept") paths.push("/");
+    const signal = AbortSignal.timeout(END_DEADLINE_MS);
+    // Nothing thaws them: the machine is about to end.
+    await Promise.allSettled(
+      paths.map(async (path) => this.#options.link.call("freeze", { path, limitMs: 6 * FREEZE_LIMIT_MS }, { signal })),
+    );
+  }
+
+  /** Whether there is anything to {@link settle}. */
+  get hasWrites(): boolean {
+    return this.#options.launch.rootWrites === "kept" || this.list().some(({ access }) => access === "read-write");
+  }
+
+  /** A guest that does not answer, or cannot, is no reason to take no snapshot: it holds what a loss of power leaves. */
+  async #freeze(path: string): Promise<boolean> {
+    if (this.#options.isStill()) return false;
+    try {
+      const signal = AbortSignal.timeout(FREEZE_LIMIT_MS);
+      await this.#options.link.call("freeze", { path, limitMs: FREEZE_LIMIT_MS }, { signal });
+      return true;
+    } catch {
+      // Its answer may have come too late.
+      await this.#thaw(path);
+      return false;
+    }
+  }
+
+  /** Whether it stood still until now. */
+  async #thaw(path: string): Promise<boolean> {
+    try {
+      await this.#options.link.call("thaw", { path }, { signal: AbortSignal.timeout(FREEZE_LIMIT_MS) });
+      return true;
+    } catch {
+      return false; // It had gone on by itself, or it will.
+    }
+  }
+
+  async #call<M extends "mount" | "unmount" | "grow">(
+    method: M,
+    params: AgentCalls[M]["params"],
+  ): Promise<AgentCalls[M]["result"]> {
+    if (this.#options.isStill()) throw new SbxError("guest_error", "the sandbox is paused", { hint: "sbx resume" });
+    return this.#options.link.call(method, params, { signal: AbortSignal.timeout(GUEST_DEADLINE_MS) });
+  }
+
+  #volume(id: string): AttachedVolume {
+    const volume = this.#volumes.get(id);
+    if (volume === undefined) throw new SbxError("volume_not_found", `volume ${id} is not attached to this sandbox`);
+    return volume;
+  }
+
+  #writable(id: string): AttachedVolume {
+    const volume = this.#volume(id);
+    if (volume.access === "read-only") throw new SbxError("usage", `volume ${volume.name} is attached read-only`);
+    return volume;
+  }
+}
+
+/** The guest's own words, for people. */
+function explain(error: unknown, what: string, code: ErrorCode, hint?: string): SbxError {
+  if (error instanceof SbxError) return error;
+  if (error instanceof Error && error.name === "TimeoutError") {
+    return new SbxError("timeout", `${what}: the guest does not answer`, { cause: error });
+  }
+  const words = error instanceof AgentError ? error.message : String(error);
+  return new SbxError(code, `${what}: ${words}`, { cause: error, ...(hint === undefined ? {} : { hint }) });
+}
