@@ -27,6 +27,7 @@ const BUILD_FLAGS = ["-trimpath", "-ldflags", "-s -w -buildid="];
 const PROGRAMS = {
   "sbx-agent": ".",
   "sbx-launch": "./cmd/sbx-launch",
+  "sbx-memory": "./cmd/sbx-memory",
   "sbx-send-fd": "./cmd/sbx-send-fd",
 };
 

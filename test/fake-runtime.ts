@@ -236,6 +236,20 @@ export class FakeRuntime implements Runtime {
     return info.expiresAt;
   }
 
+  async pause(ref: string): Promise<SandboxInfo> {
+    this.record("pause", ref);
+    const info = this.find(ref);
+    info.status = "paused";
+    return info;
+  }
+
+  async resume(ref: string): Promise<SandboxInfo> {
+    this.record("resume", ref);
+    const info = this.find(ref);
+    if (info.status === "paused") info.status = "running";
+    return info;
+  }
+
   async *logs(ref: string, options: CallOptions & { follow?: boolean; tail?: number } = {}): AsyncIterable<LogLine> {
     this.record("logs", ref, { follow: options.follow, tail: options.tail });
     yield* options.tail === undefined ? this.logLines : this.logLines.slice(-options.tail);

@@ -32,6 +32,12 @@ export function sendFdPath(): string {
   return path.join(packageRoot(), "dist", "agent", `sbx-send-fd-linux-${architecture}`);
 }
 
+/** The program that copies the memory of a running machine, for this machine. */
+export function memoryProgramPath(): string {
+  const architecture = process.arch === "arm64" ? "arm64" : "amd64";
+  return path.join(packageRoot(), "dist", "agent", `sbx-memory-linux-${architecture}`);
+}
+
 function findPackageRoot(start: string): string {
   for (let directory = start; ; directory = path.dirname(directory)) {
     if (nameIn(directory) === PACKAGE) return directory;

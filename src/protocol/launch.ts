@@ -9,6 +9,7 @@ import type { ErrorRecord } from "../runtime/errors.ts";
 import type { DiskLayerRecord, VolumeAttachment } from "./disk-calls.ts";
 import type { FolderLaunch } from "./folder-launch.ts";
 import type { EgressLaunch } from "./net-launch.ts";
+import type { NetworkPast } from "./network-past.ts";
 import type { ResolvedSpecRecord } from "./sandbox-record.ts";
 
 export const LAUNCH_VERSION = 2;
@@ -58,6 +59,8 @@ export interface SandboxLaunch extends LaunchMachine {
   lifetime: { kind: "session"; token: string } | { kind: "duration"; ms: number };
   env: Record<string, string>;
   egress: EgressLaunch;
+  /** What the guest remembers, where it is a copy of a running machine. */
+  past?: NetworkPast;
   /** Absent for a sandbox without any. */
   folders?: FolderLaunch;
   hostname: string;

@@ -18,7 +18,7 @@ export const sandboxInfo = () =>
   z.object({
     id: name(),
     name: z.nullable(text()),
-    status: z.enum(["creating", "running", "stopping", "stopped", "failed"]),
+    status: z.enum(["creating", "running", "paused", "stopping", "stopped", "failed"]),
     createdAt: z.number(),
     startedAt: epochMs(),
     stoppedAt: epochMs(),

@@ -40,6 +40,10 @@ export interface Runtime extends AsyncDisposable {
   remove(ref: string, options?: CallOptions): Promise<SandboxInfo>;
   /** Makes the sandbox live for at least `ms` from now. Never shortens. Returns the new end, epoch ms. */
   extend(ref: string, ms: number, options?: CallOptions): Promise<number>;
+  /** Has its machine stand still; its lifetime goes on. Repeating it changes nothing. */
+  pause(ref: string, options?: CallOptions): Promise<SandboxInfo>;
+  /** Lets a paused one go on. */
+  resume(ref: string, options?: CallOptions): Promise<SandboxInfo>;
   logs(ref: string, options?: CallOptions & { follow?: boolean; tail?: number }): AsyncIterable<LogLine>;
   /** Removes records of stopped sandboxes and whatever nothing refers to. */
   prune(options?: CallOptions & { dryRun?: boolean; images?: boolean }): Promise<PruneReport>;

@@ -7,7 +7,7 @@ export interface CallOptions {
   onProgress?: (event: ProgressEvent) => void;
 }
 
-export type SandboxStatus = "creating" | "running" | "stopping" | "stopped" | "failed";
+export type SandboxStatus = "creating" | "running" | "paused" | "stopping" | "stopped" | "failed";
 
 /** Why a sandbox is no longer there. */
 export type StopReason =

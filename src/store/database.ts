@@ -68,6 +68,8 @@ const VERSIONS: readonly string[] = [
     ) STRICT;
   `,
   DISK_TABLES,
+  // Whether the machine of a running sandbox stands still by its owner's wish.
+  "ALTER TABLE sandboxes ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;",
 ];
 
 export const SCHEMA_VERSION = VERSIONS.length;

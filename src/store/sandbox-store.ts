@@ -3,7 +3,8 @@ import type { DatabaseSync, SQLInputValue, SQLOutputValue } from "node:sqlite";
 import { z } from "zod";
 import type { ProcessIdentity } from "../host/process-identity.ts";
 import { SbxError } from "../runtime/errors.ts";
-import type { SandboxStatus, StopReason } from "../runtime/types.ts";
+import type { StopReason } from "../runtime/types.ts";
+import type { RecordedStatus } from "./lifecycle.ts";
 import { resolvedSpecSchema, type ResolvedSpecRecord } from "../protocol/sandbox-record.ts";
 import { translateDatabaseError } from "./database.ts";
 import { sourcesOf } from "./lifecycle.ts";
@@ -11,7 +12,7 @@ import { sourcesOf } from "./lifecycle.ts";
 export interface SandboxRow {
   id: string;
   name: string | null;
-  status: SandboxStatus;
+  status: RecordedStatus;
   createdAt: number;
   startedAt: number | null;
   stoppedAt: number | null;
@@ -24,12 +25,14 @@ export interface SandboxRow {
   creator: ProcessIdentity;
   supervisor: ProcessIdentity | null;
   vmPid: number | null;
+  /** Of a running one: whether it stands still by its owner's wish. */
+  isPaused: boolean;
 }
 
 export type NewSandbox = Pick<SandboxRow, "id" | "name" | "createdAt" | "spec" | "directory" | "socket" | "creator">;
 
 export type SandboxChange = Partial<
-  Pick<SandboxRow, "startedAt" | "stoppedAt" | "expiresAt" | "reason" | "detail" | "supervisor" | "vmPid">
+  Pick<SandboxRow, "startedAt" | "stoppedAt" | "expiresAt" | "reason" | "detail" | "supervisor" | "vmPid" | "isPaused">
 >;
 
 const LIVE = "('creating', 'running', 'stopping')";
@@ -82,7 +85,7 @@ export class SandboxStore {
    * Moves a sandbox along the lifecycle's table, with what goes with it. Returns false if its status does not allow
    * the step (another process was first).
    */
-  transition(id: string, to: SandboxStatus, change: SandboxChange = {}): boolean {
+  transition(id: string, to: RecordedStatus, change: SandboxChange = {}): boolean {
     const sources = sourcesOf(to);
     return this.#update(id, change, { status: to }, `status IN (${sources.map((s) => `'${s}'`).join(", ")})`);
   }
@@ -127,6 +130,7 @@ function toColumns(change: SandboxChange): Record<string, SQLInputValue> {
   if (change.reason !== undefined) columns.reason = change.reason;
   if (change.detail !== undefined) columns.detail = change.detail;
   if (change.vmPid !== undefined) columns.vm_pid = change.vmPid;
+  if (change.isPaused !== undefined) columns.paused = Number(change.isPaused);
   if (change.supervisor !== undefined) {
     columns.supervisor_pid = change.supervisor?.pid ?? null;
     columns.supervisor_start = change.supervisor?.startTicks ?? null;
@@ -163,6 +167,7 @@ const rowSchema = z.object({
   supervisor_pid: z.number().nullable(),
   supervisor_start: z.string().nullable(),
   vm_pid: z.number().nullable(),
+  paused: z.number(),
 });
 
 function parseRow(row: Record<string, SQLOutputValue>): SandboxRow {
@@ -194,5 +199,6 @@ function toRow(parsed: z.infer<typeof rowSchema>): SandboxRow {
     creator: { pid: parsed.creator_pid, startTicks: parsed.creator_start },
     supervisor: pid === null || startTicks === null ? null : { pid, startTicks },
     vmPid: parsed.vm_pid,
+    isPaused: parsed.paused !== 0,
   };
 }

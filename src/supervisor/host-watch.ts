@@ -3,6 +3,7 @@ import { statfs } from "node:fs/promises";
 import type { AgentLink } from "../guest/link.ts";
 import type { VirtualMachine } from "../vm/virtual-machine.ts";
 import { nowNs } from "../protocol/agent-greeting.ts";
+import type { Standstill } from "./standstill.ts";
 
 /** The guest's first time is that of its launch, a tenth of a second late; not while it has its first work, `ms`. */
 const FIRST_CLOCK_MS = 500;
@@ -15,6 +16,7 @@ const DISK_ROOM_BYTES = 64 * 1024 ** 2;
 
 export interface HostWatchOptions {
   vm: VirtualMachine;
+  standstill: Standstill;
   link: AgentLink;
   directory: string;
   log: (message: string) => void;
@@ -25,7 +27,6 @@ export class HostWatch implements Disposable {
   readonly #firstClockTimer: NodeJS.Timeout;
   readonly #clockTimer: NodeJS.Timeout;
   #diskTimer: NodeJS.Timeout | undefined;
-  #suspended = false;
   #resuming = false;
   #isOver = false;
   #lastComplaint = "";
@@ -41,7 +42,12 @@ export class HostWatch implements Disposable {
 
   /** Whether the guest stands still because the host's disk is full. */
   get diskFull(): boolean {
-    return this.#suspended;
+    return this.#options.standstill.has("disk");
+  }
+
+  /** After the guest stood still: its clock did, too. */
+  goesOn(): void {
+    this.#setClock();
   }
 
   [Symbol.dispose](): void {
@@ -52,14 +58,14 @@ export class HostWatch implements Disposable {
   }
 
   #setClock(): void {
-    if (this.#suspended) return;
+    if (this.#options.standstill.any) return;
     this.#options.link.call("clock", { unixNs: nowNs() }).catch(() => {
       // The link is gone or going; whoever watches it acts on that.
     });
   }
 
   #ioError(data: Record<string, unknown>): void {
-    if (this.#suspended) return;
+    if (this.diskFull) return;
     this.#options.log(
       `the guest is paused: its disk reports ${typeof data.reason === "string" ? data.reason.slice(0, 200) : "an I/O error"} (host disk full?)`,
     );
@@ -72,11 +78,9 @@ export class HostWatch implements Disposable {
     try {
       const { bavail, bsize } = await statfs(this.#options.directory);
       if (bavail * bsize < DISK_ROOM_BYTES) return;
-      // Before `cont`: the guest's next error may come before its answer.
-      this.#suspended = false;
       clearInterval(this.#diskTimer);
-      await this.#options.vm.qmp.execute("cont");
-      this.#options.log("the guest goes on: the host's disk has room again");
+      const goesOn = await this.#options.standstill.release("disk");
+      this.#options.log(`the host's disk has room again${goesOn ? ": the guest goes on" : ""}`);
       this.#lastComplaint = "";
       this.#setClock();
     } catch (error) {
@@ -88,7 +92,7 @@ export class HostWatch implements Disposable {
   }
 
   #waitForRoom(): void {
-    this.#suspended = true;
+    this.#options.standstill.note("disk");
     clearInterval(this.#diskTimer);
     if (!this.#isOver) this.#diskTimer = setInterval(() => void this.#tryResume(), DISK_INTERVAL_MS);
   }

@@ -6,23 +6,31 @@ import type { Egress } from "../egress/egress.ts";
 import type { AgentLink } from "../guest/link.ts";
 import { ownIdentity } from "../host/process-identity.ts";
 import type { FolderLaunch } from "../protocol/folder-launch.ts";
+import { sendFdPath } from "../host/package-root.ts";
 import type { SandboxLaunch } from "../protocol/launch.ts";
+import { NO_PAST } from "../protocol/network-past.ts";
 import { SbxError, toErrorRecord } from "../runtime/errors.ts";
-import type { SandboxInfo, SandboxStatus, StopReason } from "../runtime/types.ts";
+import type { SandboxInfo, StopReason } from "../runtime/types.ts";
 import { openDatabase } from "../store/database.ts";
+import type { RecordedStatus } from "../store/lifecycle.ts";
 import { SandboxStore } from "../store/sandbox-store.ts";
+import { MachineDisks } from "../vm/machine-disks.ts";
+import { QemuFiles } from "../vm/qemu-files.ts";
 import { layerPath } from "../vm/restore-options.ts";
+import { fileSender } from "../vm/send-files.ts";
 import type { VirtualMachine } from "../vm/virtual-machine.ts";
 import { CappedLog, logLine } from "./capped-log.ts";
 import { connectAgent, describeExit, giveIdentity, LastWords } from "./guest-boot.ts";
 import type { SandboxFolders } from "./folders.ts";
 import { HostWatch } from "./host-watch.ts";
 import { Lifetime } from "./lifetime.ts";
+import { MachineControl } from "./machine-control.ts";
 import { SandboxNetwork } from "./network/sandbox-network.ts";
 import { AUDIT_LOGS, keepOnly } from "./kept-files.ts";
 import { createGuestState, type GuestState } from "./rpc/guest-state.ts";
 import { serveConnection, type RpcConnection } from "./rpc/connection.ts";
 import { openDoor, type Door, type Visitor } from "./socket-server.ts";
+import { Standstill } from "./standstill.ts";
 
 /** Reasons after which nobody asks for the logs: they go with the rest. */
 const ORDERLY: readonly StopReason[] = ["killed", "expired", "session_ended", "guest_shutdown"];
@@ -30,6 +38,7 @@ const ORDERLY: readonly StopReason[] = ["killed", "expired", "session_ended", "g
 const PRIMARY_DEADLINE_MS = 60_000;
 /** From the agent's end to the machine's, on a host under load, `ms`. */
 const MACHINE_END_MS = 20_000;
+const ID_VARIABLE = "SBX_SANDBOX_ID";
 const GUEST_USER = "app";
 const GUEST_HOME = "/home/app";
 const GUEST_PATH = "/home/app/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -68,6 +77,9 @@ class SandboxRun implements SandboxService {
   readonly #launch: SandboxLaunch;
   readonly #vm: VirtualMachine;
   readonly #words: LastWords;
+  readonly #standstill: Standstill;
+  readonly #files: QemuFiles;
+  readonly #disks: MachineDisks;
   readonly #network: SandboxNetwork;
   readonly #connections = new Set<RpcConnection>();
   /** Clients that came while the sandbox was being made. */
@@ -75,12 +87,13 @@ class SandboxRun implements SandboxService {
   readonly #resolveStopped: () => void;
   #door: Door | undefined;
   #watch: HostWatch | undefined;
+  #machine: MachineControl | undefined;
   #link: AgentLink | undefined;
   #state: GuestState | undefined;
   #folders: SandboxFolders | undefined;
   #lifetime: Lifetime | undefined;
   #primaryTimer: NodeJS.Timeout | undefined;
-  #status: SandboxStatus = "creating";
+  #status: RecordedStatus = "creating";
   #startedAt: number | null = null;
   #end: { reason: StopReason; detail: string | null; at: number } | undefined;
   #stopping: Promise<void> | undefined;
@@ -91,7 +104,11 @@ class SandboxRun implements SandboxService {
     this.#vm = vm;
     const log = (name: string): CappedLog => new CappedLog(path.join(launch.directory, name));
     this.#words = new LastWords(vm, { console: log("console.log"), vm: log("vm.log") });
-    this.#network = new SandboxNetwork({ launch, link: vm.networkLink, log: (m) => this.#log(m) });
+    this.#standstill = new Standstill(vm.qmp);
+    this.#files = new QemuFiles(vm.qmp, fileSender(sendFdPath()));
+    this.#disks = new MachineDisks({ qmp: vm.qmp, files: this.#files, rootWrites: launch.rootWrites });
+    const past = launch.past ?? NO_PAST;
+    this.#network = new SandboxNetwork({ launch, past, link: vm.networkLink, log: (m) => this.#log(m) });
     ({ promise: this.stopped, resolve: this.#resolveStopped } = Promise.withResolvers<void>());
   }
 
@@ -107,6 +124,7 @@ class SandboxRun implements SandboxService {
       extendTo: (stopAtMs) => this.#extendTo(stopAtMs),
       connected: (socket, how) => this.#connected(socket, how),
       network: this.#network,
+      machine: () => this.#requireMachine(),
       folders: () => this.#folders?.views ?? [],
     });
     doorOpen();
@@ -124,7 +142,10 @@ class SandboxRun implements SandboxService {
     });
     void link.closed.then((error) => this.#linkEnded(error));
     this.#state = this.#createState(link);
-    this.#watch = new HostWatch({ vm: this.#vm, link, directory: launch.directory, log: (m) => this.#log(m) });
+    const { directory } = launch;
+    const standstill = this.#standstill;
+    this.#watch = new HostWatch({ vm: this.#vm, standstill, link, directory, log: (m) => this.#log(m) });
+    this.#machine = this.#controlMachine(link, this.#state);
     await identity;
     if (launch.folders !== undefined) await this.#openFolders(launch.folders, link, signal);
     if (network !== undefined) await this.#introduce(await network, link, this.#state);
@@ -145,7 +166,7 @@ class SandboxRun implements SandboxService {
     return {
       id,
       name,
-      status: this.#status,
+      status: this.#status === "running" && this.#standstill.has("user") ? "paused" : this.#status,
       createdAt,
       startedAt: this.#startedAt,
       stoppedAt: this.#end?.at ?? null,
@@ -177,7 +198,7 @@ class SandboxRun implements SandboxService {
       LOGNAME: GUEST_USER,
       SHELL: "/bin/bash",
       LANG: "C.UTF-8",
-      SBX_SANDBOX_ID: this.#launch.id,
+      [ID_VARIABLE]: this.#launch.id,
       ...this.#launch.env,
     };
     return createGuestState({
@@ -191,6 +212,35 @@ class SandboxRun implements SandboxService {
     const { SandboxFolders } = await import("./folders.ts");
     this.#folders = new SandboxFolders();
     await this.#folders.open(folders, { link, signal, user: GUEST_USER, log: (m) => this.#log(m) });
+  }
+
+  #controlMachine(link: AgentLink, state: GuestState): MachineControl {
+    const { id, name, spec } = this.#launch;
+    return new MachineControl({
+      ...{ ref: name ?? id, vm: this.#vm, link, disks: this.#disks, files: this.#files, standstill: this.#standstill },
+      memoryBytes: spec.memoryBytes,
+      info: () => this.info(),
+      recordPaused: (isPaused) => void this.#record((store) => store.amend(id, { isPaused })),
+      memories: () => {
+        const { policy, past, ownVariables } = this.#network.memories();
+        const environment = state.environment.toObject();
+        for (const variable of [...ownVariables, ID_VARIABLE]) delete environment[variable];
+        return { policy, past, environment };
+      },
+      obstacle: () => this.#copyObstacle(),
+      goesOn: () => this.#watch?.goesOn(),
+    });
+  }
+
+  /** What of this sandbox no copy could have. */
+  #copyObstacle(): string | null {
+    if ((this.#folders?.views.length ?? 0) > 0) return "it has directories of this machine mounted";
+    return null;
+  }
+
+  #requireMachine(): MachineControl {
+    if (this.#machine !== undefined && this.#status === "running") return this.#machine;
+    throw new SbxError("sandbox_stopped", "the sandbox is not running", { hint: "sbx list" });
   }
 
   /** What the guest has to know of its network before anything of the user's runs. */

@@ -49,6 +49,8 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   exec: ["running", "none"],
   kill: ["running"],
   extend: ["running", "none"],
+  pause: ["running"],
+  resume: ["running"],
   inspect: ["any", "none"],
   logs: ["any", "none"],
   copy: ["copy"],

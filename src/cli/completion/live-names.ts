@@ -28,7 +28,7 @@ async function candidatesOf(
     case "running-sandboxes":
     case "all-sandboxes":
       return (await runtime.list(call))
-        .filter((info) => kind === "all-sandboxes" || info.status === "running")
+        .filter((info) => kind === "all-sandboxes" || info.status === "running" || info.status === "paused")
         .flatMap((info) => sandboxNames(info, partial));
   }
 }

@@ -14,6 +14,7 @@ import type { RpcClient } from "../sandbox/rpc-client.ts";
 import { openRpcSandbox, RpcSandbox, type RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
 import type { CallerEnvironment, LogLine, PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
 import { recordStaging } from "./abandoned-copies.ts";
+import { pauseMachine, resumeMachine } from "./copies/machine-calls.ts";
 import { createSandbox } from "./create.ts";
 import { LocalImages } from "./images.ts";
 import { LocalMachine } from "./machine.ts";
@@ -77,6 +78,7 @@ class LocalRuntime implements Runtime {
 
   async connect(ref: string, options: CallOptions = {}): Promise<Sandbox> {
     const row = this.#findRunning(ref);
+    if (row.isPaused) throw isPaused(row);
     return openRpcSandbox({
       socketPath: row.socket,
       requestPath: connectTarget(row.id),
@@ -102,6 +104,14 @@ class LocalRuntime implements Runtime {
     const row = this.#find(ref);
     if (isLive(row.status)) await this.#stop(row);
     return toInfo(this.#state.store.get(row.id) ?? row);
+  }
+
+  async pause(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
+    return pauseMachine({ socketPath: this.#findRunning(ref).socket, signal: options.signal });
+  }
+
+  async resume(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
+    return resumeMachine({ socketPath: this.#findRunning(ref).socket, signal: options.signal });
   }
 
   async extend(ref: string, ms: number, options: CallOptions = {}): Promise<number> {
@@ -192,12 +202,17 @@ function notRunning(row: SandboxRow): SbxError {
   return new SbxError("sandbox_stopped", `sandbox ${title} is not running any more: ${why}`, { hint: "sbx create" });
 }
 
+function isPaused({ name, id }: SandboxRow): SbxError {
+  const title = name ?? id;
+  return new SbxError("sandbox_paused", `sandbox ${title} is paused`, { hint: `sbx resume ${title}` });
+}
+
 function toInfo(row: SandboxRow): SandboxInfo {
   const { spec } = row;
   return {
     id: row.id,
     name: row.name,
-    status: row.status,
+    status: row.status === "running" && row.isPaused ? "paused" : row.status,
     createdAt: row.createdAt,
     startedAt: row.startedAt,
     stoppedAt: row.stoppedAt,

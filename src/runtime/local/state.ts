@@ -92,7 +92,7 @@ async function recover(store: SandboxStore, paths: StatePaths): Promise<void> {
     const directory = path.join(paths.sandboxesPath, id);
     const socket = socketPathOf(paths, id);
     const info = await fetchInfo(socket, INFO_TIMEOUT_MS).catch(() => undefined);
-    if (info?.status === "running") adopt(store, info, directory, socket);
+    if (info?.status === "running" || info?.status === "paused") adopt(store, info, directory, socket);
     else rmSync(directory, { recursive: true, force: true });
   }
 }
@@ -117,6 +117,7 @@ function adopt(store: SandboxStore, info: SandboxInfo, directory: string, socket
     expiresAt: info.expiresAt,
     supervisor,
     vmPid: info.vmPid,
+    isPaused: info.status === "paused",
   });
 }
 

@@ -84,12 +84,14 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
   }
 
   /** What a copy of the guest would remember now. */
-  memories(): { policy: PolicySpec; past: NetworkPast } {
+  memories(): { policy: PolicySpec; past: NetworkPast; ownVariables: string[] } {
     const { launch, past = NO_PAST } = this.#options;
     // Before the stack is there the guest has no connection that it did not have at the beginning.
     const connections = this.#waiting?.connections() ?? past.connections;
     const { names, placeholders } = this.#egress?.memories() ?? past;
     return {
+      // Variables that are made anew for each sandbox.
+      ownVariables: [...(this.#egress?.environment.keys() ?? [])],
       policy: this.#egress?.policy ?? launch.egress.policy,
       past: { connections: [...connections], names, placeholders },
     };

@@ -7,7 +7,8 @@ import { sampleSandbox } from "../store/sample-sandbox.ts";
 
 function row(id: string, name: string | null, status: SandboxRow["status"] = "running"): SandboxRow {
   const nothing = { startedAt: null, stoppedAt: null, expiresAt: null, reason: null, detail: null };
-  return { ...sampleSandbox({ id: `sbx_loc_${id}`, name }), ...nothing, status, supervisor: null, vmPid: null };
+  const rest = { status, supervisor: null, vmPid: null, isPaused: false };
+  return { ...sampleSandbox({ id: `sbx_loc_${id}`, name }), ...nothing, ...rest };
 }
 
 const ROWS = [

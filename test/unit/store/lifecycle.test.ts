@@ -1,10 +1,9 @@
 /** The lifecycle's table: every pair of statuses, so that a new step has to be written down here as well. */
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { SandboxStatus } from "../../../src/runtime/types.ts";
-import { isLive, sourcesOf } from "../../../src/store/lifecycle.ts";
+import { isLive, type RecordedStatus, sourcesOf } from "../../../src/store/lifecycle.ts";
 
-const STATUSES: SandboxStatus[] = ["creating", "running", "stopping", "stopped", "failed"];
+const STATUSES: RecordedStatus[] = ["creating", "running", "stopping", "stopped", "failed"];
 
 const ALLOWED = [
   "creating>running",

@@ -27,6 +27,7 @@ async function open(t: TestContext): Promise<{ socketPath: string; events: strin
       socket.close();
     },
     folders: () => [],
+    machine: () => assert.fail("nobody asked for the machine"),
     network: {
       setSecrets: () => ({ set: [], missing: [] }),
       denied: [],
