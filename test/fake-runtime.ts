@@ -40,6 +40,7 @@ import type {
   SandboxInfo,
   SandboxSpec,
 } from "../src/runtime/types.ts";
+import { FakeSnapshots, FakeVolumes } from "./fake-disks.ts";
 
 const MIB = 1024 ** 2;
 
@@ -321,6 +322,9 @@ export class FakeRuntime implements Runtime {
     },
     log: (ref, options = {}) => this.#auditLog(ref, options),
   };
+
+  readonly snapshots = new FakeSnapshots();
+  readonly volumes = new FakeVolumes();
 
   readonly secrets: SecretApi = {
     names: async () => {

@@ -6,6 +6,7 @@
  * handle can be disposed more than once.
  */
 import type { Readable, Writable, Duplex } from "node:stream";
+import type { SnapshotApi, VolumeApi } from "./disks.ts";
 import type { NetworkApi, SecretApi } from "./network.ts";
 import type {
   CallerEnvironment,
@@ -45,12 +46,18 @@ export interface Runtime extends AsyncDisposable {
   /** Lets a paused one go on. */
   resume(ref: string, options?: CallOptions): Promise<SandboxInfo>;
   logs(ref: string, options?: CallOptions & { follow?: boolean; tail?: number }): AsyncIterable<LogLine>;
-  /** Removes records of stopped sandboxes and whatever nothing refers to. */
-  prune(options?: CallOptions & { dryRun?: boolean; images?: boolean }): Promise<PruneReport>;
+  /**
+   * Removes records of stopped sandboxes and whatever nothing refers to.
+   *
+   * @param options `images`: also images that nothing uses; `volumes`: also removed volumes, which can still be restored
+   */
+  prune(options?: CallOptions & { dryRun?: boolean; images?: boolean; volumes?: boolean }): Promise<PruneReport>;
   readonly images: ImageApi;
   readonly machine: MachineApi;
   readonly network: NetworkApi;
   readonly secrets: SecretApi;
+  readonly snapshots: SnapshotApi;
+  readonly volumes: VolumeApi;
 }
 
 export interface Sandbox extends AsyncDisposable {

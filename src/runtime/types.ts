@@ -25,9 +25,22 @@ export interface SandboxSpec {
   diskBytes?: number;
   env?: Record<string, string>;
   labels?: Record<string, string>;
+  /** Snapshot to start from, whose writes are gone with the sandbox, or bootable volume, whose writes stay. */
+  root?: string;
+  /** Volumes that it has from the start. */
+  volumes?: readonly VolumeMount[];
   /** What it may reach; nothing if absent. */
   network?: NetworkSpec;
   lifetime: Lifetime;
+}
+
+/** A volume and where a sandbox has it. */
+export interface VolumeMount {
+  /** Id, name, or a unique prefix of either. */
+  volume: string;
+  /** In the guest: absolute, and not `/`. */
+  path: string;
+  access: "read-write" | "read-only";
 }
 
 /** What a new sandbox may reach, and with which secrets. Holds no value of any. */
@@ -166,7 +179,9 @@ export interface LogLine {
   text: string;
 }
 
+export type PrunedKind = "sandbox" | "image" | "template" | "volume" | "layer" | "directory" | "process";
+
 export interface PruneReport {
-  removed: { kind: "sandbox" | "image" | "template" | "directory" | "process"; id: string; bytes: number }[];
+  removed: { kind: PrunedKind; id: string; bytes: number }[];
   failed: { kind: string; id: string; error: string }[];
 }

@@ -7,6 +7,8 @@ const PLURALS: Readonly<Record<PruneReport["removed"][number]["kind"], readonly 
   sandbox: ["sandbox", "sandboxes"],
   image: ["image", "images"],
   template: ["template", "templates"],
+  volume: ["volume", "volumes"],
+  layer: ["layer", "layers"],
   directory: ["directory", "directories"],
   process: ["process", "processes"],
 };

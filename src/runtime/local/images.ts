@@ -7,6 +7,7 @@ import { throwIfAborted } from "../abort.ts";
 import { SbxError } from "../errors.ts";
 import type { CallOptions, ImageApi } from "../runtime.ts";
 import type { ImageBuildSpec, ImageInfo } from "../types.ts";
+import { waysToEnd, type ImageUser } from "./disks/image-users.ts";
 import { removeStaleBuilds } from "../../vm/image/build-directory.ts";
 import { buildImage } from "../../vm/image/build.ts";
 import { DEFAULT_IMAGE, ImageStore, checkImageName, shortImageId } from "../../vm/image/image-store.ts";
@@ -16,8 +17,8 @@ import { buildKey, hostArchitecture, readRecipe, type Recipe } from "../../vm/im
 export interface LocalImagesOptions {
   /** The runtime's data directory; images lie in `images` below it. */
   dataPath: string;
-  /** Sandboxes that stand on an image, as they are to be named to a user: it cannot be removed while there are any. */
-  usedBy: (imageId: string) => Promise<string[]>;
+  /** What stands on an image: it cannot be removed while there is anything. */
+  usedBy: (imageId: string) => Promise<ImageUser[]>;
   /** A setting's image, or `null`: the one that {@link ImageInfo.isDefault} marks. */
   defaultImage?: string | null;
 }
@@ -67,9 +68,8 @@ export class LocalImages implements ImageApi {
     const users = await this.#options.usedBy(info.id);
     if (users.length > 0) {
       const title = info.names[0] ?? shortImageId(info.id);
-      throw new SbxError("image_in_use", `image ${title} is in use by ${users.join(", ")}`, {
-        hint: `sbx kill ${users.join(" ")}`,
-      });
+      const names = users.map(({ kind, name }) => (kind === "sandbox" ? name : `${kind} ${name}`));
+      throw new SbxError("image_in_use", `image ${title} is in use by ${names.join(", ")}`, { hint: waysToEnd(users) });
     }
     await this.store.remove(info.id);
     return info;

@@ -8,6 +8,7 @@ import { throwIfAborted } from "../abort.ts";
 import type { Settings } from "../defaults.ts";
 import { connectTarget } from "../../protocol/sandbox-target.ts";
 import { SbxError } from "../errors.ts";
+import type { SnapshotApi, VolumeApi } from "../disks.ts";
 import type { NetworkApi, SecretApi } from "../network.ts";
 import type { CallOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
 import type { RpcClient } from "../sandbox/rpc-client.ts";
@@ -16,6 +17,9 @@ import type { CallerEnvironment, LogLine, PruneReport, SandboxInfo, SandboxSpec 
 import { recordStaging } from "./abandoned-copies.ts";
 import { pauseMachine, resumeMachine } from "./copies/machine-calls.ts";
 import { createSandbox } from "./create.ts";
+import { imageUsers, type ImageUser } from "./disks/image-users.ts";
+import { LocalSnapshots } from "./disks/local-snapshots.ts";
+import { LocalVolumes } from "./disks/local-volumes.ts";
 import { LocalImages } from "./images.ts";
 import { LocalMachine } from "./machine.ts";
 import { LocalNetwork } from "./network/local-network.ts";
@@ -41,6 +45,8 @@ class LocalRuntime implements Runtime {
   readonly machine: MachineApi;
   readonly network: NetworkApi;
   readonly secrets: SecretApi;
+  readonly snapshots: SnapshotApi;
+  readonly volumes: VolumeApi;
   readonly #settings: Settings;
   readonly #state: LocalState;
   readonly #images: LocalImages;
@@ -63,6 +69,10 @@ class LocalRuntime implements Runtime {
       get: (id) => state.store.get(id),
     });
     this.secrets = new LocalSecrets(state, this.#vault);
+    const context = { state, images: this.#images };
+    const findRunning = (ref: string): SandboxRow => this.#findRunning(ref);
+    this.volumes = new LocalVolumes({ context, findRunning, defaultBytes: settings.diskBytes });
+    this.snapshots = new LocalSnapshots({ context, findRunning, volumes: this.volumes });
   }
 
   async create(spec: SandboxSpec, options: CallOptions & CallerEnvironment = {}): Promise<Sandbox> {
@@ -126,7 +136,9 @@ class LocalRuntime implements Runtime {
     return readLogs(directory, { ...options, isOver });
   }
 
-  async prune(options: CallOptions & { dryRun?: boolean; images?: boolean } = {}): Promise<PruneReport> {
+  async prune(
+    options: CallOptions & { dryRun?: boolean; images?: boolean; volumes?: boolean } = {},
+  ): Promise<PruneReport> {
     return prune({ state: this.#state, images: this.#images }, options);
   }
 
@@ -148,9 +160,11 @@ class LocalRuntime implements Runtime {
     return row;
   }
 
-  #usersOf(imageId: string): string[] {
+  /** Sandboxes, and the disks that would be broken without the image. */
+  #usersOf(imageId: string): ImageUser[] {
     const rows = this.#state.store.listLive().filter(({ spec }) => spec.imageId === imageId);
-    return rows.map(({ id, name }) => name ?? id);
+    const sandboxes = rows.map(({ id, name }) => ({ kind: "sandbox" as const, name: name ?? id }));
+    return [...sandboxes, ...imageUsers(this.#state.disks, imageId)];
   }
 
   /** Asks the supervisor first; takes the sandbox down without it if it does not answer. */

@@ -3,7 +3,8 @@ import { readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { isLive } from "../../store/lifecycle.ts";
 import type { CallOptions } from "../runtime.ts";
-import type { PruneReport } from "../types.ts";
+import type { PrunedKind, PruneReport } from "../types.ts";
+import { pruneDisks } from "./disks/prune-disks.ts";
 import type { LocalImages } from "./images.ts";
 import { SANDBOX_ID } from "./sandbox-id.ts";
 import { damagedDatabases, type LocalState } from "./state.ts";
@@ -17,12 +18,12 @@ export interface PruneContext {
 /** Goes on past what cannot be removed, and reports it. */
 export async function prune(
   { state, images }: PruneContext,
-  options: CallOptions & { dryRun?: boolean; images?: boolean },
+  options: CallOptions & { dryRun?: boolean; images?: boolean; volumes?: boolean },
 ): Promise<PruneReport> {
   const report: PruneReport = { removed: [], failed: [] };
   const dryRun = options.dryRun === true;
   const attempt = async (
-    kind: PruneReport["removed"][number]["kind"],
+    kind: PrunedKind,
     id: string,
     bytes: number,
     work: () => unknown,
@@ -57,6 +58,8 @@ export async function prune(
     await attempt("template", key, bytes, () => discardTemplate(paths, key));
   }
   for (const file of damagedDatabases(paths)) await attempt("directory", path.basename(file), 0, () => rmSync(file));
+  // Before images: what is gone stands on none.
+  await pruneDisks(state, { dryRun, volumes: options.volumes === true }, attempt);
   const pruned = await images.prune({ ...options, dryRun, unused: options.images === true });
   report.removed.push(...pruned.images.map(({ id, bytes }) => ({ kind: "image" as const, id, bytes })));
   report.removed.push(...pruned.directories.map((id) => ({ kind: "directory" as const, id, bytes: 0 })));

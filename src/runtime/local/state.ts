@@ -21,9 +21,7 @@ import { fetchInfo } from "./supervisor-client.ts";
 
 const INFO_TIMEOUT_MS = 5_000;
 
-export interface LocalState extends DiskState, Disposable {
-  readonly staging: StagingStore;
-}
+export interface LocalState extends DiskState, Disposable {}
 
 /** Opens the state and cleans up after whoever was killed. */
 export async function openState(env: NodeJS.ProcessEnv = process.env): Promise<LocalState> {
@@ -33,7 +31,7 @@ export async function openState(env: NodeJS.ProcessEnv = process.env): Promise<L
   const store = new SandboxStore(database);
   const staging = new StagingStore(database);
   const disks = new DiskStore(database, paths.cataloguePath);
-  const diskState = { paths, database, store, disks, layerFiles: new LayerFiles(paths.layersPath) };
+  const parts = { paths, database, store, staging, disks, layerFiles: new LayerFiles(paths.layersPath) };
   try {
     if (lockExists(database, RECOVERY_LOCK)) {
       // Others wait here: to them the sandboxes would not exist yet.
@@ -44,15 +42,14 @@ export async function openState(env: NodeJS.ProcessEnv = process.env): Promise<L
     removeLeftovers(paths);
     reconcile(store, Date.now());
     await removeAbandonedCopies(staging);
-    if (!disks.isEmpty()) await (await import("./disks/settle.ts")).settleDisks(diskState, Date.now());
+    if (!disks.isEmpty()) await (await import("./disks/settle.ts")).settleDisks(parts, Date.now());
   } catch (error) {
     database.close();
     throw error;
   }
   let open = true;
   return {
-    ...diskState,
-    staging,
+    ...parts,
     [Symbol.dispose]() {
       if (open) database.close();
       open = false;

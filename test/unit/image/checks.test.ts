@@ -11,7 +11,7 @@ import { checkAgent, checkDataDirectory, checkOnPath } from "../../../src/runtim
 import { scratchDirectory } from "./scratch-directory.ts";
 import { publishSmallImage } from "./small-image.ts";
 
-const noUsers = async (): Promise<string[]> => [];
+const noUsers = async (): Promise<[]> => [];
 
 test("every check says what it found, and every fault how to mend it", async (context) => {
   const dataPath = await scratchDirectory(context);

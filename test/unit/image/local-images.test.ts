@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, rm, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test, type TestContext } from "node:test";
+import type { ImageUser } from "../../../src/runtime/local/disks/image-users.ts";
 import { LocalImages } from "../../../src/runtime/local/images.ts";
 import { buildKey, hostArchitecture, readRecipe } from "../../../src/vm/image/recipe.ts";
 import { recipePath } from "../../../src/host/package-root.ts";
@@ -16,7 +17,8 @@ interface Fixture {
 
 async function openImages(context: TestContext, defaultImage: string | null = null): Promise<Fixture> {
   const users = new Map<string, string[]>();
-  const usedBy = async (id: string): Promise<string[]> => users.get(id) ?? [];
+  const usedBy = async (id: string): Promise<ImageUser[]> =>
+    (users.get(id) ?? []).map((name) => ({ kind: "sandbox", name }));
   return { images: new LocalImages({ dataPath: await scratchDirectory(context), usedBy, defaultImage }), users };
 }
 

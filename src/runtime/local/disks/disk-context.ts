@@ -3,6 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { DiskStore } from "../../../store/disks/disk-store.ts";
 import { acquireLock, type HeldLock } from "../../../store/locks.ts";
 import type { SandboxStore } from "../../../store/sandbox-store.ts";
+import type { StagingStore } from "../../../store/staging-store.ts";
 import type { LocalImages } from "../images.ts";
 import type { StatePaths } from "../paths.ts";
 import type { LayerFiles } from "./layer-files.ts";
@@ -12,6 +13,7 @@ export interface DiskState {
   readonly paths: StatePaths;
   readonly database: DatabaseSync;
   readonly store: SandboxStore;
+  readonly staging: StagingStore;
   readonly disks: DiskStore;
   readonly layerFiles: LayerFiles;
 }
