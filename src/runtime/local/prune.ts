@@ -22,12 +22,7 @@ export async function prune(
 ): Promise<PruneReport> {
   const report: PruneReport = { removed: [], failed: [] };
   const dryRun = options.dryRun === true;
-  const attempt = async (
-    kind: PrunedKind,
-    id: string,
-    bytes: number,
-    work: () => unknown,
-  ): Promise<void> => {
+  const attempt = async (kind: PrunedKind, id: string, bytes: number, work: () => unknown): Promise<void> => {
     try {
       if (!dryRun) await work();
       report.removed.push({ kind, id, bytes });
