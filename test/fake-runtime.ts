@@ -41,6 +41,7 @@ import type {
   SandboxSpec,
 } from "../src/runtime/types.ts";
 import { FakeSnapshots, FakeVolumes } from "./fake-disks.ts";
+import { FakeFolders } from "./fake-folders.ts";
 
 const MIB = 1024 ** 2;
 
@@ -325,6 +326,8 @@ export class FakeRuntime implements Runtime {
 
   readonly snapshots = new FakeSnapshots();
   readonly volumes = new FakeVolumes();
+
+  readonly folders = new FakeFolders();
 
   readonly secrets: SecretApi = {
     names: async () => {

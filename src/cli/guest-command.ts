@@ -2,7 +2,6 @@
  * The commands that run something in a guest: `create`, `run` and `exec`. They split their arguments before oclif sees
  * them, run a session with this process's streams, and leave with the guest's status.
  */
-import { resolve } from "node:path";
 import type { Runtime, Sandbox } from "../runtime/runtime.ts";
 import type { ExecSpec, SandboxSpec } from "../runtime/types.ts";
 import { SbxCommand } from "./base-command.ts";
@@ -13,9 +12,6 @@ import { humanDuration } from "./output/human.ts";
 import { runSession } from "./session/run-session.ts";
 import { usageError } from "./parsers/usage-error.ts";
 import { terminalSize } from "./terminal/terminal.ts";
-
-/** Where `--copy` puts things, as in the reference command line. */
-const COPY_DESTINATION = "/app/";
 
 export interface PlaceFlags {
   cwd?: string | undefined;
@@ -70,29 +66,19 @@ export abstract class GuestCommand extends SbxCommand {
     };
   }
 
-  /** Makes a sandbox and copies into it; one that was not complete is not left behind. */
-  protected async createSandbox(
-    runtime: Runtime,
-    spec: SandboxSpec,
-    options: { copy: readonly string[]; quiet: boolean },
-  ): Promise<Sandbox> {
+  /** Makes a sandbox; one that was not complete is not left behind. */
+  protected async createSandbox(runtime: Runtime, spec: SandboxSpec, options: { quiet: boolean }): Promise<Sandbox> {
     if (!options.quiet) await this.#warnOfUselessSecrets(runtime, spec);
     using progress = this.openProgress({ quiet: options.quiet });
-    const call = { signal: this.interrupt.signal, onProgress: progress.onProgress };
-    const sandbox = await runtime.create(spec, { ...call, environment: this.context.env });
-    try {
-      if (options.copy.length > 0) {
-        const sources = options.copy.map((path) => resolve(this.context.cwd, path));
-        const report = await sandbox.upload(sources, COPY_DESTINATION, call);
-        progress.stop();
-        for (const { path, reason } of report.skipped) this.notice(`not copied: ${path}: ${reason}`);
-      }
-      return sandbox;
-    } catch (error) {
-      await sandbox[Symbol.asyncDispose]();
-      if (spec.lifetime.kind === "duration") await runtime.remove(sandbox.id);
-      throw error;
-    }
+    const notices: string[] = [];
+    const sandbox = await runtime.create(spec, {
+      ...{ signal: this.interrupt.signal, onProgress: progress.onProgress },
+      environment: this.context.env,
+      onNotice: (text) => notices.push(text),
+    });
+    progress.stop();
+    for (const text of notices) this.notice(text);
+    return sandbox;
   }
 
   async #warnOfUselessSecrets(runtime: Runtime, { network }: SandboxSpec): Promise<void> {
@@ -112,6 +98,15 @@ export abstract class GuestCommand extends SbxCommand {
     const { describeDenied } = await import("./network/denied-notice.ts");
     const text = describeDenied(denied, way);
     if (text !== undefined) this.notice(text);
+  }
+
+  /** Says which files of this machine the sandbox wrote to that programs of this machine run or obey. */
+  protected async noticeRisks(runtime: Runtime, sandbox: Sandbox, spec: SandboxSpec): Promise<void> {
+    if (spec.mounts?.some(({ access }) => access === "read-write") !== true) return;
+    // As with what was denied: the command has its result.
+    const mounts = await runtime.folders.mounts(sandbox.id).catch(() => []);
+    const { describeRisks } = await import("./view/folder-view.ts");
+    for (const text of describeRisks(mounts)) this.notice(text);
   }
 
   /** Runs a command to its end and takes over its status. */

@@ -2,6 +2,7 @@
 import * as Args from "@oclif/core/args";
 import { planCreate, type CreatePlan } from "../cli/create/plan.ts";
 import { durationFlag, switchFlag } from "../cli/flags/common.ts";
+import { folderFlags, readFolders } from "../cli/flags/folders.ts";
 import { environmentFlags, placeFlags, readEnvironment } from "../cli/flags/guest-command.ts";
 import { networkFlags, readNetwork } from "../cli/flags/network.ts";
 import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
@@ -31,6 +32,8 @@ the id, and the sandbox lives on until its time is over (30 minutes unless confi
 Everything after -- is the command, word for word. One single word with spaces or shell syntax is a line for bash.
 Options of sbx come before the command.
 
+--copy gives it a copy of a file or directory, --mount a directory; see sbx sync for the way back.
+
 It reaches no host but those of --allow-net, --net and --net-file. A --secret is a variable with a placeholder in the
 sandbox; its value (that of sbx secret set, else of the variable of this name here) is put into requests to its own
 hosts on their way out.
@@ -59,6 +62,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
 
   static override flags = {
     ...sandboxFlags,
+    ...folderFlags,
     ...networkFlags,
     ...environmentFlags,
     ...placeFlags,
@@ -80,10 +84,11 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
     const exec = this.#execFor(plan, command, flags);
     const env = readEnvironment(flags, this.context.env);
     const network = await readNetwork(flags, { cwd: this.context.cwd, variables: env });
-    const spec = toSandboxSpec(flags, plan.lifetime, { env, network });
+    const folders = readFolders(flags, this.context.cwd);
+    const spec = toSandboxSpec(flags, plan.lifetime, { env, network, folders });
     const quiet = flags.quiet || flags.json;
     await using runtime = await this.openRuntime();
-    await using sandbox = await this.createSandbox(runtime, spec, { copy: flags.copy ?? [], quiet });
+    await using sandbox = await this.createSandbox(runtime, spec, { quiet });
     if (plan.lifetime.kind === "duration") this.#announce(sandbox, exec !== undefined, flags);
     else if (plan.run === "shell" && !quiet)
       this.notice(`${sandbox.info.name ?? sandbox.id} is removed when this shell ends`);
@@ -93,6 +98,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
     const stays = plan.lifetime.kind === "duration";
     const way = stays ? ({ kind: "running", sandbox: sandbox.info.name ?? sandbox.id } as const) : AGAIN;
     await this.noticeDenied(runtime, sandbox, way);
+    await this.noticeRisks(runtime, sandbox, spec);
   }
 
   #execFor(plan: CreatePlan, [first, ...rest]: readonly string[], place: PlaceFlags): ExecSpec | undefined {

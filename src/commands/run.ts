@@ -1,6 +1,7 @@
 /** `sbx run`: one command in a sandbox of its own, gone afterwards. */
 import * as Args from "@oclif/core/args";
 import { durationFlag } from "../cli/flags/common.ts";
+import { folderFlags, readFolders } from "../cli/flags/folders.ts";
 import { environmentFlags, placeFlags, readEnvironment, stdinFlags } from "../cli/flags/guest-command.ts";
 import { networkFlags, readNetwork } from "../cli/flags/network.ts";
 import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
@@ -29,6 +30,10 @@ Options of sbx come before the command. The sandbox reaches no host but those th
       command: "<%= config.bin %> run --allow-net api.example.com --secret EXAMPLE_API_KEY@api.example.com -- ./agent",
     },
     {
+      description: "On the project itself, not on a copy",
+      command: "<%= config.bin %> run --mount .:/app/project:rw --cwd /app/project -- make",
+    },
+    {
       description: "At most a minute, with more memory",
       command: "<%= config.bin %> run --timeout 1m --memory 4GiB -- make -j4",
     },
@@ -40,6 +45,7 @@ Options of sbx come before the command. The sandbox reaches no host but those th
 
   static override flags = {
     ...sandboxFlags,
+    ...folderFlags,
     ...networkFlags,
     ...environmentFlags,
     ...placeFlags,
@@ -55,11 +61,14 @@ Options of sbx come before the command. The sandbox reaches no host but those th
       throw usageError("no command to run was given", "sbx run -- COMMAND, or sbx create for a shell");
     const env = readEnvironment(flags, this.context.env);
     const network = await readNetwork(flags, { cwd: this.context.cwd, variables: env });
-    const spec = toSandboxSpec(flags, { kind: "session" }, { env, network });
+    const folders = readFolders(flags, this.context.cwd);
+    const spec = toSandboxSpec(flags, { kind: "session" }, { env, network, folders });
     const exec = this.execSpec(toGuestArgv([first, ...rest]), flags);
     await using runtime = await this.openRuntime();
-    await using sandbox = await this.createSandbox(runtime, spec, { copy: flags.copy ?? [], quiet: flags.quiet });
+    await using sandbox = await this.createSandbox(runtime, spec, { quiet: flags.quiet });
     await this.runInGuest(runtime, sandbox, exec, flags.timeout);
-    if (!flags.quiet && !flags.json) await this.noticeDenied(runtime, sandbox, { kind: "again", command: "run" });
+    if (flags.quiet || flags.json) return;
+    await this.noticeDenied(runtime, sandbox, { kind: "again", command: "run" });
+    await this.noticeRisks(runtime, sandbox, spec);
   }
 }

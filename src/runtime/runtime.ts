@@ -6,6 +6,8 @@
  * handle can be disposed more than once.
  */
 import type { Readable, Writable, Duplex } from "node:stream";
+import type { FolderApi } from "./folders.ts";
+import type { PackObserver } from "./copy/copy-records.ts";
 import type { SnapshotApi, VolumeApi } from "./disks.ts";
 import type { NetworkApi, SecretApi } from "./network.ts";
 import type {
@@ -30,7 +32,7 @@ export interface Runtime extends AsyncDisposable {
    *
    * @throws SbxError among others `secret_not_found` or `secret_unreadable` for a secret without a value
    */
-  create(spec: SandboxSpec, options?: CallOptions & CallerEnvironment): Promise<Sandbox>;
+  create(spec: SandboxSpec, options?: CreateOptions): Promise<Sandbox>;
   /** Connects to a running sandbox by id, name, or a unique prefix of either. Never changes its lifetime. */
   connect(ref: string, options?: CallOptions): Promise<Sandbox>;
   /** @throws SbxError `sandbox_not_found` or `sandbox_ambiguous` */
@@ -58,6 +60,12 @@ export interface Runtime extends AsyncDisposable {
   readonly secrets: SecretApi;
   readonly snapshots: SnapshotApi;
   readonly volumes: VolumeApi;
+  readonly folders: FolderApi;
+}
+
+export interface CreateOptions extends CallOptions, CallerEnvironment {
+  /** Told what a person should know, such as what a copy leaves out. One sentence, not a word of it the guest's. */
+  onNotice?: (text: string) => void;
 }
 
 export interface Sandbox extends AsyncDisposable {
@@ -94,6 +102,8 @@ export interface ExecSession extends AsyncDisposable {
 export interface CopyOptions extends CallOptions {
   /** Guest account whose rights apply; the ordinary user if absent. */
   user?: string;
+  /** Hears what is sent, where that comes from this machine. */
+  observer?: PackObserver;
 }
 
 export interface CopyReport {

@@ -1,5 +1,6 @@
 /** Data that crosses the Runtime interface: plain values, no behaviour. Sizes are bytes, times are epoch ms. */
 import type { PolicySpec } from "../policy/spec.ts";
+import type { CopySpec, MountSpec } from "./folder-spec.ts";
 import type { LeakActionName, ResolveOverrideRecord, SecretHostRecord } from "../protocol/net-launch.ts";
 
 export interface CallOptions {
@@ -23,6 +24,10 @@ export interface SandboxSpec {
   memoryBytes?: number;
   cpus?: number;
   diskBytes?: number;
+  /** What of the host is copied into it before it is used. */
+  copies?: readonly CopySpec[];
+  /** Directories of the host that it sees as they are. */
+  mounts?: readonly MountSpec[];
   env?: Record<string, string>;
   labels?: Record<string, string>;
   /** Snapshot to start from, whose writes are gone with the sandbox, or bootable volume, whose writes stay. */

@@ -42,12 +42,6 @@ export const sandboxFlags = {
       return text;
     },
   }),
-  copy: Flags.string({
-    summary: "Copy a file or directory into /app before anything runs.",
-    helpValue: "PATH",
-    multiple: true,
-    multipleNonGreedy: true,
-  }),
 };
 
 export interface SandboxFlagValues {
@@ -59,11 +53,18 @@ export interface SandboxFlagValues {
   label?: string[] | undefined;
 }
 
+/** What other groups of options say. */
+export interface SpecParts {
+  env: Record<string, string>;
+  network: NetworkSpec | undefined;
+  folders: Pick<SandboxSpec, "copies" | "mounts">;
+}
+
 /** The sandbox that the options describe. What they leave open, the runtime takes from its settings. */
 export function toSandboxSpec(
   flags: SandboxFlagValues,
   lifetime: Lifetime,
-  { env, network }: { env: Record<string, string>; network: NetworkSpec | undefined },
+  { env, network, folders }: SpecParts,
 ): SandboxSpec {
   const labels = parseLabels(flags.label ?? []);
   return {
@@ -76,5 +77,6 @@ export function toSandboxSpec(
     ...(Object.keys(env).length === 0 ? {} : { env }),
     ...(Object.keys(labels).length === 0 ? {} : { labels }),
     ...(network === undefined ? {} : { network }),
+    ...folders,
   };
 }

@@ -42,5 +42,14 @@ export type CopyEvent =
   | { kind: "skipped"; path: Buffer; reason: string }
   | { kind: "end" };
 
+/** Hears what goes into a copy, in its order: each entry, and behind that of a file its bytes. */
+export interface PackObserver {
+  entry(entry: CopyEntry): void;
+  /** Bytes of the last file; not to be kept. */
+  data(bytes: Buffer): void;
+  /** The last file turned out shorter than it was said to be. */
+  cut(): void;
+}
+
 /** Entries left out that a report lists; of more it only says how many. */
 export const MAX_SKIPPED_LISTED = 10_000;

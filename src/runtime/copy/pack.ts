@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { throwIfAborted } from "../abort.ts";
 import { ChunkPool } from "./chunk-pool.ts";
-import { type CopyEntry, type EntryType, MAX_LINK_BYTES, MAX_PATH_BYTES } from "./copy-records.ts";
+import { type CopyEntry, type EntryType, MAX_LINK_BYTES, MAX_PATH_BYTES, type PackObserver } from "./copy-records.ts";
 import { errnoOf, hostFileError, reasonOf } from "./host-errors.ts";
 import type { PackSource } from "./pack-sources.ts";
 import { RecordEncoder } from "./record-encoder.ts";
@@ -28,6 +28,8 @@ export interface PackOptions {
   onBytes?: (bytes: number) => void;
   /** Where chunks come from, for a consumer that gives them back. */
   pool?: ChunkPool;
+  /** Told of everything that is sent. */
+  observer?: PackObserver | undefined;
 }
 
 export interface PackTotals {
@@ -56,7 +58,7 @@ export async function* pack(
   options: PackOptions = {},
 ): AsyncGenerator<Buffer, void, undefined> {
   throwIfAborted(options.signal, "the copy");
-  const packer = new Packer(totals, options.pool);
+  const packer = new Packer(totals, options.pool, options.observer);
   for (const source of sources) {
     for (const step of packer.tree(source)) {
       if (step === "turn") await new Promise(setImmediate);
@@ -76,12 +78,14 @@ type Step = "chunk" | "turn";
 class Packer {
   readonly encoder: RecordEncoder;
   readonly totals: PackTotals;
+  readonly #observer: PackObserver | undefined;
   /** First path of each file that has several names, by device and inode. */
   readonly #linked = new Map<string, Buffer>();
 
-  constructor(totals: PackTotals, pool: ChunkPool = new ChunkPool()) {
+  constructor(totals: PackTotals, pool: ChunkPool = new ChunkPool(), observer?: PackObserver) {
     this.encoder = new RecordEncoder(pool);
     this.totals = totals;
+    this.#observer = observer;
   }
 
   *tree(source: PackSource): Generator<Step, void, undefined> {
@@ -115,10 +119,15 @@ class Packer {
     }
   }
 
+  #entry(entry: CopyEntry): void {
+    this.encoder.entry(entry);
+    this.#observer?.entry(entry);
+  }
+
   *#directory(path: Buffer, name: Buffer, known?: Stats): Generator<Step, void, undefined> {
     let children: Dirent<Buffer>[];
     try {
-      this.encoder.entry(entryOf("directory", name, known ?? lstatSync(path)));
+      this.#entry(entryOf("directory", name, known ?? lstatSync(path)));
       children = readdirSync(path, { withFileTypes: true, encoding: "buffer" });
     } catch (error) {
       this.encoder.skipped(name, reasonOf(error));
@@ -134,7 +143,7 @@ class Packer {
     try {
       const link = readlinkSync(path, { encoding: "buffer" });
       if (link.length > MAX_LINK_BYTES) throw new Error("the link is too long");
-      this.encoder.entry(entryOf("symlink", name, known ?? lstatSync(path), link));
+      this.#entry(entryOf("symlink", name, known ?? lstatSync(path), link));
       this.totals.files += 1;
     } catch (error) {
       this.encoder.skipped(name, reasonOf(error));
@@ -157,7 +166,7 @@ class Packer {
       }
       this.totals.files += 1;
       if (this.#sendAsLink(stats, name)) return;
-      this.encoder.entry(entryOf("file", name, stats));
+      this.#entry(entryOf("file", name, stats));
       yield* this.#content(fd, stats.size, path);
       this.encoder.endOfFile();
     } finally {
@@ -174,9 +183,11 @@ class Packer {
       if (bytes === 0) {
         // The file has shrunk since it was opened: the rest of its size is zeros.
         this.encoder.hole(size - position);
+        this.#observer?.cut();
         this.totals.bytes += size - position;
         return;
       }
+      this.#observer?.data(bytes === room.length ? room : room.subarray(0, bytes));
       this.encoder.commitData(room, bytes);
       position += bytes;
       this.totals.bytes += bytes;
@@ -197,7 +208,7 @@ class Packer {
     const key = `${stats.dev}:${stats.ino}`;
     const first = this.#linked.get(key);
     if (first !== undefined) {
-      this.encoder.entry(entryOf("hardLink", name, stats, first));
+      this.#entry(entryOf("hardLink", name, stats, first));
       return true;
     }
     if (this.#linked.size < MAX_LINKED_FILES) this.#linked.set(key, name);

@@ -4,6 +4,7 @@ import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { identifyProcess, ownIdentity } from "../../host/process-identity.ts";
 import { greetAgent } from "../../protocol/agent-greeting.ts";
+import type { FolderLaunch } from "../../protocol/folder-launch.ts";
 import { LAUNCH_VERSION, type LaunchMachine, type SandboxLaunch } from "../../protocol/launch.ts";
 import type { SecretVault } from "../../store/secrets/vault.ts";
 import { findJailTools } from "../../vm/jail.ts";
@@ -44,6 +45,8 @@ export interface LocalContext {
 }
 
 export interface CreateContext extends LocalContext {
+  /** What of this machine it is to have; checked before. */
+  folders?: FolderLaunch;
   /** Makes the handle of a sandbox that was connected to. */
   open: (client: RpcClient, info: SandboxInfo) => Sandbox;
 }
@@ -200,7 +203,7 @@ async function connect({ state }: CreateContext, launch: SandboxLaunch, { signal
   });
 }
 
-function makeLaunch({ state }: CreateContext, { spec, image, machine, network, template }: Parts): SandboxLaunch {
+function makeLaunch({ state, folders }: CreateContext, { spec, image, machine, network, template }: Parts): SandboxLaunch {
   const id = newSandboxId();
   const directory = path.join(state.paths.sandboxesPath, id);
   const { memoryBytes, cpus, accelerator } = machine.machine;
@@ -238,6 +241,7 @@ function makeLaunch({ state }: CreateContext, { spec, image, machine, network, t
       spec.lifetime.kind === "session" ? { kind: "session", token: randomBytes(16).toString("hex") } : spec.lifetime,
     env: spec.env ?? {},
     egress: { ...network.egress, policy: withPreset(network.egress.policy, image.manifest.registries) },
+    ...(folders === undefined ? {} : { folders }),
     hostname: spec.name ?? `sbx-${id.slice(-8)}`,
     // How a machine that is not its own child ended is told to the supervisor by bubblewrap.
     prestarted: machine.tools.bubblewrap !== null,

@@ -9,20 +9,24 @@ import type { Settings } from "../defaults.ts";
 import { connectTarget } from "../../protocol/sandbox-target.ts";
 import { SbxError } from "../errors.ts";
 import type { SnapshotApi, VolumeApi } from "../disks.ts";
+import type { FolderApi } from "../folders.ts";
 import type { NetworkApi, SecretApi } from "../network.ts";
-import type { CallOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
+import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
 import type { RpcClient } from "../sandbox/rpc-client.ts";
 import { openRpcSandbox, RpcSandbox, type RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
-import type { CallerEnvironment, LogLine, PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
+import type { LogLine, PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
 import { recordStaging } from "./abandoned-copies.ts";
 import { pauseMachine, resumeMachine } from "./copies/machine-calls.ts";
 import { createSandbox } from "./create.ts";
 import { imageUsers, type ImageUser } from "./disks/image-users.ts";
 import { LocalSnapshots } from "./disks/local-snapshots.ts";
 import { LocalVolumes } from "./disks/local-volumes.ts";
+import { LocalFolders } from "./folders/local-folders.ts";
+import type { FolderPlan } from "./folders/plan-folders.ts";
 import { LocalImages } from "./images.ts";
 import { LocalMachine } from "./machine.ts";
 import { LocalNetwork } from "./network/local-network.ts";
+import type { StatePaths } from "./paths.ts";
 import { prune } from "./prune.ts";
 import { reclaim, reconcile } from "./reconcile.ts";
 import { readLogs } from "./sandbox-logs.ts";
@@ -45,6 +49,7 @@ class LocalRuntime implements Runtime {
   readonly machine: MachineApi;
   readonly network: NetworkApi;
   readonly secrets: SecretApi;
+  readonly folders: FolderApi;
   readonly snapshots: SnapshotApi;
   readonly volumes: VolumeApi;
   readonly #settings: Settings;
@@ -69,13 +74,20 @@ class LocalRuntime implements Runtime {
       get: (id) => state.store.get(id),
     });
     this.secrets = new LocalSecrets(state, this.#vault);
+    this.folders = new LocalFolders({
+      find: (ref) => this.#find(ref),
+      findRunning: (ref) => this.#findRunning(ref),
+      connect: (ref, options) => this.connect(ref, options),
+    });
     const context = { state, images: this.#images };
     const findRunning = (ref: string): SandboxRow => this.#findRunning(ref);
     this.volumes = new LocalVolumes({ context, findRunning, defaultBytes: settings.diskBytes });
     this.snapshots = new LocalSnapshots({ context, findRunning, volumes: this.volumes });
   }
 
-  async create(spec: SandboxSpec, options: CallOptions & CallerEnvironment = {}): Promise<Sandbox> {
+  async create(spec: SandboxSpec, options: CreateOptions = {}): Promise<Sandbox> {
+    const plan = await planSpecFolders(spec, this.#state.paths);
+    for (const notice of plan?.notices ?? []) options.onNotice?.(notice);
     const context = {
       state: this.#state,
       images: this.#images,
@@ -83,7 +95,17 @@ class LocalRuntime implements Runtime {
       vault: this.#vault,
       open: (client: RpcClient, info: SandboxInfo) => new RpcSandbox({ client, info, ...this.#staging }),
     };
-    return createSandbox(context, spec, options);
+    if (plan === undefined) return createSandbox(context, spec, options);
+    const sandbox = await createSandbox({ ...context, folders: plan.launch }, spec, options);
+    try {
+      const { makeInitialCopies } = await import("./folders/initial-copies.ts");
+      await makeInitialCopies(sandbox, plan.copies, this.#find(sandbox.id).directory, options);
+      return sandbox;
+    } catch (error) {
+      await sandbox[Symbol.asyncDispose]();
+      await this.remove(sandbox.id);
+      throw error;
+    }
   }
 
   async connect(ref: string, options: CallOptions = {}): Promise<Sandbox> {
@@ -188,6 +210,13 @@ class LocalRuntime implements Runtime {
     }
     reconcile(store, Date.now());
   }
+}
+
+/** What the sandbox is to have of this machine; undefined for nothing, which costs nothing. */
+async function planSpecFolders(spec: SandboxSpec, paths: StatePaths): Promise<FolderPlan | undefined> {
+  if ((spec.copies?.length ?? 0) + (spec.mounts?.length ?? 0) === 0) return undefined;
+  const { planFolders } = await import("./folders/plan-folders.ts");
+  return planFolders(spec, paths);
 }
 
 /** Also true when there is nothing to wait for. */

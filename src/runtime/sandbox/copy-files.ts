@@ -35,7 +35,8 @@ export async function uploadFiles(
   const progress = copyProgress(options.onProgress, "copying to the sandbox", total);
   const totals: PackTotals = { files: 0, bytes: 0 };
   const pool = new ChunkPool();
-  const chunks = pack(sources, totals, { signal: options.signal, onBytes: progress.onBytes, pool });
+  const { signal, observer } = options;
+  const chunks = pack(sources, totals, { signal, observer, onBytes: progress.onBytes, pool });
   const report = await receiveInGuest(end, chunks, target, options, (chunk) => pool.give(chunk));
   progress.finish();
   return { ...totals, skipped: report.skipped };
