@@ -1,6 +1,7 @@
 /** A running sandbox: serves its socket, watches its machine, and takes all of it down at the end. */
 import { rm } from "node:fs/promises";
 import path from "node:path";
+import type { DatabaseSync } from "node:sqlite";
 import type { WebSocket } from "ws";
 import type { Egress } from "../egress/egress.ts";
 import type { AgentLink } from "../guest/link.ts";
@@ -13,6 +14,7 @@ import { SbxError, toErrorRecord } from "../runtime/errors.ts";
 import type { SandboxInfo, StopReason } from "../runtime/types.ts";
 import { openDatabase } from "../store/database.ts";
 import type { RecordedStatus } from "../store/lifecycle.ts";
+import { ClaimStore } from "../store/disks/claim-store.ts";
 import { SandboxStore } from "../store/sandbox-store.ts";
 import { MachineDisks } from "../vm/machine-disks.ts";
 import { QemuFiles } from "../vm/qemu-files.ts";
@@ -20,6 +22,7 @@ import { layerPath } from "../vm/restore-options.ts";
 import { fileSender } from "../vm/send-files.ts";
 import type { VirtualMachine } from "../vm/virtual-machine.ts";
 import { CappedLog, logLine } from "./capped-log.ts";
+import type { SandboxDisks } from "./disks/sandbox-disks.ts";
 import { connectAgent, describeExit, giveIdentity, LastWords } from "./guest-boot.ts";
 import type { SandboxFolders } from "./folders.ts";
 import { HostWatch } from "./host-watch.ts";
@@ -34,6 +37,8 @@ import { Standstill } from "./standstill.ts";
 
 /** Reasons after which nobody asks for the logs: they go with the rest. */
 const ORDERLY: readonly StopReason[] = ["killed", "expired", "session_ended", "guest_shutdown"];
+/** Reasons for which the machine is ended, and not those that its end is. */
+const STILL_RUNS: readonly StopReason[] = ["killed", "expired", "session_ended"];
 /** A session whose owner never connects is over, `ms`. */
 const PRIMARY_DEADLINE_MS = 60_000;
 /** From the agent's end to the machine's, on a host under load, `ms`. */
@@ -88,6 +93,7 @@ class SandboxRun implements SandboxService {
   #door: Door | undefined;
   #watch: HostWatch | undefined;
   #machine: MachineControl | undefined;
+  #volumes: Promise<SandboxDisks> | undefined;
   #link: AgentLink | undefined;
   #state: GuestState | undefined;
   #folders: SandboxFolders | undefined;
@@ -125,6 +131,7 @@ class SandboxRun implements SandboxService {
       connected: (socket, how) => this.#connected(socket, how),
       network: this.#network,
       machine: () => this.#requireMachine(),
+      disks: async () => this.#requireDisks(),
       folders: () => this.#folders?.views ?? [],
     });
     doorOpen();
@@ -147,6 +154,9 @@ class SandboxRun implements SandboxService {
     this.#watch = new HostWatch({ vm: this.#vm, standstill, link, directory, log: (m) => this.#log(m) });
     this.#machine = this.#controlMachine(link, this.#state);
     await identity;
+    // A volume may have grown since it was used last; a template's disk has its size already.
+    if (launch.start.kind === "boot") await link.call("grow", { path: "/", bytes: launch.diskBytes });
+    if (launch.volumes.length > 0) await this.#attachVolumes(link);
     if (launch.folders !== undefined) await this.#openFolders(launch.folders, link, signal);
     if (network !== undefined) await this.#introduce(await network, link, this.#state);
     signal.throwIfAborted();
@@ -230,6 +240,41 @@ class SandboxRun implements SandboxService {
       obstacle: () => this.#copyObstacle(),
       goesOn: () => this.#watch?.goesOn(),
     });
+  }
+
+  /** Loaded when they are first asked for: most sandboxes have no other disk than their own. */
+  async #openDisks(link: AgentLink): Promise<SandboxDisks> {
+    const { SandboxDisks } = await import("./disks/sandbox-disks.ts");
+    return new SandboxDisks({
+      ...{ machine: this.#disks, launch: this.#launch, pid: this.#vm.pid, link, user: GUEST_USER },
+      isStill: () => this.#standstill.any,
+      released: (volumeId) => {
+        this.#record((_, database) => new ClaimStore(database).releaseVolume(volumeId, this.#launch.id));
+      },
+    });
+  }
+
+  async #attachVolumes(link: AgentLink): Promise<void> {
+    this.#volumes ??= this.#openDisks(link);
+    const disks = await this.#volumes;
+    for (const volume of this.#launch.volumes) await disks.attach(volume);
+  }
+
+  async #requireDisks(): Promise<SandboxDisks> {
+    if (this.#link === undefined || this.#status !== "running") {
+      throw new SbxError("sandbox_stopped", "the sandbox is not running", { hint: "sbx list" });
+    }
+    this.#volumes ??= this.#openDisks(this.#link);
+    return this.#volumes;
+  }
+
+  /** While the guest still runs: what it has written goes to its volumes. */
+  async #settleVolumes(link: AgentLink): Promise<void> {
+    const keepsRoot = this.#launch.rootWrites === "kept";
+    const disks = await (keepsRoot ? (this.#volumes ??= this.#openDisks(link)) : this.#volumes);
+    if (disks?.hasWrites !== true) return;
+    await this.#standstill.release("user").catch(() => undefined); // QEMU is gone: there is nothing to be had
+    await disks.settle();
   }
 
   /** What of this sandbox no copy could have. */
@@ -322,6 +367,7 @@ class SandboxRun implements SandboxService {
     for (const connection of this.#connections) connection.close(1001, `sandbox ${reason}`);
     for (const { socket } of this.#early.splice(0)) socket.close(1001, `sandbox ${reason}`);
     this.#door?.close();
+    if (this.#link !== undefined && STILL_RUNS.includes(reason)) await this.#settleVolumes(this.#link);
     await this.#vm.stop();
     await this.#link?.[Symbol.asyncDispose]();
     await this.#network[Symbol.asyncDispose]();
@@ -330,7 +376,11 @@ class SandboxRun implements SandboxService {
     else await rm(layerPath(directory), { force: true });
     this.#status = reason === "start_failed" ? "failed" : "stopped";
     const at = { stoppedAt: this.#end.at, reason, detail, vmPid: null };
-    this.#record((store) => store.transition(id, this.#status, at));
+    this.#record((store, database) => {
+      // After the machine: the next one may write to its volumes.
+      new ClaimStore(database).release(id);
+      return store.transition(id, this.#status, at);
+    });
     // Whoever asked for the end over HTTP gets the answer before the process goes.
     setImmediate(this.#resolveStopped);
   }
@@ -349,11 +399,11 @@ class SandboxRun implements SandboxService {
    * Opened for each write: it is seldom needed, and may have been set aside and replaced meanwhile. It may also be on a
    * full disk; the life of the sandbox does not depend on it.
    */
-  #record(work: (store: SandboxStore) => boolean): boolean | undefined {
+  #record<T>(work: (store: SandboxStore, database: DatabaseSync) => T): T | undefined {
     try {
       const database = openDatabase(this.#launch.databasePath);
       try {
-        return work(new SandboxStore(database));
+        return work(new SandboxStore(database), database);
       } finally {
         database.close();
       }

@@ -14,6 +14,8 @@ import type { SandboxService } from "./sandbox-service.ts";
 
 /** A restored guest answers in a tenth of a second; a machine with forty of them starting at once takes longer. */
 const RESTORE_DEADLINE_MS = 60_000;
+/** A boot takes two seconds, or as much longer as the host is slower or busier. */
+const BOOT_DEADLINE_MS = 120_000;
 
 /**
  * Runs the sandbox until it ends. Returns when everything is cleaned up.
@@ -42,7 +44,8 @@ export async function runSandbox(launch: SandboxLaunch, channel: LaunchChannel):
     // Everything else loads while QEMU starts.
     const { serveSandbox } = await import("./sandbox-service.ts");
     service = await serveSandbox({
-      ...{ launch, vm, deadlineMs: RESTORE_DEADLINE_MS, signal: starting.signal },
+      ...{ launch, vm, signal: starting.signal },
+      deadlineMs: launch.start.kind === "boot" ? BOOT_DEADLINE_MS : RESTORE_DEADLINE_MS,
       doorOpen: () => channel.answer({ type: "door" }),
     });
   } catch (error) {

@@ -13,6 +13,7 @@ import { connectTarget, sandboxTarget } from "../protocol/sandbox-target.ts";
 import type { SandboxInfo } from "../runtime/types.ts";
 import { readBody, sendJson } from "./door-http.ts";
 import { answerMachineCall, type MachineHandle } from "./machine-routes.ts";
+import { answerDiskCall, type DiskControl } from "./disks/door-routes.ts";
 import { answerNetworkCall, type NetworkControl } from "./network/door-routes.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
@@ -29,6 +30,8 @@ export interface DoorOptions {
   extendTo: (stopAtMs: number) => number;
   connected: (socket: WebSocket, visitor: Visitor) => void;
   network: NetworkControl;
+  /** Its disks; fails unless it runs. */
+  disks: () => Promise<DiskControl>;
   /** @throws SbxError while there is none */
   machine: () => MachineHandle;
   /** The mounted folders and what has become of them. */
@@ -120,6 +123,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
       sendJson(response, 400, { code: "INVALID_CONFIG", message: "stop_at_ms must be a time in ms" });
     else sendJson(response, 200, { stop_at_ms: options.extendTo(stopAtMs) });
   } else if (await answerMachineCall(request, response, url.pathname, options.machine)) {
+    return;
+  } else if (await answerDiskCall(request, response, url.pathname, options.disks)) {
     return;
   } else if (!(await answerNetworkCall(request, response, url.pathname, options.network))) {
     sendJson(response, 404, { code: "NOT_FOUND", message: `there is nothing at ${url.pathname}` });

@@ -28,6 +28,7 @@ async function open(t: TestContext): Promise<{ socketPath: string; events: strin
     },
     folders: () => [],
     machine: () => assert.fail("nobody asked for the machine"),
+    disks: () => assert.fail("nobody asked for the disks"),
     network: {
       setSecrets: () => ({ set: [], missing: [] }),
       denied: [],
