@@ -1,55 +1,36 @@
 /** Making a sandbox: admission, image, accelerator, template, record, supervisor, connection. */
 import { randomBytes } from "node:crypto";
-import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { copyFileSync } from "node:fs";
 import path from "node:path";
-import { identifyProcess, ownIdentity } from "../../host/process-identity.ts";
-import { greetAgent } from "../../protocol/agent-greeting.ts";
-import type { FolderLaunch } from "../../protocol/folder-launch.ts";
+import { agentPath } from "../../host/package-root.ts";
+import type { DiskLayerRecord } from "../../protocol/disk-calls.ts";
 import { LAUNCH_VERSION, type LaunchMachine, type SandboxLaunch } from "../../protocol/launch.ts";
-import type { SecretVault } from "../../store/secrets/vault.ts";
 import { findJailTools } from "../../vm/jail.ts";
 import { roundDiskBytes } from "../../vm/disk.ts";
-import { connectTarget } from "../../protocol/sandbox-target.ts";
-import { planMachine } from "../../vm/machine-plan.ts";
-import { STATUS_FD } from "../../vm/prestarted-machine.ts";
-import { layerPath, machineOptions } from "../../vm/restore-options.ts";
+import { layerPath } from "../../vm/restore-options.ts";
 import type { OpenImage } from "../../vm/image/image-store.ts";
-import type { Settings } from "../defaults.ts";
+import { ensureInitrd } from "../../vm/image/initrd.ts";
+import { hostArchitecture } from "../../vm/image/recipe.ts";
 import { SbxError } from "../errors.ts";
-import { explainFailure } from "../failure.ts";
 import type { CallOptions, Sandbox } from "../runtime.ts";
-import { connectRpc, type RpcClient } from "../sandbox/rpc-client.ts";
-import type { CallerEnvironment, SandboxInfo, SandboxSpec } from "../types.ts";
+import type { CallerEnvironment, SandboxSpec } from "../types.ts";
 import { findVerdict, readVerdict } from "./accelerators.ts";
 import { admit } from "./admission.ts";
+import { claimDisks, findDisks, withRoot, type FoundDisks } from "./create-disks.ts";
+import type { FoundRoot } from "./disks/sandbox-disks.ts";
 import type { LocalImages } from "./images.ts";
 import { knownQemu } from "./known-qemu.ts";
-import { sendSecrets } from "./network/network-calls.ts";
 import { prepareNetwork, withPreset, type NetworkLaunch } from "./network/network-launch.ts";
 import { newSandboxId } from "./sandbox-id.ts";
-import { socketPathOf, type LocalState } from "./state.ts";
-import { startSupervisor, type StartedSupervisor } from "./supervisor-process.ts";
-import { discardTemplate, ensureTemplate, imageRoot, type ReadyTemplate } from "./templates.ts";
+import { startSandbox, type CreateContext, type LocalContext } from "./start-sandbox.ts";
+import { socketPathOf } from "./state.ts";
+import { discardTemplate, ensureTemplate, imageRoot, snapshotRoot, type ReadyTemplate } from "./templates.ts";
 
 const MiB = 1024 ** 2;
-/** From a supervisor's end to its last answer, on a host under load, `ms`. */
-const LAST_ANSWER_MS = 5000;
 /** Names are also host names in the guest. */
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
-export interface LocalContext {
-  state: LocalState;
-  images: LocalImages;
-  settings: Settings;
-  vault: SecretVault;
-}
-
-export interface CreateContext extends LocalContext {
-  /** What of this machine it is to have; checked before. */
-  folders?: FolderLaunch;
-  /** Makes the handle of a sandbox that was connected to. */
-  open: (client: RpcClient, info: SandboxInfo) => Sandbox;
-}
+export type { CreateContext, LocalContext };
 
 type NamedImage = OpenImage & { name: string | null };
 
@@ -64,19 +45,23 @@ export async function createSandbox(
   options: CallOptions & CallerEnvironment,
 ): Promise<Sandbox> {
   checkName(spec.name);
+  const disks = await findDisks(context, spec);
+  const { root } = disks;
   const network = await prepareNetwork(context.vault, spec.network, options);
-  const { image, machine } = await prepareMachine(context, spec, options);
+  const { image, machine } = await prepareMachine(context, withRoot(spec, root), options);
+  const parts = { spec, image, machine, network, disks };
+  if (root?.kind === "volume") return start(context, { ...parts, origin: await bootOrigin(image, root) }, options);
   const { paths, database } = context.state;
-  const request = { paths, database, image, root: imageRoot(image), machine, ...options };
+  const base = root === undefined ? imageRoot(image) : snapshotRoot(image, root);
+  const request = { paths, database, image, root: base, machine, ...options };
   const template = await ensureTemplate(request);
-  const parts = { spec, image, machine, network };
   try {
-    return await start(context, { ...parts, template }, options);
+    return await start(context, { ...parts, origin: templateOrigin(template) }, options);
   } catch (error) {
     if (!mayBeTemplate(error)) throw error;
     options.onProgress?.({ stage: "template", message: "the template does not start; making it anew" });
     await discardTemplate(context.state.paths, template.key);
-    return start(context, { ...parts, template: await ensureTemplate(request) }, options);
+    return start(context, { ...parts, origin: templateOrigin(await ensureTemplate(request)) }, options);
   }
 }
 
@@ -121,93 +106,56 @@ interface Parts {
   image: NamedImage;
   machine: LaunchMachine;
   network: NetworkLaunch;
-  template: ReadyTemplate;
+  disks: FoundDisks;
+  origin: Origin;
+}
+
+/** What its machine begins as. */
+interface Origin {
+  /** Empty for one that is not made from a template. */
+  templateKey: string;
+  start: SandboxLaunch["start"];
+  /** The root disk; without the sandbox's own layer, where it has one. */
+  layers: DiskLayerRecord[];
+  /** Makes the sandbox's own layer; `null` where it writes to the last of `layers`, and that is kept. */
+  makeLayer: ((target: string) => void) | null;
+}
+
+function templateOrigin({ key, root, paths }: ReadyTemplate): Origin {
+  const { memoryPath, statePath, diskPath, emptyLayerPath } = paths;
+  return {
+    templateKey: key,
+    start: { kind: "restore", memoryPath, statePath },
+    layers: [...root.layers, { path: diskPath, format: "qcow2" }],
+    makeLayer: (target) => copyFileSync(emptyLayerPath, target),
+  };
+}
+
+/** A saved machine knows its disk: one whose disk has changed since has to boot. */
+async function bootOrigin(image: NamedImage, { layers }: FoundRoot): Promise<Origin> {
+  const boot = { kernelPath: image.kernelPath, initrdPath: await ensureInitrd(image, agentPath(hostArchitecture())) };
+  return { templateKey: "", start: { kind: "boot", boot }, layers, makeLayer: null };
 }
 
 async function start(context: CreateContext, parts: Parts, options: CallOptions): Promise<Sandbox> {
-  const { store } = context.state;
-  const { template } = parts;
-  const launch = makeLaunch(context, parts);
-  const { id, directory, socketPath: socket } = launch;
-  store.insert({
-    ...{ id, name: launch.name, createdAt: launch.createdAt, spec: launch.spec },
-    ...{ directory, socket, creator: ownIdentity() },
-  });
-  let supervisor: StartedSupervisor | undefined;
-  let delivering: Promise<unknown> | undefined;
-  let connecting: Promise<RpcClient> | undefined;
-  const undelivered = new AbortController();
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    copyFileSync(template.paths.emptyLayerPath, layerPath(directory));
-    const machineStart = launch.prestarted
-      ? await planMachine({ ...machineOptions(launch), statusFd: STATUS_FD })
-      : null;
-    supervisor = await startSupervisor(launch, {
-      logPath: path.join(directory, "supervisor.log"),
-      signal: AbortSignal.any([undelivered.signal, ...(options.signal === undefined ? [] : [options.signal])]),
-      ...(machineStart === null
-        ? {}
-        : {
-            machine: {
-              command: machineStart.command,
-              statePath: template.paths.statePath,
-              greeting: greetAgent(launch.hostname),
-            },
-          }),
-      onStarted: (pid) => store.amend(id, { supervisor: identifyProcess(pid) }),
-      onProgress: (message) => options.onProgress?.({ stage: "start", message }),
-      onDoor: () => {
-        // What goes wrong with the start says more than what goes wrong with the connection.
-        connecting = connect(context, launch, options);
-        connecting.catch(() => undefined);
-        if (parts.network.settings === null) return;
-        const target = { socketPath: socket, signal: options.signal };
-        const delivery = sendSecrets(target, parts.network.settings);
-        delivering = delivery;
-        delivery.catch((error: unknown) => giveUpUndelivered(undelivered, error));
-      },
-    });
-    const client = await (connecting ?? connect(context, launch, options));
-    await delivering;
-    await supervisor.commit();
-    if (supervisor.info === null) throw new SbxError("supervisor_lost", "the supervisor does not say what it made");
-    return context.open(client, supervisor.info);
-  } catch (error) {
-    await connecting?.then((client) => client.close()).catch(() => undefined);
-    await supervisor?.abandon();
-    const explained = explainFailure(error, directory);
-    const detail = explained instanceof Error ? explained.message : String(explained);
-    // Refused if the supervisor has written its own, better reason.
-    store.transition(id, "failed", { stoppedAt: Date.now(), reason: "start_failed", detail });
-    rmSync(directory, { recursive: true, force: true });
-    throw explained;
-  }
-}
-
-/**
- * Without its settings the supervisor may wait for ever. One that is gone was ended by something else, which its own
- * answer is about to tell.
- */
-function giveUpUndelivered(undelivered: AbortController, error: unknown): void {
-  const isGone = error instanceof SbxError && error.code === "supervisor_lost";
-  setTimeout(() => undelivered.abort(error), isGone ? LAST_ANSWER_MS : 0).unref();
-}
-
-async function connect({ state }: CreateContext, launch: SandboxLaunch, { signal }: CallOptions): Promise<RpcClient> {
-  return connectRpc({
-    socketPath: socketPathOf(state.paths, launch.id),
-    requestPath: connectTarget(launch.id),
-    ...(launch.lifetime.kind === "session" ? { primary: launch.lifetime.token } : {}),
-    ...(signal === undefined ? {} : { signal }),
+  return startSandbox(context, makeLaunch(context, parts), {
+    ...options,
+    settings: parts.network.settings,
+    prepare: async (launch) => {
+      parts.origin.makeLayer?.(layerPath(launch.directory));
+      const { volumes, rootLayers } = await claimDisks(context, parts.disks, launch.id);
+      return { ...launch, volumes, rootLayers: rootLayers ?? launch.rootLayers };
+    },
   });
 }
 
-function makeLaunch({ state, folders }: CreateContext, { spec, image, machine, network, template }: Parts): SandboxLaunch {
+function makeLaunch(
+  { state, folders }: CreateContext,
+  { spec, image, machine, network, origin }: Parts,
+): SandboxLaunch {
   const id = newSandboxId();
   const directory = path.join(state.paths.sandboxesPath, id);
   const { memoryBytes, cpus, accelerator } = machine.machine;
-  const { memoryPath, statePath, diskPath } = template.paths;
   return {
     ...machine,
     kind: "sandbox",
@@ -218,18 +166,15 @@ function makeLaunch({ state, folders }: CreateContext, { spec, image, machine, n
     directory,
     socketPath: socketPathOf(state.paths, id),
     databasePath: state.paths.databasePath,
-    rootLayers: [
-      ...template.root.layers,
-      { path: diskPath, format: "qcow2" },
-      { path: layerPath(directory), format: "qcow2" },
-    ],
-    rootWrites: "discarded",
-    start: { kind: "restore", memoryPath, statePath },
+    rootLayers:
+      origin.makeLayer === null ? origin.layers : [...origin.layers, { path: layerPath(directory), format: "qcow2" }],
+    rootWrites: origin.makeLayer === null ? "kept" : "discarded",
+    start: origin.start,
     volumes: [],
     spec: {
       imageId: image.id,
       imageName: image.name,
-      templateKey: template.key,
+      templateKey: origin.templateKey,
       memoryBytes,
       cpus,
       diskBytes: machine.diskBytes,
@@ -244,7 +189,7 @@ function makeLaunch({ state, folders }: CreateContext, { spec, image, machine, n
     ...(folders === undefined ? {} : { folders }),
     hostname: spec.name ?? `sbx-${id.slice(-8)}`,
     // How a machine that is not its own child ended is told to the supervisor by bubblewrap.
-    prestarted: machine.tools.bubblewrap !== null,
+    prestarted: machine.tools.bubblewrap !== null && origin.start.kind === "restore",
   };
 }
 

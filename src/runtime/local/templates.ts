@@ -23,7 +23,7 @@ const MAX_IDLE_TEMPLATES = 6;
 
 /** What a template's disk stands on. Its content never changes. */
 export interface TemplateRoot {
-  /** An image's or a snapshot's. */
+  /** Of an image, or of a snapshot and the image whose kernel boots it. */
   id: string;
   layers: DiskLayerRecord[];
 }
@@ -45,6 +45,14 @@ export interface ReadyTemplate {
 
 export function imageRoot(image: OpenImage): TemplateRoot {
   return { id: image.id, layers: [{ path: image.rootPath, format: "raw" }] };
+}
+
+/** @param image has the kernel, which may not be the one that the snapshot was made with */
+export function snapshotRoot(
+  image: OpenImage,
+  { id, layers }: { id: string; layers: DiskLayerRecord[] },
+): TemplateRoot {
+  return { id: `${id} ${image.id}`, layers };
 }
 
 /**
