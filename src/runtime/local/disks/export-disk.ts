@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { link, open, rename, stat, unlink, type FileHandle } from "node:fs/promises";
 import path from "node:path";
-import { type Writable } from "node:stream";
-import { finished } from "node:stream/promises";
+import { PassThrough, type Writable } from "node:stream";
+import { finished, pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { zstdCompress } from "node:zlib";
 import { syncPath } from "../../../host/durable-file.ts";
@@ -24,6 +24,7 @@ import type { DiskContext } from "./disk-context.ts";
 import { encodeBlockHead, encodeHeader, hashedHead, HASH_BYTES, MAX_BLOCK_BYTES, VERSION } from "./disk-file.ts";
 import { explainDiskError } from "./disk-errors.ts";
 import type { DiskFileHeader } from "./disk-file.ts";
+import { diskBytesFor } from "./volume-file-system.ts";
 
 const compress = promisify(zstdCompress);
 /** Blocks that are read and packed while others are written. */
@@ -39,7 +40,12 @@ export async function exportVolume(
   const holder = disks.change(() => disks.claims.claimForProcess(row, "read-only", "volume export"));
   try {
     const layers = await openChain(context, row.head, { kind: "volume", slug: row.slug });
-    const facts = { kind: "volume" as const, slug: row.slug, sizeBytes: row.capacityBytes, imageId: row.imageId };
+    const facts = {
+      kind: "volume" as const,
+      slug: row.slug,
+      sizeBytes: diskBytesFor(row.capacityBytes),
+      imageId: row.imageId,
+    };
     return await exportChain(context, layers, { ...facts, createdAt: row.createdAt }, target, options);
   } finally {
     disks.claims.releaseVolume(row.id, holder);
@@ -71,8 +77,11 @@ async function exportChain(
   const header = { version: VERSION, ...facts, contentBytes } as const;
   const work = async (output: Writable): Promise<ExportReport> =>
     writeDiskFile(output, header, readExtents(layers, extents), options);
-  if (!("path" in target && "overwrite" in target)) return work(target);
-  return intoFile(context, target, work);
+  if ("overwrite" in target) return intoFile(context, target, work);
+  // The stream is the caller's, who ends it.
+  const relay = new PassThrough({ highWaterMark: MAX_BLOCK_BYTES });
+  const [report] = await Promise.all([work(relay), pipeline(relay, target, { end: false })]);
+  return report;
 }
 
 /** Layers are whole clusters and may go on behind the disk's end. */

@@ -101,17 +101,18 @@ export class LocalVolumes implements VolumeApi {
     const { id } = findVolume(this.#disks, ref);
     await using _lock = await this.#lock(id, options);
     const row = await settleVolume(this.#context.state, findVolume(this.#disks, id));
-    const wanted = Math.ceil(capacityBytes / 512) * 512;
-    if (wanted < row.capacityBytes) {
+    if (capacityBytes < row.capacityBytes) {
       throw new SbxError("usage", `volume ${row.slug} has ${row.capacityBytes} bytes, and cannot be made smaller`, {
         hint: "make a smaller one, and copy what is in it",
       });
     }
-    if (wanted > MAX_VOLUME_BYTES) {
-      throw new SbxError("usage", `${wanted} bytes are too many: a volume has at most ${MAX_VOLUME_BYTES}`);
+    if (capacityBytes > MAX_VOLUME_BYTES) {
+      throw new SbxError("usage", `${capacityBytes} bytes are too many: a volume has at most ${MAX_VOLUME_BYTES}`);
     }
     await openChain(this.#context, row.head, { kind: "volume", slug: row.slug });
-    if (wanted > row.capacityBytes) await this.#explained(growVolume(this.#context.state, row, wanted));
+    if (capacityBytes > row.capacityBytes) {
+      await this.#explained(growVolume(this.#context.state, row, capacityBytes));
+    }
     return await this.#info(id);
   }
 

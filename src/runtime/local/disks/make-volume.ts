@@ -13,10 +13,7 @@ import type { DiskContext } from "./disk-context.ts";
 import { explainDiskError } from "./disk-errors.ts";
 import { findNamed } from "./find-disk.ts";
 import { collectGarbage } from "./garbage.ts";
-import { makeVolumeFileSystem, MAX_VOLUME_BYTES, MIN_VOLUME_BYTES } from "./volume-file-system.ts";
-
-/** Disks have whole sectors. */
-const SECTOR_BYTES = 512;
+import { diskBytesFor, makeVolumeFileSystem, MAX_VOLUME_BYTES, MIN_VOLUME_BYTES } from "./volume-file-system.ts";
 
 type Origin =
   | { kind: "empty" }
@@ -33,7 +30,7 @@ export async function makeVolume(
   disks.checkName(spec.slug); // before anything takes time
   const origin = await findOrigin(context, spec.from);
   const capacityBytes = checkCapacity(spec.capacityBytes ?? defaultCapacity(origin, options.defaultBytes), origin);
-  const head: NewLayer = { id: newLayerId(), ...shapeOf(origin), sizeBytes: capacityBytes };
+  const head: NewLayer = { id: newLayerId(), ...shapeOf(origin), sizeBytes: diskBytesFor(capacityBytes) };
   const volume: NewVolume = {
     ...{ id: newVolumeId(), slug: spec.slug, capacityBytes, head: head.id },
     imageId: origin.kind === "image" ? origin.image.id : origin.kind === "snapshot" ? origin.row.imageId : null,
@@ -106,8 +103,7 @@ function defaultCapacity(origin: Origin, defaultBytes: number): number {
   }
 }
 
-function checkCapacity(wanted: number, origin: Origin): number {
-  const capacityBytes = Math.ceil(wanted / SECTOR_BYTES) * SECTOR_BYTES;
+function checkCapacity(capacityBytes: number, origin: Origin): number {
   const least =
     origin.kind === "snapshot" ? origin.row.sizeBytes : origin.kind === "image" ? origin.sizeBytes : MIN_VOLUME_BYTES;
   if (capacityBytes < least) {
@@ -142,11 +138,11 @@ async function makeHead(
 ): Promise<void> {
   const { layerFiles } = state;
   if (origin.kind !== "empty") {
-    await layerFiles.makeOverlay(head, volume.capacityBytes, origin.kind === "image" ? "raw" : origin.format);
+    await layerFiles.makeOverlay(head, head.sizeBytes, origin.kind === "image" ? "raw" : origin.format);
     return;
   }
-  const file = await layerFiles.makeRaw(head, volume.capacityBytes);
-  await makeVolumeFileSystem(file, { label: volume.slug, sizeBytes: volume.capacityBytes, signal });
+  const file = await layerFiles.makeRaw(head, head.sizeBytes);
+  await makeVolumeFileSystem(file, { label: volume.slug, sizeBytes: head.sizeBytes, signal });
   await syncPath(file);
 }
 

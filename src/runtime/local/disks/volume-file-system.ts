@@ -13,6 +13,16 @@ const GiB = 1024 ** 3;
 export const MIN_VOLUME_BYTES = 16 * MiB;
 /** As for a sandbox's own disk, `bytes`. */
 export const MAX_VOLUME_BYTES = 64 * 1024 ** 4;
+/** Disks have whole sectors, `bytes`. */
+const SECTOR_BYTES = 512;
+
+/** Size of the disk that holds so much. */
+export function diskBytesFor(capacityBytes: number): number {
+  return Math.ceil(capacityBytes / SECTOR_BYTES) * SECTOR_BYTES;
+}
+
+/** A pipe of the shell's: Node's own are sockets, which cannot be opened by name. */
+const WITH_CONFIGURATION = 'printf %s "$0" | MKE2FS_CONFIG=/dev/stdin exec mke2fs "$@"';
 
 /**
  * Makes the file system as large as the file, which reads as zeros: only of such a file does mke2fs see that there is
@@ -31,7 +41,7 @@ export async function makeVolumeFileSystem(
     ...["-O", EXT4_FEATURES.join(","), "-E", `hash_seed=${randomUUID()},lazy_journal_init=1,root_owner=0:0`, file],
   ];
   try {
-    await runCommand(["env", "MKE2FS_CONFIG=/dev/stdin", "mke2fs", ...flags], { signal, stdin: EXT4_CONFIGURATION });
+    await runCommand(["sh", "-c", WITH_CONFIGURATION, EXT4_CONFIGURATION, ...flags], { signal });
   } catch (cause) {
     signal?.throwIfAborted();
     if (!(cause instanceof CommandFailure)) throw cause;

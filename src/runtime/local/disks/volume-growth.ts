@@ -5,6 +5,7 @@ import { runCommand } from "../../../vm/image/command.ts";
 import { SbxError } from "../../errors.ts";
 import type { DiskState } from "./disk-context.ts";
 import { resizeDisk } from "./supervisor-disks.ts";
+import { diskBytesFor } from "./volume-file-system.ts";
 import { writerOf } from "./volume-switch.ts";
 
 /**
@@ -35,13 +36,13 @@ export async function settleGrowth(state: DiskState, volume: VolumeRow): Promise
   const sandbox = writer === null ? undefined : store.get(writer.holder);
   if (writer !== null && sandbox !== undefined) {
     if (writer.path === "/") throw rootInUse(volume, writer.holderName);
-    await resizeDisk({ socketPath: sandbox.socket }, volume.id, { capacityBytes: growTo });
+    await resizeDisk({ socketPath: sandbox.socket }, volume.id, { capacityBytes: diskBytesFor(growTo) });
     endGrowth(state, volume, growTo);
     return;
   }
   const holder = disks.change(() => disks.claims.claimForProcess(volume, "read-write", "volume resize"));
   try {
-    await growFile(state, volume, growTo);
+    await growFile(state, volume, diskBytesFor(growTo));
     endGrowth(state, volume, growTo);
   } finally {
     disks.claims.releaseVolume(volume.id, holder);
@@ -56,7 +57,7 @@ function rootInUse({ slug }: VolumeRow, holder: string): SbxError {
 function endGrowth({ disks }: DiskState, volume: VolumeRow, growTo: number): void {
   disks.change(() => {
     disks.volumes.endGrowth(volume.id);
-    disks.layers.resize(volume.head, growTo);
+    disks.layers.resize(volume.head, diskBytesFor(growTo));
   });
 }
 

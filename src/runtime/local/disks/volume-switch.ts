@@ -16,6 +16,7 @@ import { SbxError } from "../../errors.ts";
 import type { DiskState } from "./disk-context.ts";
 import { collectGarbage } from "./garbage.ts";
 import { isUndecided, switchDisk } from "./supervisor-disks.ts";
+import { diskBytesFor } from "./volume-file-system.ts";
 
 /**
  * Takes a snapshot of a volume. The caller holds the volume's lock and has settled it.
@@ -29,7 +30,7 @@ export async function snapshotVolume(state: DiskState, volume: VolumeRow, slug: 
   const format = headFormat(disks, volume);
   const use = begin(state, volume, { snapshotId, slug, next });
   try {
-    await layerFiles.makeOverlay(next, volume.capacityBytes, format);
+    await layerFiles.makeOverlay(next, next.sizeBytes, format);
     if (use.writer === null) await commitSwitch(state, volume, { next: next.id, isClean: true });
     else await switchInUse(state, volume, next, use.writer);
   } catch (error) {
@@ -64,7 +65,7 @@ function begin(
     disks.layers.begin(next, now);
     disks.snapshots.begin(
       {
-        ...{ id: snapshotId, slug, layer: volume.head, sizeBytes: volume.capacityBytes, imageId: volume.imageId },
+        ...{ id: snapshotId, slug, layer: volume.head, sizeBytes: next.sizeBytes, imageId: volume.imageId },
         ...{ source: { kind: "volume", id: volume.id, name: volume.slug }, parentId: volume.base?.id ?? null },
         isClean: true,
       },
@@ -150,7 +151,7 @@ export function writerOf({ claims }: DiskStore, volumeId: string): ClaimRow | nu
 }
 
 function layerAbove(volume: VolumeRow): NewLayer {
-  const shape = { baseImage: null, format: "qcow2", sizeBytes: volume.capacityBytes } as const;
+  const shape = { baseImage: null, format: "qcow2", sizeBytes: diskBytesFor(volume.capacityBytes) } as const;
   return { id: newLayerId(), parent: volume.head, ...shape };
 }
 
