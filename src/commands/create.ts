@@ -3,6 +3,7 @@ import * as Args from "@oclif/core/args";
 import { planCreate, type CreatePlan } from "../cli/create/plan.ts";
 import { durationFlag, switchFlag } from "../cli/flags/common.ts";
 import { folderFlags, readFolders } from "../cli/flags/folders.ts";
+import { diskFlags, toDiskSpec } from "../cli/flags/disks.ts";
 import { environmentFlags, placeFlags, readEnvironment } from "../cli/flags/guest-command.ts";
 import { networkFlags, readNetwork } from "../cli/flags/network.ts";
 import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
@@ -62,6 +63,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
 
   static override flags = {
     ...sandboxFlags,
+    ...diskFlags,
     ...folderFlags,
     ...networkFlags,
     ...environmentFlags,
@@ -85,7 +87,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
     const env = readEnvironment(flags, this.context.env);
     const network = await readNetwork(flags, { cwd: this.context.cwd, variables: env });
     const folders = readFolders(flags, this.context.cwd);
-    const spec = toSandboxSpec(flags, plan.lifetime, { env, network, folders });
+    const spec = toSandboxSpec(flags, plan.lifetime, { env, network, folders, disks: toDiskSpec(flags) });
     const quiet = flags.quiet || flags.json;
     await using runtime = await this.openRuntime();
     await using sandbox = await this.createSandbox(runtime, spec, { quiet });

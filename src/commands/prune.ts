@@ -20,13 +20,14 @@ export default class Prune extends SbxCommand {
     // oclif trims the first line of a list, so an option with a short form has to be there.
     yes: yesFlag,
     "dry-run": switchFlag({ summary: "Only show what would be removed." }),
-    images: switchFlag({ summary: "Also images that no sandbox uses." }),
+    images: switchFlag({ summary: "Also images that nothing uses." }),
+    volumes: switchFlag({ summary: "Also removed volumes, which could still be restored." }),
   };
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Prune);
     await using runtime = await this.openRuntime();
-    const options = { images: flags.images, signal: this.interrupt.signal };
+    const options = { images: flags.images, volumes: flags.volumes, signal: this.interrupt.signal };
     if (flags["dry-run"]) {
       this.#show(await runtime.prune({ ...options, dryRun: true }), true, flags);
       return;

@@ -2,6 +2,7 @@
 import * as Args from "@oclif/core/args";
 import { durationFlag } from "../cli/flags/common.ts";
 import { folderFlags, readFolders } from "../cli/flags/folders.ts";
+import { diskFlags, toDiskSpec } from "../cli/flags/disks.ts";
 import { environmentFlags, placeFlags, readEnvironment, stdinFlags } from "../cli/flags/guest-command.ts";
 import { networkFlags, readNetwork } from "../cli/flags/network.ts";
 import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
@@ -45,6 +46,7 @@ Options of sbx come before the command. The sandbox reaches no host but those th
 
   static override flags = {
     ...sandboxFlags,
+    ...diskFlags,
     ...folderFlags,
     ...networkFlags,
     ...environmentFlags,
@@ -62,7 +64,7 @@ Options of sbx come before the command. The sandbox reaches no host but those th
     const env = readEnvironment(flags, this.context.env);
     const network = await readNetwork(flags, { cwd: this.context.cwd, variables: env });
     const folders = readFolders(flags, this.context.cwd);
-    const spec = toSandboxSpec(flags, { kind: "session" }, { env, network, folders });
+    const spec = toSandboxSpec(flags, { kind: "session" }, { env, network, folders, disks: toDiskSpec(flags) });
     const exec = this.execSpec(toGuestArgv([first, ...rest]), flags);
     await using runtime = await this.openRuntime();
     await using sandbox = await this.createSandbox(runtime, spec, { quiet: flags.quiet });

@@ -27,7 +27,17 @@ export interface Candidate {
 }
 
 /** Names that only the runtime knows. */
-export type LiveKind = "running-sandboxes" | "all-sandboxes" | "images" | "secrets";
+export type LiveKind =
+  | "running-sandboxes"
+  | "all-sandboxes"
+  | "images"
+  | "secrets"
+  | "volumes"
+  | "removed-volumes"
+  | "snapshots"
+  | "roots"
+  | "bases"
+  | "disk-sources";
 
 export interface Completion {
   candidates: Candidate[];
@@ -42,7 +52,21 @@ export interface Completion {
 
 const NOTHING: Completion = { candidates: [], files: false, noSpace: false };
 
-type OperandKind = "running" | "any" | "copy" | "image" | "setting" | "value" | "shell" | "secret" | "preset" | "none";
+type OperandKind =
+  | "running"
+  | "any"
+  | "copy"
+  | "image"
+  | "volume"
+  | "removed-volume"
+  | "snapshot"
+  | "file"
+  | "setting"
+  | "value"
+  | "shell"
+  | "secret"
+  | "preset"
+  | "none";
 
 /** What an operand is, by command; the last kind goes for all that follow. */
 const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
@@ -66,6 +90,19 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   "net:deny": ["running", "none"],
   "net:log": ["any", "none"],
   "net:presets": ["preset", "none"],
+  "volume:inspect": ["volume", "none"],
+  "volume:remove": ["volume"],
+  "volume:restore": ["removed-volume", "none"],
+  "volume:resize": ["volume", "none"],
+  "volume:snapshot": ["volume", "none"],
+  "volume:export": ["volume", "file", "none"],
+  "volume:import": ["file", "none"],
+  "volume:attach": ["volume", "running", "none"],
+  "volume:detach": ["volume", "running", "none"],
+  "snapshot:inspect": ["snapshot", "none"],
+  "snapshot:remove": ["snapshot"],
+  "snapshot:export": ["snapshot", "file", "none"],
+  "snapshot:import": ["file", "none"],
   "secret:set": ["secret", "none"],
   "secret:rotate": ["secret", "none"],
   "secret:remove": ["secret"],
@@ -73,6 +110,15 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
 
 /** Options whose values are paths on this machine. */
 const FILE_OPTIONS = new Set(["copy", "env-file", "net-file", "hook", "ca-file", "from-file"]);
+
+/** Options whose values are names; of all commands, or of one. */
+const LIVE_OPTIONS: Readonly<Record<string, LiveKind>> = {
+  image: "images",
+  secret: "secrets",
+  root: "roots",
+  "volume:create from": "bases",
+  "snapshot:create from": "disk-sources",
+};
 
 const NET_MODES = ["none", "balanced", "open"] as const;
 const SHELLS = ["bash", "zsh", "fish"] as const;
@@ -92,11 +138,12 @@ export function complete(words: readonly string[], commands: readonly Completabl
   const rest = before.slice(length);
   if (rest.includes("--")) return NOTHING;
   const waiting = optionAt(rest.at(-1) ?? "", command);
-  if (waiting?.flag.type === "option") return optionValues(waiting.name, waiting.flag, partial, "");
+  if (waiting?.flag.type === "option") return optionValues(command.id, waiting, partial, "");
   const equals = /^--([^=]+)=/.exec(partial);
   if (equals !== null) {
     const flag = command.flags[equals[1] ?? ""];
-    return flag === undefined ? NOTHING : optionValues(equals[1] ?? "", flag, partial, equals[0]);
+    if (flag === undefined) return NOTHING;
+    return optionValues(command.id, { name: equals[1] ?? "", flag }, partial, equals[0]);
   }
   if (partial.startsWith("-")) return { ...NOTHING, candidates: options(command, partial) };
   return operandValues(command.id, countOperands(rest, command), rest, partial);
@@ -155,13 +202,22 @@ function optionAt(word: string, command: CompletableCommand): { name: string; fl
   return found === undefined ? undefined : { name: found[0], flag: found[1] };
 }
 
-function optionValues(name: string, flag: CompletableFlag, partial: string, before: string): Completion {
+function optionValues(
+  command: string,
+  { name, flag }: { name: string; flag: CompletableFlag },
+  partial: string,
+  before: string,
+): Completion {
   const fitting = (flag.options ?? [])
     .map((value) => ({ value: `${before}${value}` }))
     .filter(({ value }) => value.startsWith(partial));
   if (fitting.length > 0) return { ...NOTHING, candidates: fitting };
-  if (name === "image") return { ...NOTHING, live: "images", around: { before, after: "" } };
-  if (name === "secret") return { ...NOTHING, live: "secrets", around: { before, after: "" } };
+  const live = LIVE_OPTIONS[`${command} ${name}`] ?? LIVE_OPTIONS[name];
+  if (live !== undefined) return { ...NOTHING, live, around: { before, after: "" } };
+  if (name === "volume") {
+    if (partial.slice(before.length).includes(":")) return NOTHING;
+    return { ...NOTHING, live: "volumes", around: { before, after: ":" }, noSpace: true };
+  }
   return { ...NOTHING, files: FILE_OPTIONS.has(name) && before === "" };
 }
 
@@ -192,6 +248,14 @@ function operandValues(id: string, position: number, before: readonly string[], 
       return { ...NOTHING, live: "running-sandboxes", around: { before: "", after: ":" }, files: true, noSpace: true };
     case "image":
       return { ...NOTHING, live: "images" };
+    case "volume":
+      return { ...NOTHING, live: "volumes" };
+    case "removed-volume":
+      return { ...NOTHING, live: "removed-volumes" };
+    case "snapshot":
+      return { ...NOTHING, live: "snapshots" };
+    case "file":
+      return { ...NOTHING, files: true };
     case "setting":
       return fit(SETTING_NAMES);
     case "value":

@@ -1,6 +1,8 @@
 /** Names for completion that only the runtime knows. Answers quickly or not at all. */
 import type { Runtime } from "../../runtime/runtime.ts";
+import type { SnapshotInfo, VolumeInfo } from "../../runtime/disks.ts";
 import type { SandboxInfo } from "../../runtime/types.ts";
+import { formatSize } from "../parsers/size.ts";
 import type { Candidate, LiveKind } from "./candidates.ts";
 
 /** Nobody waits longer for a completion, `ms`. */
@@ -23,6 +25,27 @@ async function candidatesOf(
       return (await runtime.images.list(call)).flatMap(({ names, distribution }) =>
         names.map((value) => ({ value, description: distribution })),
       );
+    case "volumes":
+      return (await runtime.volumes.list(call)).map(volumeName);
+    case "removed-volumes":
+      return (await runtime.volumes.list({ ...call, removed: true })).map(volumeName);
+    case "snapshots":
+      return (await runtime.snapshots.list(call)).map(snapshotName);
+    case "roots":
+      return [
+        ...(await runtime.snapshots.list(call)).filter(({ isBootable }) => isBootable).map(snapshotName),
+        ...(await runtime.volumes.list(call)).filter(({ isBootable }) => isBootable).map(volumeName),
+      ];
+    case "bases":
+      return [
+        ...(await candidatesOf("snapshots", partial, runtime, call)),
+        ...(await candidatesOf("images", partial, runtime, call)),
+      ];
+    case "disk-sources":
+      return [
+        ...(await candidatesOf("running-sandboxes", partial, runtime, call)),
+        ...(await candidatesOf("volumes", partial, runtime, call)),
+      ];
     case "secrets":
       return (await runtime.secrets.names(call)).map(({ name }) => ({ value: name }));
     case "running-sandboxes":
@@ -31,6 +54,14 @@ async function candidatesOf(
         .filter((info) => kind === "all-sandboxes" || info.status === "running" || info.status === "paused")
         .flatMap((info) => sandboxNames(info, partial));
   }
+}
+
+function volumeName({ slug, capacityBytes }: VolumeInfo): Candidate {
+  return { value: slug, description: `volume, ${formatSize(capacityBytes)}` };
+}
+
+function snapshotName({ slug, source }: SnapshotInfo): Candidate {
+  return { value: slug, description: `snapshot of ${source.kind} ${source.name ?? source.id}` };
 }
 
 /** The name, where there is one; ids are long and only of use to who began to type one. */

@@ -58,13 +58,14 @@ export interface SpecParts {
   env: Record<string, string>;
   network: NetworkSpec | undefined;
   folders: Pick<SandboxSpec, "copies" | "mounts">;
+  disks: Pick<SandboxSpec, "root" | "volumes">;
 }
 
 /** The sandbox that the options describe. What they leave open, the runtime takes from its settings. */
 export function toSandboxSpec(
   flags: SandboxFlagValues,
   lifetime: Lifetime,
-  { env, network, folders }: SpecParts,
+  { env, network, folders, disks }: SpecParts,
 ): SandboxSpec {
   const labels = parseLabels(flags.label ?? []);
   return {
@@ -78,5 +79,6 @@ export function toSandboxSpec(
     ...(Object.keys(labels).length === 0 ? {} : { labels }),
     ...(network === undefined ? {} : { network }),
     ...folders,
+    ...disks,
   };
 }
