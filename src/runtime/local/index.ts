@@ -78,6 +78,7 @@ class LocalRuntime implements Runtime {
       find: (ref) => this.#find(ref),
       findRunning: (ref) => this.#findRunning(ref),
       connect: (ref, options) => this.connect(ref, options),
+      onStaging: (stagingPath) => recordStaging(this.#state.staging, stagingPath),
     });
     const context = { state, images: this.#images };
     const findRunning = (ref: string): SandboxRow => this.#findRunning(ref);

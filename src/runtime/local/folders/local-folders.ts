@@ -13,6 +13,8 @@ export interface LocalFoldersOptions {
   find: (ref: string) => SandboxRow;
   findRunning: (ref: string) => SandboxRow;
   connect: (ref: string, options: CallOptions) => Promise<Sandbox>;
+  /** Told each directory of the host for incomplete files, before there are any. */
+  onStaging: (path: string) => Disposable;
 }
 
 export class LocalFolders implements FolderApi {
@@ -43,6 +45,7 @@ export class LocalFolders implements FolderApi {
   async compare(ref: string, options: CallOptions & { hostPath?: string } = {}): Promise<Comparison> {
     const row = this.#options.findRunning(ref);
     const { openComparison } = await import("./comparison.ts");
-    return openComparison(row, { ...options, connect: (call) => this.#options.connect(row.id, call) });
+    const { onStaging } = this.#options;
+    return openComparison(row, { ...options, onStaging, connect: (call) => this.#options.connect(row.id, call) });
   }
 }
