@@ -18,20 +18,34 @@ export function fileSizeFor(diskBytes: number): number {
  * Lets a machine's files grow to that of a disk; never takes room away.
  *
  * @param leader the machine's outermost process
- * @param prlimit prlimit(1); without it there is no limit
+ * @param tools prlimit(1), without which there is no limit, and setpriv(1)
  */
-export async function allowDiskSize(leader: number, prlimit: string | null, diskBytes: number): Promise<void> {
+export async function allowDiskSize(
+  leader: number,
+  tools: { prlimit: string | null; setpriv: string | null },
+  diskBytes: number,
+): Promise<void> {
+  const { prlimit, setpriv } = tools;
   if (prlimit === null) return;
   const needed = fileSizeFor(diskBytes);
   for (const pid of await processTree(leader)) {
     const soft = await softLimit(pid);
     if (soft === null || soft >= needed) continue;
+    const words = [...(await asAccountOf(pid, setpriv)), prlimit, "--pid", String(pid), `--fsize=${needed}:`];
     try {
-      await run(prlimit, ["--pid", String(pid), `--fsize=${needed}:`], { timeout: 10_000 });
+      await run(words[0] ?? prlimit, words.slice(1), { timeout: 10_000 });
     } catch (cause) {
       throw new SbxError("vm_start_failed", "the machine cannot be allowed files as large as this disk", { cause });
     }
   }
+}
+
+/** A process may change the limits of others of its account (prlimit(2)); root, in many containers, only its own. */
+async function asAccountOf(pid: number, setpriv: string | null): Promise<string[]> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+  const uid = /^Uid:\t(\d+)/m.exec(status)?.[1];
+  if (setpriv === null || uid === undefined || Number(uid) === process.getuid?.()) return [];
+  return [setpriv, "--reuid", uid, "--regid", uid, "--clear-groups", "--"];
 }
 
 /** A process and its descendants. One that ends meanwhile is left out. */

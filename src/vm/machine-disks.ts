@@ -7,6 +7,7 @@
  */
 import { constants, fstatSync } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
+import * as z from "zod/mini";
 import { SbxError } from "../runtime/errors.ts";
 import { overlayNode, ROOT_NODE, chainNode } from "./disk-nodes.ts";
 import type { DiskLayer } from "./machine-spec.ts";
@@ -181,11 +182,30 @@ export class MachineDisks {
         await this.#execute("blockdev-add", overlayNode(name, set.path, writes));
         added.push({ name, files: [set], top: inode });
       }
+      await this.#requireEqualSizes(overlays, added);
       return added;
     } catch (error) {
       await this.#removeNodes(added);
       await removeSets(given.slice(added.length).map(({ set }) => set));
       throw error;
+    }
+  }
+
+  /** QEMU would take any: the guest's disk would change its size with it. */
+  async #requireEqualSizes(overlays: readonly Overlay[], nodes: readonly Node[]): Promise<void> {
+    const answer = await this.#options.qmp.execute("query-named-block-nodes", { flat: true });
+    const sizes = new Map(
+      z
+        .array(sizedNode())
+        .parse(answer)
+        .map((node) => [node["node-name"], node]),
+    );
+    for (const [index, { disk, layerPath }] of overlays.entries()) {
+      const [own, below] = [nodes[index], this.#disk(disk).at(-1)].map((node) => sizes.get(node?.name ?? ""));
+      const [bytes, needed] = [own?.image["virtual-size"], below?.image["virtual-size"]];
+      if (bytes === undefined || bytes !== needed) {
+        throw new SbxError("usage", `${layerPath} has ${bytes} bytes, and the disk ${disk} has ${needed}`);
+      }
     }
   }
 
@@ -270,6 +290,8 @@ async function openLayer(path: string, access: GivenFd["access"]): Promise<FileH
     throw new SbxError("file_error", `the disk file ${path} cannot be opened`, { cause });
   }
 }
+
+const sizedNode = () => z.object({ "node-name": z.string(), image: z.object({ "virtual-size": z.number() }) });
 
 function inodeOf({ dev, ino }: { dev: bigint; ino: bigint }): string {
   return `${dev}:${ino}`;

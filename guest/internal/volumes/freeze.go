@@ -43,7 +43,7 @@ func (m *Manager) Freeze(path string, limit time.Duration) error {
 	if len(m.frozen) == 0 {
 		sys.Writing.Lock()
 	}
-	if err := sys.Ioctl(fd, fiFreeze, 0); err != nil {
+	if err := m.ioctl(fd, fiFreeze); err != nil {
 		if len(m.frozen) == 0 {
 			sys.Writing.Unlock()
 		}
@@ -75,7 +75,7 @@ func (m *Manager) thaw(path string, still *stillness) error {
 		return &errno.Error{Code: "EINVAL", Message: "it does not stand still", Path: path}
 	}
 	still.timer.Stop()
-	err := sys.Ioctl(still.fd, fiThaw, 0)
+	err := m.ioctl(still.fd, fiThaw)
 	syscall.Close(still.fd)
 	delete(m.frozen, path)
 	if len(m.frozen) == 0 {

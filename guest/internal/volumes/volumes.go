@@ -53,6 +53,8 @@ type Mounted struct {
 type Manager struct {
 	// sysPath and devPath are /sys and /dev.
 	sysPath, devPath string
+	// ioctl has the kernel freeze and thaw a file system.
+	ioctl func(fd int, request uintptr) error
 
 	// changing is held while something is mounted or unmounted.
 	changing sync.Mutex
@@ -71,7 +73,10 @@ type mount struct {
 
 // New returns the Manager of this machine.
 func New() *Manager {
-	return &Manager{sysPath: "/sys", devPath: "/dev", disks: map[string]mount{}, frozen: map[string]*stillness{}}
+	return &Manager{
+		sysPath: "/sys", devPath: "/dev", disks: map[string]mount{}, frozen: map[string]*stillness{},
+		ioctl: func(fd int, request uintptr) error { return sys.Ioctl(fd, request, 0) },
+	}
 }
 
 // Mount waits for a disk and mounts it; its file system is grown to its size. The mount point is made if it is not there.

@@ -64,8 +64,7 @@ export class SandboxDisks {
     if (this.#volumes.size >= MAX_ATTACHED_VOLUMES) {
       throw new SbxError("usage", `a sandbox has at most ${MAX_ATTACHED_VOLUMES} volumes`);
     }
-    const { tools } = this.#options.launch;
-    await allowDiskSize(this.#options.pid, tools.prlimit, capacityBytes);
+    await allowDiskSize(this.#options.pid, this.#options.launch.tools, capacityBytes);
     await this.#options.machine.attach({ serial: id, layers: volume.layers, access });
     try {
       const params = { serial: id, path, readOnly: access === "read-only", user: this.#options.user };
@@ -103,7 +102,7 @@ export class SandboxDisks {
     const volume = this.#volume(id);
     if (volume.access === "read-only") throw new SbxError("usage", `volume ${volume.name} is attached read-only`);
     if (capacityBytes < volume.capacityBytes) throw new SbxError("usage", "a volume cannot be made smaller");
-    await allowDiskSize(this.#options.pid, this.#options.launch.tools.prlimit, capacityBytes);
+    await allowDiskSize(this.#options.pid, this.#options.launch.tools, capacityBytes);
     await this.#options.machine.resize(id, capacityBytes);
     volume.capacityBytes = capacityBytes;
     try {

@@ -254,6 +254,10 @@ test("a snapshot that is given up before it is taken leaves the disks as they we
     /no disk vol_2/,
   );
   await assert.rejects(
+    bench.disks.snapshot([{ disk: "vol_1", layerPath: await bench.overlay("small", 8 * MiB) }], (take) => take()),
+    /small has 8388608 bytes, and the disk vol_1 has 16777216/,
+  );
+  await assert.rejects(
     bench.disks.snapshot([overlay, { disk: "root", layerPath: bench.raw("no-qcow2") }], (take) => take()),
     /not in qcow2 format/,
   );
