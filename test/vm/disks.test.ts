@@ -24,7 +24,8 @@ import { openTestHome } from "./support/test-home.ts";
 
 const MiB = 1024 ** 2;
 const SMALL = ["--memory", "512MiB", "--cpus", "1"];
-const ROOT_BYTES = 10_000 * MiB;
+/** As `create` makes it by itself. */
+const ROOT_BYTES = 10_000_000_000;
 
 const home = await openTestHome();
 afterEach(async () => home.clear());

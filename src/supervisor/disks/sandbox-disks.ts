@@ -21,8 +21,8 @@ import { ROOT_DISK, type MachineDisks } from "../../vm/machine-disks.ts";
 const GUEST_DEADLINE_MS = 45_000;
 /** How long a guest's writers stand still at most, whatever becomes of this process. `ms` */
 const FREEZE_LIMIT_MS = 10_000;
-/** At the end of a sandbox, for everything that its volumes are still to be given. `ms` */
-const END_DEADLINE_MS = 10_000;
+/** At the end of a sandbox, for all that its volumes are still to be given; whoever asked for the end waits 10 s. `ms` */
+const END_DEADLINE_MS = 7_000;
 
 export interface SandboxDisksOptions {
   /** QEMU's side of them. */
