@@ -22,6 +22,7 @@ import type {
   CallOptions,
   CopyOptions,
   CopyReport,
+  CreateOptions,
   ExecSession,
   ImageApi,
   MachineApi,
@@ -40,6 +41,8 @@ import type {
   SandboxInfo,
   SandboxSpec,
 } from "../src/runtime/types.ts";
+import type { ForkOptions, ForkReport, ForkSpec } from "../src/runtime/checkpoints.ts";
+import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeSnapshots, FakeVolumes } from "./fake-disks.ts";
 import { FakeFolders } from "./fake-folders.ts";
 
@@ -175,6 +178,8 @@ export class FakeRuntime implements Runtime {
   progress: ProgressEvent[] = [];
   /** Every call: name and arguments. */
   calls: { method: string; args: unknown[] }[] = [];
+  /** What a new sandbox's owner is told. */
+  notices: string[] = [];
   /** Waits here before a sandbox is ready. */
   createGate: Promise<unknown> = Promise.resolve();
   now = 1_700_000_060_000;
@@ -189,11 +194,12 @@ export class FakeRuntime implements Runtime {
     throw failure;
   }
 
-  async create(spec: SandboxSpec, options: CallOptions & CallerEnvironment = {}): Promise<Sandbox> {
+  async create(spec: SandboxSpec, options: CreateOptions = {}): Promise<Sandbox> {
     this.record("create", spec);
     this.environment = options.environment;
     for (const event of this.progress) options.onProgress?.(event);
     await abortable(this.createGate, options.signal);
+    for (const text of this.notices) options.onNotice?.(text);
     const info = sandboxInfo({
       id: `sbx_loc_${String(++this.#made).padStart(20, "0")}`,
       name: spec.name ?? null,
@@ -236,6 +242,22 @@ export class FakeRuntime implements Runtime {
     const info = this.find(ref);
     info.expiresAt = Math.max(info.expiresAt ?? 0, this.now + ms);
     return info.expiresAt;
+  }
+
+  async fork(ref: string, spec: ForkSpec, options: ForkOptions = {}): Promise<ForkReport> {
+    this.record("fork", ref, spec);
+    this.environment = options.environment;
+    const source = this.find(ref);
+    const copies = Array.from({ length: spec.count }, (_, index) => {
+      const suffix = spec.count === 1 ? "" : `-${index + 1}`;
+      return sandboxInfo({
+        id: `sbx_loc_${String(++this.#made).padStart(20, "0")}`,
+        name: spec.name === undefined ? null : `${spec.name}${suffix}`,
+        labels: { ...source.labels, ...spec.labels },
+      });
+    });
+    this.sandboxes.unshift(...copies);
+    return { sandboxes: copies, pausedMs: 41.7 };
   }
 
   async pause(ref: string): Promise<SandboxInfo> {
@@ -326,6 +348,7 @@ export class FakeRuntime implements Runtime {
 
   readonly snapshots = new FakeSnapshots();
   readonly volumes = new FakeVolumes();
+  readonly checkpoints = new FakeCheckpoints((method, ...args) => this.record(method, ...args));
 
   readonly folders = new FakeFolders();
 

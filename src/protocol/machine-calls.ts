@@ -7,8 +7,9 @@
  *     POST /sbx/v1/machine-copies   CopyCall  → CopyAnswer
  */
 import * as z from "zod/mini";
-import { networkPast } from "./network-past.ts";
-import type { PolicySpec } from "../policy/spec.ts";
+import type { LaunchMachine } from "./launch.ts";
+import type { EgressLaunch } from "./net-launch.ts";
+import type { NetworkPast } from "./network-past.ts";
 
 export const PAUSE_TARGET = "/sbx/v1/pause";
 export const RESUME_TARGET = "/sbx/v1/resume";
@@ -42,8 +43,10 @@ export type CopyCall = z.output<ReturnType<typeof copyCall>>;
 
 /** What a copy has to know beside its machine. */
 export interface CopyMemories {
-  policy: PolicySpec;
-  past: z.output<ReturnType<typeof networkPast>>;
+  /** What the source may reach by now, and with which secrets. */
+  egress: EgressLaunch;
+  extraRootsPem: readonly string[];
+  past: NetworkPast;
   /** Variables of processes that start from now on, without secrets and roots: those are made anew. */
   environment: Record<string, string>;
 }
@@ -54,5 +57,7 @@ export interface CopyAnswer {
   /** Pages of the memory that the guest has written since it was restored, and that were written while it stood still. */
   privatePages: number;
   latePages: number;
+  /** What was copied: another machine cannot be restored from it. */
+  machine: Pick<LaunchMachine, "machine" | "diskBytes"> & { qemuVersion: string };
   memories: CopyMemories;
 }

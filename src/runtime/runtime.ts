@@ -8,6 +8,7 @@
 import type { Readable, Writable, Duplex } from "node:stream";
 import type { FolderApi } from "./folders.ts";
 import type { PackObserver } from "./copy/copy-records.ts";
+import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "./checkpoints.ts";
 import type { SnapshotApi, VolumeApi } from "./disks.ts";
 import type { NetworkApi, SecretApi } from "./network.ts";
 import type {
@@ -43,6 +44,8 @@ export interface Runtime extends AsyncDisposable {
   remove(ref: string, options?: CallOptions): Promise<SandboxInfo>;
   /** Makes the sandbox live for at least `ms` from now. Never shortens. Returns the new end, epoch ms. */
   extend(ref: string, ms: number, options?: CallOptions): Promise<number>;
+  /** Copies a running sandbox, processes and memory included. All copies run when it returns; none if it fails. */
+  fork(ref: string, spec: ForkSpec, options?: ForkOptions): Promise<ForkReport>;
   /** Has its machine stand still; its lifetime goes on. Repeating it changes nothing. */
   pause(ref: string, options?: CallOptions): Promise<SandboxInfo>;
   /** Lets a paused one go on. */
@@ -60,6 +63,7 @@ export interface Runtime extends AsyncDisposable {
   readonly secrets: SecretApi;
   readonly snapshots: SnapshotApi;
   readonly volumes: VolumeApi;
+  readonly checkpoints: CheckpointApi;
   readonly folders: FolderApi;
 }
 

@@ -32,6 +32,8 @@ export interface SandboxSpec {
   labels?: Record<string, string>;
   /** Snapshot to start from, whose writes are gone with the sandbox, or bootable volume, whose writes stay. */
   root?: string;
+  /** Checkpoint that it goes on from. Image, machine, disk and network are then the checkpoint's. */
+  checkpoint?: string;
   /** Volumes that it has from the start. */
   volumes?: readonly VolumeMount[];
   /** What it may reach; nothing if absent. */

@@ -17,13 +17,13 @@ export interface MachineControlOptions {
   disks: MachineDisks;
   files: QemuFiles;
   standstill: Standstill;
-  memoryBytes: number;
+  shape: CopyAnswer["machine"];
   info: () => SandboxInfo;
   /** Writes into the sandbox's record whether it stands still. */
   recordPaused: (isPaused: boolean) => void;
   memories: () => CopyMemories;
   /** What of the sandbox cannot be copied, in words; `null` where all of it can. */
-  obstacle: () => string | null;
+  obstacle: () => Promise<string | null>;
   /** The guest goes on after it stood still. */
   goesOn: () => void;
 }
@@ -72,7 +72,7 @@ export class MachineControl implements MachineHandle {
           hint: "sbx prune",
         });
       }
-      const why = obstacle();
+      const why = await obstacle();
       if (why !== null) throw new SbxError("copy_unsupported", `sandbox ${ref} cannot be copied: ${why}`);
       const { copyMachine } = await import("./machine-copy.ts");
       const { qmp, pid } = vm;

@@ -18,12 +18,13 @@ import type { Standstill } from "./standstill.ts";
 export interface CopiedMachine {
   /** The machine's outermost process. */
   pid: number;
-  memoryBytes: number;
   qmp: Pick<Qmp, "execute">;
   link: Pick<AgentLink, "detach" | "attach">;
   disks: Pick<MachineDisks, "snapshot">;
   files: Pick<QemuFiles, "give">;
   standstill: Standstill;
+  /** As it was launched. */
+  shape: CopyAnswer["machine"];
   /** What the guest's surroundings know, at the moment of the copy. */
   memories: () => CopyMemories;
 }
@@ -36,7 +37,8 @@ export async function copyMachine(machine: CopiedMachine, call: CopyCall, signal
   await using memory = await open(call.memoryPath, "wx+", 0o600);
   // QEMU of each copy has an account of its own; nobody else can reach the directory.
   await memory.chmod(0o666);
-  const { pid, memoryBytes } = machine;
+  const { pid, shape } = machine;
+  const { memoryBytes } = shape.machine;
   await using image = await openMemoryImage({
     ...{ helperPath: memoryProgramPath(), machinePid: pid, memoryBytes, target: memory, signal },
   });
@@ -100,7 +102,7 @@ async function standingStill(
         const { private: privatePages, written: latePages } = await finish();
         const memories = machine.memories();
         await take();
-        answer = { pausedMs: 0, privatePages, latePages, memories };
+        answer = { pausedMs: 0, privatePages, latePages, machine: machine.shape, memories };
       } finally {
         await standstill.release("copy");
       }

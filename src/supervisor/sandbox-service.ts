@@ -225,19 +225,19 @@ class SandboxRun implements SandboxService {
   }
 
   #controlMachine(link: AgentLink, state: GuestState): MachineControl {
-    const { id, name, spec } = this.#launch;
+    const { id, name, machine, diskBytes, qemu } = this.#launch;
     return new MachineControl({
       ...{ ref: name ?? id, vm: this.#vm, link, disks: this.#disks, files: this.#files, standstill: this.#standstill },
-      memoryBytes: spec.memoryBytes,
+      shape: { machine, diskBytes, qemuVersion: qemu.version },
       info: () => this.info(),
       recordPaused: (isPaused) => void this.#record((store) => store.amend(id, { isPaused })),
       memories: () => {
-        const { policy, past, ownVariables } = this.#network.memories();
-        const environment = state.environment.toObject();
-        for (const variable of [...ownVariables, ID_VARIABLE]) delete environment[variable];
-        return { policy, past, environment };
+        const { ownVariables, ...memories } = this.#network.memories();
+        const own = new Set([...ownVariables, ID_VARIABLE]);
+        const variables = Object.entries(state.environment.toObject()).filter(([variable]) => !own.has(variable));
+        return { ...memories, environment: Object.fromEntries(variables) };
       },
-      obstacle: () => this.#copyObstacle(),
+      obstacle: async () => this.#copyObstacle(),
       goesOn: () => this.#watch?.goesOn(),
     });
   }
@@ -278,9 +278,12 @@ class SandboxRun implements SandboxService {
   }
 
   /** What of this sandbox no copy could have. */
-  #copyObstacle(): string | null {
+  async #copyObstacle(): Promise<string | null> {
+    if (this.#launch.rootWrites === "kept") return "its root disk is a volume, which has one writer";
     if ((this.#folders?.views.length ?? 0) > 0) return "it has directories of this machine mounted";
-    return null;
+    const volumes = (await this.#volumes)?.list() ?? [];
+    const names = volumes.map(({ name }) => name).join(", ");
+    return names === "" ? null : `it has volumes attached, which are not shared: ${names}`;
   }
 
   #requireMachine(): MachineControl {

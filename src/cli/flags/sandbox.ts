@@ -24,6 +24,11 @@ export const sandboxFlags = {
     helpValue: "IMAGE",
     parse: async (text) => parseImageRef(text),
   }),
+  checkpoint: Flags.string({
+    summary: "Go on from a checkpoint: image, machine, disk and network are the checkpoint's.",
+    helpValue: "CHECKPOINT",
+    exclusive: ["image", "memory", "cpus", "disk"],
+  }),
   memory: sizeFlag({ char: "m", summary: "Memory, such as 1280MiB or 2G.", limits: MEMORY_LIMITS }),
   cpus: Flags.custom<number>({
     summary: "Virtual processors.",
@@ -46,6 +51,7 @@ export const sandboxFlags = {
 
 export interface SandboxFlagValues {
   image?: string | undefined;
+  checkpoint?: string | undefined;
   memory?: number | undefined;
   cpus?: number | undefined;
   disk?: number | undefined;
@@ -72,6 +78,7 @@ export function toSandboxSpec(
     lifetime,
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.image === undefined ? {} : { image: flags.image }),
+    ...(flags.checkpoint === undefined ? {} : { checkpoint: flags.checkpoint }),
     ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
     ...(flags.disk === undefined ? {} : { diskBytes: flags.disk }),

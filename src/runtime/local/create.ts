@@ -21,14 +21,12 @@ import type { FoundRoot } from "./disks/sandbox-disks.ts";
 import type { LocalImages } from "./images.ts";
 import { knownQemu } from "./known-qemu.ts";
 import { prepareNetwork, withPreset, type NetworkLaunch } from "./network/network-launch.ts";
-import { newSandboxId } from "./sandbox-id.ts";
+import { checkSandboxName, newSandboxId } from "./sandbox-id.ts";
 import { startSandbox, type CreateContext, type LocalContext } from "./start-sandbox.ts";
 import { socketPathOf } from "./state.ts";
 import { discardTemplate, ensureTemplate, imageRoot, snapshotRoot, type ReadyTemplate } from "./templates.ts";
 
 const MiB = 1024 ** 2;
-/** Names are also host names in the guest. */
-const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 export type { CreateContext, LocalContext };
 
@@ -44,7 +42,7 @@ export async function createSandbox(
   spec: SandboxSpec,
   options: CallOptions & CallerEnvironment,
 ): Promise<Sandbox> {
-  checkName(spec.name);
+  if (spec.name !== undefined) checkSandboxName(spec.name);
   const disks = await findDisks(context, spec);
   const { root } = disks;
   const network = await prepareNetwork(context.vault, spec.network, options);
@@ -191,13 +189,6 @@ function makeLaunch(
     // How a machine that is not its own child ended is told to the supervisor by bubblewrap.
     prestarted: machine.tools.bubblewrap !== null && origin.start.kind === "restore",
   };
-}
-
-function checkName(name: string | undefined): void {
-  if (name === undefined || (NAME.test(name) && !name.startsWith("sbx-"))) return;
-  throw new SbxError("usage", `${JSON.stringify(name)} cannot be the name of a sandbox`, {
-    hint: "a name has up to 63 lower-case letters, digits and dashes, and does not begin with sbx-",
-  });
 }
 
 /** What a template that no longer fits its QEMU or was damaged looks like from here. */

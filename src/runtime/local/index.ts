@@ -6,7 +6,9 @@ import { isLive } from "../../store/lifecycle.ts";
 import type { SecretVault } from "../../store/secrets/vault.ts";
 import { throwIfAborted } from "../abort.ts";
 import type { Settings } from "../defaults.ts";
+import type { FolderLaunch } from "../../protocol/folder-launch.ts";
 import { connectTarget } from "../../protocol/sandbox-target.ts";
+import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "../checkpoints.ts";
 import { SbxError } from "../errors.ts";
 import type { SnapshotApi, VolumeApi } from "../disks.ts";
 import type { FolderApi } from "../folders.ts";
@@ -16,6 +18,9 @@ import type { RpcClient } from "../sandbox/rpc-client.ts";
 import { openRpcSandbox, RpcSandbox, type RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
 import type { LogLine, PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
 import { recordStaging } from "./abandoned-copies.ts";
+import { createFromCheckpoint } from "./copies/create-from-checkpoint.ts";
+import { forkSandbox } from "./copies/fork.ts";
+import { LocalCheckpoints } from "./copies/local-checkpoints.ts";
 import { pauseMachine, resumeMachine } from "./copies/machine-calls.ts";
 import { createSandbox } from "./create.ts";
 import { imageUsers, type ImageUser } from "./disks/image-users.ts";
@@ -32,6 +37,7 @@ import { reclaim, reconcile } from "./reconcile.ts";
 import { readLogs } from "./sandbox-logs.ts";
 import { findSandbox, LOCAL_REGION } from "./sandbox-id.ts";
 import { LocalSecrets, openVault } from "./secrets/local-secrets.ts";
+import type { CreateContext } from "./start-sandbox.ts";
 import { openState, type LocalState } from "./state.ts";
 import { requestExtension, requestStop } from "./supervisor-client.ts";
 
@@ -52,6 +58,8 @@ class LocalRuntime implements Runtime {
   readonly folders: FolderApi;
   readonly snapshots: SnapshotApi;
   readonly volumes: VolumeApi;
+  readonly checkpoints: CheckpointApi;
+  readonly #checkpoints: LocalCheckpoints;
   readonly #settings: Settings;
   readonly #state: LocalState;
   readonly #images: LocalImages;
@@ -84,20 +92,21 @@ class LocalRuntime implements Runtime {
     const findRunning = (ref: string): SandboxRow => this.#findRunning(ref);
     this.volumes = new LocalVolumes({ context, findRunning, defaultBytes: settings.diskBytes });
     this.snapshots = new LocalSnapshots({ context, findRunning, volumes: this.volumes });
+    this.#checkpoints = new LocalCheckpoints({ context, findRunning });
+    this.checkpoints = this.#checkpoints;
   }
 
   async create(spec: SandboxSpec, options: CreateOptions = {}): Promise<Sandbox> {
     const plan = await planSpecFolders(spec, this.#state.paths);
     for (const notice of plan?.notices ?? []) options.onNotice?.(notice);
-    const context = {
-      state: this.#state,
-      images: this.#images,
-      settings: this.#settings,
-      vault: this.#vault,
-      open: (client: RpcClient, info: SandboxInfo) => new RpcSandbox({ client, info, ...this.#staging }),
+    const context = this.#createContext;
+    const make = async (folders?: FolderLaunch): Promise<Sandbox> => {
+      const { checkpoint } = spec;
+      if (checkpoint === undefined) return createSandbox({ ...context, ...(folders && { folders }) }, spec, options);
+      return createFromCheckpoint(context, await this.#checkpoints.open(checkpoint), spec, options);
     };
-    if (plan === undefined) return createSandbox(context, spec, options);
-    const sandbox = await createSandbox({ ...context, folders: plan.launch }, spec, options);
+    if (plan === undefined) return make();
+    const sandbox = await make(plan.launch);
     try {
       const { makeInitialCopies } = await import("./folders/initial-copies.ts");
       await makeInitialCopies(sandbox, plan.copies, this.#find(sandbox.id).directory, options);
@@ -107,6 +116,11 @@ class LocalRuntime implements Runtime {
       await this.remove(sandbox.id);
       throw error;
     }
+  }
+
+  async fork(ref: string, spec: ForkSpec, options: ForkOptions = {}): Promise<ForkReport> {
+    throwIfAborted(options.signal, "copying the sandbox");
+    return forkSandbox(this.#createContext, this.#findRunning(ref), spec, options);
   }
 
   async connect(ref: string, options: CallOptions = {}): Promise<Sandbox> {
@@ -167,6 +181,11 @@ class LocalRuntime implements Runtime {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#state[Symbol.dispose]();
+  }
+
+  get #createContext(): CreateContext {
+    const open = (client: RpcClient, info: SandboxInfo): Sandbox => new RpcSandbox({ client, info, ...this.#staging });
+    return { state: this.#state, images: this.#images, settings: this.#settings, vault: this.#vault, open };
   }
 
   get #staging(): Pick<RpcSandboxOptions, "onStaging"> {

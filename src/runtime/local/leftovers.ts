@@ -5,6 +5,7 @@
 import { readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { identifyProcess } from "../../host/process-identity.ts";
+import { findAbandonedScratch } from "./copies/scratch.ts";
 import type { StatePaths } from "./paths.ts";
 
 /** Prefixes of the names of unfinished things; a pid and a dash follow. */
@@ -15,12 +16,13 @@ export const PROBE_PREFIX = "probe-";
 const LEFTOVER = /^(?:\.build-|\.old-|probe-)(\d+)-/;
 
 /** Paths of what dead processes left. */
-export function findLeftovers({ templatesPath, statePath }: StatePaths): string[] {
-  return [templatesPath, statePath].flatMap((directory) =>
+export function findLeftovers(paths: StatePaths): string[] {
+  const named = [paths.templatesPath, paths.statePath].flatMap((directory) =>
     readdirSync(directory)
       .filter(isLeftover)
       .map((name) => path.join(directory, name)),
   );
+  return [...named, ...findAbandonedScratch(paths)];
 }
 
 export function removeLeftovers(paths: StatePaths): void {

@@ -7,8 +7,19 @@ import { isLive } from "../../store/lifecycle.ts";
 export const LOCAL_REGION = "loc";
 export const SANDBOX_ID = /^sbx_([a-z]{3})_[0-9a-hjkmnp-z]{20}$/;
 
+/** Names are also host names in the guest. */
+const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
 export function newSandboxId(): string {
   return newResourceId("sbx", LOCAL_REGION);
+}
+
+/** @throws SbxError `usage` for what no sandbox may be called */
+export function checkSandboxName(name: string): void {
+  if (NAME.test(name) && !name.startsWith("sbx-")) return;
+  throw new SbxError("usage", `${JSON.stringify(name)} cannot be the name of a sandbox`, {
+    hint: "a name has up to 63 lower-case letters, digits and dashes, and does not begin with sbx-",
+  });
 }
 
 /**

@@ -38,6 +38,17 @@ export class CheckpointStore {
     this.#database.prepare(statement).run(...values);
   }
 
+  /** The layer of a checkpoint that is being made is known: it must not go before the checkpoint is complete. */
+  hold(id: string, layer: string): void {
+    this.#database.prepare("UPDATE checkpoints SET layer = ? WHERE id = ? AND state = 'making'").run(layer, id);
+  }
+
+  /** It is being removed: if that does not come to its end, the next command does it. */
+  doom(id: string): void {
+    const statement = "UPDATE checkpoints SET state = 'making', maker_pid = NULL, maker_start = NULL WHERE id = ?";
+    this.#database.prepare(statement).run(id);
+  }
+
   /** The checkpoint is complete. */
   ready(id: string, layer: string, spec: string): void {
     const statement = `UPDATE checkpoints SET state = 'ready', maker_pid = NULL, maker_start = NULL, layer = ?, spec = ?

@@ -16,8 +16,8 @@ import type {
   SecretsAnswer,
   SecretsCall,
 } from "../../protocol/net-calls.ts";
+import type { EgressLaunch } from "../../protocol/net-launch.ts";
 import { NO_PAST, type NetworkPast } from "../../protocol/network-past.ts";
-import type { PolicySpec } from "../../policy/spec.ts";
 import { SbxError } from "../../runtime/errors.ts";
 import { hookHostScript } from "../hook-host-script.ts";
 import { AuditTrail } from "./audit-trail.ts";
@@ -35,6 +35,15 @@ export interface SandboxNetworkOptions {
   /** A line for the supervisor's log. */
   log: (message: string) => void;
   settingsDeadlineMs?: number;
+}
+
+export interface NetworkMemories {
+  /** With the policy as it is by now. */
+  egress: EgressLaunch;
+  extraRootsPem: readonly string[];
+  past: NetworkPast;
+  /** Variables that are made anew for each sandbox. */
+  ownVariables: readonly string[];
 }
 
 export class SandboxNetwork implements NetworkControl, AsyncDisposable {
@@ -84,16 +93,15 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
   }
 
   /** What a copy of the guest would remember now. */
-  memories(): { policy: PolicySpec; past: NetworkPast; ownVariables: string[] } {
+  memories(): NetworkMemories {
     const { launch, past = NO_PAST } = this.#options;
-    // Before the stack is there the guest has no connection that it did not have at the beginning.
-    const connections = this.#waiting?.connections() ?? past.connections;
     const { names, placeholders } = this.#egress?.memories() ?? past;
     return {
-      // Variables that are made anew for each sandbox.
+      egress: { ...launch.egress, policy: this.#egress?.policy ?? launch.egress.policy },
+      extraRootsPem: this.#settings.extraRootsPem,
+      // Before the stack is there the guest has no connection that it did not have at the beginning.
+      past: { connections: [...(this.#waiting?.connections() ?? past.connections)], names, placeholders },
       ownVariables: [...(this.#egress?.environment.keys() ?? [])],
-      policy: this.#egress?.policy ?? launch.egress.policy,
-      past: { connections: [...connections], names, placeholders },
     };
   }
 

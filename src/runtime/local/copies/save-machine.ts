@@ -1,0 +1,52 @@
+/** Copies a running sandbox into files: the supervisor does it, and the root disk's layer is sealed in the same moment. */
+import type { CopyAnswer } from "../../../protocol/machine-calls.ts";
+import type { SandboxRow } from "../../../store/sandbox-store.ts";
+import { lockDisk, type DiskContext } from "../disks/disk-context.ts";
+import { explainDiskError } from "../disks/disk-errors.ts";
+import { prepareRootSwitch, settleRootSwitch } from "../disks/root-switch.ts";
+import { isUndecided } from "../disks/supervisor-disks.ts";
+import { copyMachine } from "./machine-calls.ts";
+import { describeSaved, type SavedFiles, type SavedMachine } from "./saved-machine.ts";
+
+export interface SaveOptions {
+  files: SavedFiles;
+  /** Whether the files are to be on the host's disk when this returns. */
+  durable: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+export interface Saving {
+  saved: SavedMachine;
+  /** Sealed layer of the root disk. It stays as long as the source lives or something else refers to it. */
+  layerId: string;
+  answer: CopyAnswer;
+}
+
+/**
+ * @param files their directory is there, closed to other accounts, and the caller's to remove
+ * @throws SbxError `sandbox_paused`, `copy_unsupported`, `disk_full`, `vm_memory_unreadable`, `timeout`
+ */
+export async function saveMachine(context: DiskContext, source: SandboxRow, options: SaveOptions): Promise<Saving> {
+  const { state } = context;
+  const { files, durable, signal } = options;
+  const { memoryPath, statePath } = files;
+  await using _lock = await lockDisk(state, source.id, signal);
+  const disk = state.disks.claims.diskOf(source.id);
+  if (disk?.next != null) await settleRootSwitch(state, disk);
+  try {
+    const root = await prepareRootSwitch(state, source);
+    let answer: CopyAnswer;
+    try {
+      const call = { memoryPath, statePath, layerPath: root.nextPath, durable };
+      answer = await copyMachine({ socketPath: source.socket, signal }, call);
+    } catch (error) {
+      // Otherwise the disk may have been switched: the next command completes it.
+      if (!isUndecided(error)) await root.abandon();
+      throw error;
+    }
+    await root.commit(true);
+    return { saved: await describeSaved(source, answer, files), layerId: root.sealedId, answer };
+  } catch (error) {
+    throw explainDiskError(error, files.directory);
+  }
+}
