@@ -2,11 +2,8 @@
 import * as Args from "@oclif/core/args";
 import { planCreate, type CreatePlan } from "../cli/create/plan.ts";
 import { durationFlag, switchFlag } from "../cli/flags/common.ts";
-import { folderFlags, readFolders } from "../cli/flags/folders.ts";
-import { diskFlags, toDiskSpec } from "../cli/flags/disks.ts";
-import { environmentFlags, placeFlags, readEnvironment } from "../cli/flags/guest-command.ts";
-import { networkFlags, readNetwork } from "../cli/flags/network.ts";
-import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
+import { placeFlags } from "../cli/flags/guest-command.ts";
+import { newSandboxFlags, readNewSandbox } from "../cli/flags/new-sandbox.ts";
 import { GuestCommand, type PlaceFlags } from "../cli/guest-command.ts";
 import { humanRest } from "../cli/output/human.ts";
 import { toGuestArgv } from "../cli/parsers/command-line.ts";
@@ -62,11 +59,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
   };
 
   static override flags = {
-    ...sandboxFlags,
-    ...diskFlags,
-    ...folderFlags,
-    ...networkFlags,
-    ...environmentFlags,
+    ...newSandboxFlags,
     ...placeFlags,
     timeout: durationFlag({ summary: "Let the sandbox live this long.", ...LIFETIME_LIMITS }),
     detach: switchFlag({ char: "d", summary: "Print the id and leave the sandbox running." }),
@@ -84,10 +77,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
       defaultTimeoutMs: this.loadedSettings.settings.timeoutMs,
     });
     const exec = this.#execFor(plan, command, flags);
-    const env = readEnvironment(flags, this.context.env);
-    const network = await readNetwork(flags, { cwd: this.context.cwd, variables: env });
-    const folders = readFolders(flags, this.context.cwd);
-    const spec = toSandboxSpec(flags, plan.lifetime, { env, network, folders, disks: toDiskSpec(flags) });
+    const spec = await readNewSandbox(flags, plan.lifetime, this.context);
     const quiet = flags.quiet || flags.json;
     await using runtime = await this.openRuntime();
     await using sandbox = await this.createSandbox(runtime, spec, { quiet });

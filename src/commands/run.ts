@@ -1,11 +1,8 @@
 /** `sbx run`: one command in a sandbox of its own, gone afterwards. */
 import * as Args from "@oclif/core/args";
 import { durationFlag } from "../cli/flags/common.ts";
-import { folderFlags, readFolders } from "../cli/flags/folders.ts";
-import { diskFlags, toDiskSpec } from "../cli/flags/disks.ts";
-import { environmentFlags, placeFlags, readEnvironment, stdinFlags } from "../cli/flags/guest-command.ts";
-import { networkFlags, readNetwork } from "../cli/flags/network.ts";
-import { sandboxFlags, toSandboxSpec } from "../cli/flags/sandbox.ts";
+import { placeFlags, stdinFlags } from "../cli/flags/guest-command.ts";
+import { newSandboxFlags, readNewSandbox } from "../cli/flags/new-sandbox.ts";
 import { GuestCommand } from "../cli/guest-command.ts";
 import { toGuestArgv } from "../cli/parsers/command-line.ts";
 import { usageError } from "../cli/parsers/usage-error.ts";
@@ -45,11 +42,7 @@ Options of sbx come before the command. The sandbox reaches no host but those th
   };
 
   static override flags = {
-    ...sandboxFlags,
-    ...diskFlags,
-    ...folderFlags,
-    ...networkFlags,
-    ...environmentFlags,
+    ...newSandboxFlags,
     ...placeFlags,
     ...stdinFlags,
     timeout: durationFlag({ summary: "Stop the command after this time (status 124)." }),
@@ -61,10 +54,7 @@ Options of sbx come before the command. The sandbox reaches no host but those th
     const [first, ...rest] = command;
     if (first === undefined)
       throw usageError("no command to run was given", "sbx run -- COMMAND, or sbx create for a shell");
-    const env = readEnvironment(flags, this.context.env);
-    const network = await readNetwork(flags, { cwd: this.context.cwd, variables: env });
-    const folders = readFolders(flags, this.context.cwd);
-    const spec = toSandboxSpec(flags, { kind: "session" }, { env, network, folders, disks: toDiskSpec(flags) });
+    const spec = await readNewSandbox(flags, { kind: "session" }, this.context);
     const exec = this.execSpec(toGuestArgv([first, ...rest]), flags);
     await using runtime = await this.openRuntime();
     await using sandbox = await this.createSandbox(runtime, spec, { quiet: flags.quiet });
