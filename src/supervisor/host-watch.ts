@@ -18,7 +18,8 @@ export interface HostWatchOptions {
   vm: VirtualMachine;
   standstill: Standstill;
   link: AgentLink;
-  directory: string;
+  /** Where the files of its disks lie, perhaps on several file systems. */
+  directories: () => Promise<readonly string[]>;
   log: (message: string) => void;
 }
 
@@ -76,8 +77,10 @@ export class HostWatch implements Disposable {
     if (this.#resuming) return;
     this.#resuming = true;
     try {
-      const { bavail, bsize } = await statfs(this.#options.directory);
-      if (bavail * bsize < DISK_ROOM_BYTES) return;
+      for (const directory of await this.#options.directories()) {
+        const { bavail, bsize } = await statfs(directory);
+        if (bavail * bsize < DISK_ROOM_BYTES) return;
+      }
       clearInterval(this.#diskTimer);
       const goesOn = await this.#options.standstill.release("disk");
       this.#options.log(`the host's disk has room again${goesOn ? ": the guest goes on" : ""}`);

@@ -149,9 +149,12 @@ class SandboxRun implements SandboxService {
     });
     void link.closed.then((error) => this.#linkEnded(error));
     this.#state = this.#createState(link);
-    const { directory } = launch;
     const standstill = this.#standstill;
-    this.#watch = new HostWatch({ vm: this.#vm, standstill, link, directory, log: (m) => this.#log(m) });
+    const directories = async (): Promise<string[]> => [
+      rootDirectory(launch),
+      ...((await this.#volumes)?.directories ?? []),
+    ];
+    this.#watch = new HostWatch({ vm: this.#vm, standstill, link, directories, log: (m) => this.#log(m) });
     this.#machine = this.#controlMachine(link, this.#state);
     await identity;
     // A volume may have grown since it was used last; a template's disk has its size already.
@@ -419,4 +422,10 @@ class SandboxRun implements SandboxService {
   #log(message: string): void {
     logLine(path.join(this.#launch.directory, "supervisor.log"), message);
   }
+}
+
+/** Where the file lies that the root disk is written to. */
+function rootDirectory({ directory, rootLayers }: SandboxLaunch): string {
+  const top = rootLayers.at(-1);
+  return top === undefined ? directory : path.dirname(top.path);
 }

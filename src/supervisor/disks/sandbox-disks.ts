@@ -2,6 +2,7 @@
  * The disks of a running sandbox: attached to the machine, mounted in the guest, and both undone in the other order.
  * What the guest says is for messages only; what it does to its own file systems is its own affair.
  */
+import { dirname } from "node:path";
 import { AgentError, type AgentLink } from "../../guest/link.ts";
 import type { AgentCalls } from "../../protocol/agent-calls.ts";
 import {
@@ -42,11 +43,17 @@ export interface SandboxDisksOptions {
 export class SandboxDisks {
   readonly #options: SandboxDisksOptions;
   readonly #volumes = new Map<string, AttachedVolume>();
+  readonly #directories = new Map<string, string>();
   /** The latest snapshot of each disk. */
   readonly #snapshots = new Map<string, SnapshotCall & { answer: SnapshotAnswer }>();
 
   constructor(options: SandboxDisksOptions) {
     this.#options = options;
+  }
+
+  /** Where the files that they write to lie. */
+  get directories(): string[] {
+    return [...this.#directories.values()];
   }
 
   list(): AttachedVolume[] {
@@ -66,6 +73,7 @@ export class SandboxDisks {
     }
     await allowDiskSize(this.#options.pid, this.#options.launch.tools, capacityBytes);
     await this.#options.machine.attach({ serial: id, layers: volume.layers, access });
+    this.#directories.set(id, dirname(volume.layers.at(-1)?.path ?? "/"));
     try {
       const params = { serial: id, path, readOnly: access === "read-only", user: this.#options.user };
       const { device } = await this.#call("mount", params);
@@ -74,6 +82,7 @@ export class SandboxDisks {
       return attached;
     } catch (error) {
       await this.#options.machine.detach(id).catch(() => undefined); // QEMU is gone, or keeps it: the reason is the other one
+      this.#directories.delete(id);
       throw explain(error, `volume ${name} cannot be mounted at ${path}`, "volume_broken");
     }
   }
@@ -93,6 +102,7 @@ export class SandboxDisks {
     }
     await this.#options.machine.detach(id);
     this.#volumes.delete(id);
+    this.#directories.delete(id);
     this.#options.released(id);
     return volume;
   }
