@@ -15,6 +15,7 @@ import { renderTable, type Report } from "./report.ts";
 import type { Row } from "./row.ts";
 import { execRow, runRow, versionRow } from "./rows/commands.ts";
 import { createRow } from "./rows/create.ts";
+import { rootRow, snapshotRow, volumeRow, volumeWriteRow } from "./rows/disks.ts";
 import { flowsRow } from "./rows/egress-flows.ts";
 import { bulkRow, connectRow } from "./rows/egress-guest.ts";
 import { policyRow } from "./rows/egress-policy.ts";
@@ -39,6 +40,10 @@ const ROWS: readonly Row[] = [
   latencyRow,
   policyRow,
   flowsRow,
+  volumeRow,
+  volumeWriteRow,
+  snapshotRow,
+  rootRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };
