@@ -6,6 +6,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
+import { LAUNCH_VERSION } from "../../../src/protocol/launch.ts";
 import type { SandboxInfo } from "../../../src/runtime/types.ts";
 import { ask, startBench } from "./supervisor-bench.ts";
 
@@ -133,8 +134,8 @@ test("extending never shortens a life, and says the end that holds", async (t) =
 
 for (const [what, line, message] of [
   ["garbage", "{]", "the supervisor was started with something that is no launch"],
-  ["another version", '{"version":99,"kind":"sandbox"}', "the launch has version 99, not 1"],
-  ["an unknown kind", '{"version":1,"kind":"tea"}', 'there is no launch of the kind "tea"'],
+  ["another version", `{"version":99,"kind":"sandbox"}`, `the launch has version 99, not ${LAUNCH_VERSION}`],
+  ["an unknown kind", `{"version":${LAUNCH_VERSION},"kind":"tea"}`, 'there is no launch of the kind "tea"'],
 ] as const) {
   test(`a launch that is ${what} is refused in words`, async (t) => {
     const bench = await startBench(t, "ok", { line });
