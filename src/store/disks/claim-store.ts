@@ -67,6 +67,11 @@ export class ClaimStore {
     this.#database.prepare("DELETE FROM sandbox_disks WHERE sandbox_id = ?").run(sandboxId);
   }
 
+  /** Its root disk stands on its image and template alone. */
+  forgetDisk(sandboxId: string): void {
+    this.#database.prepare("DELETE FROM sandbox_disks WHERE sandbox_id = ?").run(sandboxId);
+  }
+
   /** Gives up one volume. */
   releaseVolume(volumeId: string, holder: string): void {
     this.#database.prepare("DELETE FROM claims WHERE volume_id = ? AND holder = ?").run(volumeId, holder);

@@ -1,6 +1,7 @@
 /** Copies a running sandbox into files: the supervisor does it, and the root disk's layer is sealed in the same moment. */
 import type { CopyAnswer } from "../../../protocol/machine-calls.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
+import { SbxError } from "../../errors.ts";
 import { lockDisk, type DiskContext } from "../disks/disk-context.ts";
 import { explainDiskError } from "../disks/disk-errors.ts";
 import { prepareRootSwitch, settleRootSwitch } from "../disks/root-switch.ts";
@@ -30,6 +31,7 @@ export async function saveMachine(context: DiskContext, source: SandboxRow, opti
   const { state } = context;
   const { files, durable, signal } = options;
   const { memoryPath, statePath } = files;
+  refuseVolumes(context, source);
   await using _lock = await lockDisk(state, source.id, signal);
   const disk = state.disks.claims.diskOf(source.id);
   if (disk?.next != null) await settleRootSwitch(state, disk);
@@ -49,4 +51,17 @@ export async function saveMachine(context: DiskContext, source: SandboxRow, opti
   } catch (error) {
     throw explainDiskError(error, files.directory);
   }
+}
+
+/** Before anything is made. The supervisor, which knows for certain, refuses too. */
+function refuseVolumes({ state }: DiskContext, { id, name }: SandboxRow): void {
+  const held = state.disks.claims.list().filter(({ holder }) => holder === id);
+  if (held.length === 0) return;
+  const title = name ?? id;
+  const slugs = held.map(({ volumeId }) => state.disks.volumes.get(volumeId)?.slug ?? volumeId).join(", ");
+  throw new SbxError(
+    "copy_unsupported",
+    `sandbox ${title} cannot be copied: it has volumes attached, which are not shared: ${slugs}`,
+    { hint: `sbx volume detach ${slugs.split(", ")[0] ?? ""} ${title}` },
+  );
 }

@@ -62,7 +62,7 @@ export async function prepareRootSwitch(state: DiskState, sandbox: SandboxRow): 
   const abandon = async (): Promise<void> => {
     disks.change(
       () => {
-        if (before === undefined) disks.claims.release(sandbox.id);
+        if (before === undefined) disks.claims.forgetDisk(sandbox.id);
         else disks.claims.setDisk(before);
         for (const id of disk.head === null ? [sealedId, next.id] : [next.id]) disks.layers.disown(id);
       },
