@@ -75,6 +75,8 @@ export interface TemplateLaunch extends LaunchMachine {
   directory: string;
   key: string;
   imageId: string;
+  /** Names what the machine boots from; its content never changes. */
+  rootId: string;
   /** What the template's own layer stands on: the image's root file system, or a snapshot's chain. */
   rootLayers: DiskLayerRecord[];
   boot: LaunchBoot;

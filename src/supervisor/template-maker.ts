@@ -135,6 +135,7 @@ async function finish(paths: TemplatePaths, launch: TemplateLaunch): Promise<voi
   const record = await describeTemplate(paths, {
     key: launch.key,
     imageId: launch.imageId,
+    rootId: launch.rootId,
     accelerator: launch.machine.accelerator.name,
   });
   await writeFile(paths.recordPath, JSON.stringify(record), { mode: 0o600, flush: true });

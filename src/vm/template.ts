@@ -11,7 +11,7 @@ import { SbxError } from "../runtime/errors.ts";
 import type { DiskLayer, MachineSpec } from "./machine-spec.ts";
 import { kernelCommandLine, qemuArgs } from "./qemu-args.ts";
 
-const SCHEMA = 3;
+const SCHEMA = 4;
 const MAX_RECORD_BYTES = 64 * 1024;
 
 export interface TemplatePaths {
@@ -44,6 +44,7 @@ const recordSchema = z.object({
   schema: z.literal(SCHEMA),
   key: z.string(),
   imageId: z.string(),
+  rootId: z.string(),
   createdAt: z.number(),
   accelerator: z.string(),
   stateSha256: z.string(),
@@ -96,7 +97,7 @@ export function templatePaths(directory: string): TemplatePaths {
 /** Describes finished files. The inode's times change with every write, so a later look notices any. */
 export async function describeTemplate(
   paths: TemplatePaths,
-  facts: { key: string; imageId: string; accelerator: string },
+  facts: { key: string; imageId: string; rootId: string; accelerator: string },
 ): Promise<TemplateRecord> {
   const state = await readFile(paths.statePath);
   return {
@@ -140,6 +141,17 @@ export async function openTemplate(directory: string): Promise<TemplateRecord | 
     throw broken(paths.statePath, "its content is not what was saved");
   }
   return record;
+}
+
+/** What the machine of a template boots from; `undefined` where there is no readable record. */
+export async function readTemplateRoot(directory: string): Promise<string | undefined> {
+  const { recordPath } = templatePaths(directory);
+  try {
+    if ((await stat(recordPath)).size > MAX_RECORD_BYTES) return undefined;
+    return parseRecord(await readFile(recordPath, "utf8"), recordPath).rootId;
+  } catch {
+    return undefined; // Whoever wants to use it finds out why.
+  }
 }
 
 function parseRecord(text: string, recordPath: string): TemplateRecord {

@@ -8,7 +8,7 @@ import { pruneDisks } from "./disks/prune-disks.ts";
 import type { LocalImages } from "./images.ts";
 import { SANDBOX_ID } from "./sandbox-id.ts";
 import { damagedDatabases, type LocalState } from "./state.ts";
-import { discardTemplate, idleTemplates } from "./templates.ts";
+import { discardTemplate, idleTemplates, orphanedTemplates } from "./templates.ts";
 
 export interface PruneContext {
   state: LocalState;
@@ -49,7 +49,10 @@ export async function prune(
     await attempt("directory", name, 0, () => rmSync(path.join(paths.socketsPath, name), { force: true }));
   }
   const used = new Set(store.listLive().map(({ spec }) => spec.templateKey));
-  for (const { key, bytes } of await idleTemplates(paths, used)) {
+  const isThere = (id: string): boolean => state.disks.snapshots.get(id) !== undefined;
+  const orphans = await orphanedTemplates(paths, used, isThere);
+  const idle = (await idleTemplates(paths, used)).filter(({ key }) => !orphans.some((orphan) => orphan.key === key));
+  for (const { key, bytes } of [...orphans, ...idle]) {
     await attempt("template", key, bytes, () => discardTemplate(paths, key));
   }
   for (const file of damagedDatabases(paths)) await attempt("directory", path.basename(file), 0, () => rmSync(file));

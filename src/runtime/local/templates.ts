@@ -11,7 +11,7 @@ import { acquireLock } from "../../store/locks.ts";
 import { ensureInitrd } from "../../vm/image/initrd.ts";
 import type { OpenImage } from "../../vm/image/image-store.ts";
 import { hostArchitecture } from "../../vm/image/recipe.ts";
-import { openTemplate, templateKey, templatePaths, type TemplatePaths } from "../../vm/template.ts";
+import { openTemplate, readTemplateRoot, templateKey, templatePaths, type TemplatePaths } from "../../vm/template.ts";
 import { SbxError } from "../errors.ts";
 import type { CallOptions } from "../runtime.ts";
 import { TEMPLATE_BUILD_PREFIX, TEMPLATE_REMOVAL_PREFIX } from "./leftovers.ts";
@@ -20,6 +20,7 @@ import { startSupervisor } from "./supervisor-process.ts";
 
 /** Templates that are kept although no live sandbox uses them; the least recently used go first. */
 const MAX_IDLE_TEMPLATES = 6;
+const SNAPSHOT_PREFIX = "snp_";
 
 /** What a template's disk stands on. Its content never changes. */
 export interface TemplateRoot {
@@ -114,6 +115,20 @@ export async function idleTemplates(
   return (await listTemplates(paths)).filter(({ key }) => !usedKeys.has(key)).slice(MAX_IDLE_TEMPLATES);
 }
 
+/** Templates of snapshots that are gone: nothing can be started from them. */
+export async function orphanedTemplates(
+  paths: StatePaths,
+  usedKeys: ReadonlySet<string>,
+  isThere: (snapshotId: string) => boolean,
+): Promise<{ key: string; bytes: number }[]> {
+  const orphans: { key: string; bytes: number }[] = [];
+  for (const { key, bytes } of await listTemplates(paths)) {
+    const [id = ""] = (await readTemplateRoot(path.join(paths.templatesPath, key)))?.split(" ") ?? [];
+    if (id.startsWith(SNAPSHOT_PREFIX) && !isThere(id) && !usedKeys.has(key)) orphans.push({ key, bytes });
+  }
+  return orphans;
+}
+
 async function keyOf({ root, machine }: TemplateRequest): Promise<string> {
   return templateKey({
     rootId: root.id,
@@ -159,7 +174,7 @@ async function build(request: TemplateRequest, key: string, directory: string): 
     const supervisor = await startSupervisor(
       {
         ...{ ...machine, kind: "template", version: LAUNCH_VERSION, directory: workPath, key, boot },
-        ...{ imageId: image.id, rootLayers: root.layers },
+        ...{ imageId: image.id, rootId: root.id, rootLayers: root.layers },
       },
       {
         logPath: path.join(workPath, "supervisor.log"),

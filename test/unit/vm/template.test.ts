@@ -23,7 +23,10 @@ async function sampleTemplate(t: TestContext): Promise<TemplatePaths> {
   for (const file of [paths.memoryPath, paths.statePath, paths.diskPath, paths.emptyLayerPath]) {
     writeFileSync(file, `content of ${path.basename(file)}`);
   }
-  writeRecord(paths, await describeTemplate(paths, { key: KEY, imageId: "image", accelerator: "tcg" }));
+  writeRecord(
+    paths,
+    await describeTemplate(paths, { key: KEY, imageId: "image", rootId: "image", accelerator: "tcg" }),
+  );
   return paths;
 }
 
