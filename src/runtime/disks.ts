@@ -25,7 +25,7 @@ export interface VolumeInfo {
   region: string;
   createdAt: number;
   capacityBytes: number;
-  /** What it takes on the host's disk beyond the snapshot or image that it stands on. */
+  /** What it takes on the host's disk beyond the next snapshot or image below it. */
   estimatedAllocatedBytes: number;
   /** What it would take without anything below it. */
   estimatedFlattenedBytes: number;
@@ -49,6 +49,7 @@ export interface SnapshotInfo {
   createdAt: number;
   /** Size of the disk that it shows. */
   sizeBytes: number;
+  /** What it takes on the host's disk beyond the next snapshot or image below it. */
   allocatedBytes: number;
   flattenedBytes: number;
   isBootable: boolean;

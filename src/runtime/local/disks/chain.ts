@@ -54,20 +54,21 @@ function layerRecords({ state }: DiskContext, chain: readonly LayerRow[]): DiskL
   return chain.map((layer) => ({ path: state.layerFiles.pathOf(layer), format: layer.format }));
 }
 
-/** What a chain takes on the disk: all of it, and the part that lies above `base`. */
+/** What a chain takes on the disk: all of it, and the part above the next snapshot below, which counts that. */
 export async function chainBytes(
   context: DiskContext,
   layerId: string,
-  base: string | null,
 ): Promise<{ allocatedBytes: number; flattenedBytes: number }> {
   const { disks, layerFiles } = context.state;
   const chain = disks.layers.chain(layerId);
-  const below = new Set(base === null ? [] : disks.layers.chain(base).map(({ id }) => id));
+  const counted = new Set(disks.snapshots.listReady().map(({ layer }) => layer));
   let [allocatedBytes, flattenedBytes] = [0, 0];
-  for (const layer of chain) {
+  let isOwn = true;
+  for (const layer of chain.toReversed()) {
     const bytes = await layerFiles.allocatedBytes(layer);
+    if (layer.id !== layerId && counted.has(layer.id)) isOwn = false;
+    if (isOwn) allocatedBytes += bytes;
     flattenedBytes += bytes;
-    if (!below.has(layer.id)) allocatedBytes += bytes;
   }
   const image = await imageLayer(context, chain).catch(() => []);
   for (const { path } of image) flattenedBytes += await allocatedFileBytes(path);

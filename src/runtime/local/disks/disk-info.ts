@@ -20,8 +20,7 @@ interface InfoOptions {
 
 export async function volumeInfo(context: DiskContext, row: VolumeRow, options: InfoOptions = {}): Promise<VolumeInfo> {
   const { disks } = context.state;
-  const base = row.base === null ? undefined : disks.snapshots.get(row.base.id);
-  const bytes = await chainBytes(context, row.head, base?.layer ?? null);
+  const bytes = await chainBytes(context, row.head);
   const holders = disks.claims.of(row.id);
   const isWritten = holders.some(({ access }) => access === "read-write");
   return {
@@ -49,7 +48,7 @@ export async function snapshotInfo(
 ): Promise<SnapshotInfo> {
   const { disks } = context.state;
   const parent = row.parentId === null ? undefined : disks.snapshots.get(row.parentId);
-  const bytes = await chainBytes(context, row.layer, parent?.layer ?? null);
+  const bytes = await chainBytes(context, row.layer);
   return {
     id: row.id,
     slug: row.slug,

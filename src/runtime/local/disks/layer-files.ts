@@ -14,6 +14,8 @@ type LayerFile = Pick<LayerRow, "id" | "format">;
 /** QEMU of each sandbox has another account, and the directory lets nobody else in. */
 const SEALED_MODE = 0o644;
 const QCOW2_HEADER_BYTES = 104;
+const NS_PER_MS = 1_000_000n;
+const NS_PER_SECOND = 1_000_000_000n;
 
 export class LayerFiles {
   readonly directory: string;
@@ -98,7 +100,7 @@ export class LayerFiles {
     if (layer.stamp !== null) {
       const { sizeBytes, mtimeNs } = layer.stamp;
       if (found.sizeBytes !== sizeBytes) return `${file} has ${found.sizeBytes} bytes instead of ${sizeBytes}`;
-      if (found.mtimeNs !== mtimeNs) return `${file} was written to after it was sealed`;
+      if (!isSameTime(BigInt(found.mtimeNs), BigInt(mtimeNs))) return `${file} was written to after it was sealed`;
     }
     if (layer.format === "raw") {
       const isWhole = found.sizeBytes === layer.sizeBytes;
@@ -120,6 +122,12 @@ export class LayerFiles {
     }
     return target;
   }
+}
+
+/** A home that was copied is whole, and not every program that copies keeps times to the last digit. */
+function isSameTime(found: bigint, sealed: bigint): boolean {
+  const difference = found - sealed;
+  return (difference > -NS_PER_MS && difference < NS_PER_MS) || found === sealed - (sealed % NS_PER_SECOND);
 }
 
 async function stampOf(file: string): Promise<LayerStamp> {

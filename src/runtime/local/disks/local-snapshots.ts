@@ -136,8 +136,7 @@ export class LocalSnapshots implements SnapshotApi {
   async #branch(row: SnapshotRow, rows: readonly SnapshotRow[]): Promise<SnapshotTree> {
     const { id, slug, createdAt, sizeBytes, layer } = row;
     const { disks, store } = this.#context.state;
-    const parent = rows.find((other) => other.id === row.parentId);
-    const { allocatedBytes } = await chainBytes(this.#context, layer, parent?.layer ?? null);
+    const { allocatedBytes } = await chainBytes(this.#context, layer);
     const snapshots: SnapshotTree[] = [];
     // A record that names itself as its own ancestor would be damage: each row is visited once on the way down.
     const others = rows.filter((other) => other.id !== id);

@@ -57,5 +57,7 @@ function refused(_status: number, message: string, answer: unknown): SbxError {
 
 /** Whether the request may have been carried out all the same. */
 export function isUndecided(error: unknown): boolean {
-  return !(error instanceof SbxError) || ["supervisor_lost", "aborted", "timeout", "vm_start_timeout"].includes(error.code);
+  return (
+    !(error instanceof SbxError) || ["supervisor_lost", "aborted", "timeout", "vm_start_timeout"].includes(error.code)
+  );
 }
