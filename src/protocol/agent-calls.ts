@@ -104,6 +104,7 @@ export interface AgentCalls {
   thaw: Call<{ path: string }, null>;
   grow: Call<{ path: string; bytes: number }, { bytes: number }>;
   "folder.place": Call<WithPath, null>;
+  "folder.sync": Call<{ path: string }, null>;
   /** `read` carries requests of the guest's kernel to the host, `write` the answers. */
   "folder.mount": Call<WithPath & { readOnly: boolean; read: number; write: number }, { uid: number; gid: number }>;
   trust: Call<{ roots: readonly TrustedRoot[] }, null>;

@@ -91,6 +91,7 @@ const RESULTS: ResultSchemas = {
   thaw: none,
   grow: () => z.object({ bytes: bigCount() }),
   "folder.place": none,
+  "folder.sync": none,
   "folder.mount": () => z.object({ uid: id(), gid: id() }),
   trust: none,
   detach: none,

@@ -10,6 +10,9 @@ import type { AgentLink } from "../guest/link.ts";
 import type { FolderLaunch, FolderMountRecord, FolderView } from "../protocol/folder-launch.ts";
 import { SbxError } from "../runtime/errors.ts";
 
+/** How long a sandbox's end waits for the guest to write, `ms`. */
+const SETTLE_MS = 3000;
+
 export interface FolderContext {
   link: AgentLink;
   /** The guest's account that everything in a folder belongs to. */
@@ -56,6 +59,16 @@ export class SandboxFolders implements AsyncDisposable {
 
   get views(): FolderView[] {
     return this.#mounts.map(({ record, server, failure }) => ({ ...record, ...server.use(), failure }));
+  }
+
+  /** While the guest still runs: what its programs changed in mapped files comes to the host. */
+  async settle(link: AgentLink): Promise<void> {
+    const signal = AbortSignal.timeout(SETTLE_MS);
+    const writable = this.#mounts.filter(({ record, failure }) => !record.readOnly && failure === null);
+    // A guest that hangs keeps nobody from ending it.
+    await Promise.allSettled(
+      writable.map(({ record }) => link.call("folder.sync", { path: record.guestPath }, { signal })),
+    );
   }
 
   /** Once the guest is gone: nobody asks any more. */

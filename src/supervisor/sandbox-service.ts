@@ -158,7 +158,7 @@ class SandboxRun implements SandboxService {
     this.#machine = this.#controlMachine(link, this.#state);
     await identity;
     // A volume may have grown since it was used last; a template's disk has its size already.
-    if (launch.start.kind === "boot") await link.call("grow", { path: "/", bytes: launch.diskBytes });
+    if (launch.start.kind === "boot") await link.call("grow", { path: "/", bytes: 0 });
     if (launch.volumes.length > 0) await this.#attachVolumes(link);
     if (launch.folders !== undefined) await this.#openFolders(launch.folders, link, signal);
     if (network !== undefined) await this.#introduce(await network, link, this.#state);
@@ -373,7 +373,10 @@ class SandboxRun implements SandboxService {
     for (const connection of this.#connections) connection.close(1001, `sandbox ${reason}`);
     for (const { socket } of this.#early.splice(0)) socket.close(1001, `sandbox ${reason}`);
     this.#door?.close();
-    if (this.#link !== undefined && STILL_RUNS.includes(reason)) await this.#settleVolumes(this.#link);
+    if (this.#link !== undefined && STILL_RUNS.includes(reason)) {
+      await this.#folders?.settle(this.#link);
+      await this.#settleVolumes(this.#link);
+    }
     await this.#vm.stop();
     await this.#link?.[Symbol.asyncDispose]();
     await this.#network[Symbol.asyncDispose]();

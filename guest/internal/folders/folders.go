@@ -15,6 +15,7 @@ import (
 	"sbx.dev/agent/internal/accounts"
 	"sbx.dev/agent/internal/errno"
 	"sbx.dev/agent/internal/link"
+	"sbx.dev/agent/internal/sys"
 )
 
 const (
@@ -90,6 +91,17 @@ func Mount(path string, readOnly bool, owner *accounts.Identity) (*Folder, error
 	setReadAhead(target)
 	// Without blocking, and so waited for by the runtime's poller: closing the file ends the wait.
 	return &Folder{file: os.NewFile(uintptr(fd), device), target: target}, nil
+}
+
+// Sync writes what programs changed in mapped files of the folder at path: other writes are with the host when they
+// return.
+func Sync(path string) error {
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return errno.At(err, path)
+	}
+	defer syscall.Close(fd)
+	return errno.At(sys.SyncFS(fd), path)
 }
 
 // setReadAhead has the kernel read larger pieces of files than its default. It is of no consequence if it cannot be set.

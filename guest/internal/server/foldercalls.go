@@ -15,6 +15,7 @@ import (
 type folderMachine interface {
 	MakePlace(path string, owner *accounts.Identity) error
 	MountFolder(path string, readOnly bool, owner *accounts.Identity) (*folders.Folder, error)
+	SyncFolder(path string) error
 }
 
 // MakePlace makes a directory that belongs to somebody.
@@ -27,11 +28,14 @@ func (g *Guest) MountFolder(path string, readOnly bool, owner *accounts.Identity
 	return folders.Mount(path, readOnly, owner)
 }
 
+// SyncFolder has the host get what it does not have yet of a folder.
+func (g *Guest) SyncFolder(path string) error { return folders.Sync(path) }
+
 // folderProcessors is with how many processors the agent makes do once the host answers for files. With one, a process
 // that is being started could wait for a file of the host, and the agent, which starts it, for that process.
 const folderProcessors = 2
 
-// folderParams are the parameters of both calls on folders.
+// folderParams are the parameters of all calls on folders.
 type folderParams struct {
 	path, user  string
 	readOnly    bool
@@ -62,31 +66,42 @@ func readFolderParams(r *jsonlite.Reader) (*folderParams, error) {
 
 // folderMethods are the calls on folders by their names.
 func (s *Server) folderMethods() map[string]method {
-	return map[string]method{"folder.place": s.folderPlace, "folder.mount": s.folderMount}
+	return map[string]method{
+		"folder.place": s.folderMethod(func(machine folderMachine, p *folderParams) error {
+			owner, err := s.machine.Identity(p.user)
+			if err != nil {
+				return err
+			}
+			return machine.MakePlace(p.path, owner)
+		}),
+		"folder.sync": s.folderMethod(func(machine folderMachine, p *folderParams) error {
+			return machine.SyncFolder(p.path)
+		}),
+		"folder.mount": s.folderMount,
+	}
 }
 
 var errNoFolders = errno.New(errno.Unsupported, "nothing can be mounted on this machine")
 
-func (s *Server) folderPlace(c *link.Call, r *jsonlite.Reader) (func(), error) {
-	p, err := readFolderParams(r)
-	if err != nil {
-		return nil, err
-	}
-	machine, able := s.machine.(folderMachine)
-	if !able {
-		return nil, errNoFolders
-	}
-	return func() {
-		owner, err := s.machine.Identity(p.user)
-		if err == nil {
-			err = machine.MakePlace(p.path, owner)
-		}
+// folderMethod makes a method of work that has no answer.
+func (s *Server) folderMethod(work func(machine folderMachine, p *folderParams) error) method {
+	return func(c *link.Call, r *jsonlite.Reader) (func(), error) {
+		p, err := readFolderParams(r)
 		if err != nil {
-			c.Error(err)
-			return
+			return nil, err
 		}
-		c.Null()
-	}, nil
+		machine, able := s.machine.(folderMachine)
+		if !able {
+			return nil, errNoFolders
+		}
+		return func() {
+			if err := work(machine, p); err != nil {
+				c.Error(err)
+				return
+			}
+			c.Null()
+		}, nil
+	}
 }
 
 func (s *Server) folderMount(c *link.Call, r *jsonlite.Reader) (func(), error) {
