@@ -2,6 +2,7 @@
 import type { CheckpointInfo } from "../../runtime/checkpoints.ts";
 import { humanDuration, humanSize, humanTime } from "../output/human.ts";
 import type { Column } from "../output/table.ts";
+import { formatSize } from "../parsers/size.ts";
 
 export const CHECKPOINT_COLUMNS: readonly Column[] = [
   { title: "NAME", minWidth: 6 },
@@ -16,7 +17,7 @@ export function checkpointRow(checkpoint: CheckpointInfo, nowMs: number): string
     checkpoint.name,
     `${humanDuration(nowMs - checkpoint.createdAt)} ago`,
     sourceOf(checkpoint),
-    humanSize(checkpoint.memoryBytes),
+    formatSize(checkpoint.memoryBytes),
     humanSize(checkpoint.allocatedBytes),
   ];
 }
@@ -28,7 +29,7 @@ export function checkpointFields(checkpoint: CheckpointInfo, nowMs: number): [st
     ["Created", humanTime(checkpoint.createdAt, nowMs)],
     ["Source", sourceOf(checkpoint)],
     ["Image", checkpoint.imageId.slice(0, 12)],
-    ["Memory", humanSize(checkpoint.memoryBytes)],
+    ["Memory", formatSize(checkpoint.memoryBytes)],
     ["CPUs", String(checkpoint.cpus)],
     ["Disk", humanSize(checkpoint.diskBytes)],
     ["Takes", humanSize(checkpoint.allocatedBytes)],
