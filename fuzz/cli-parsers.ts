@@ -20,6 +20,7 @@ import { parseLabel } from "../src/cli/parsers/label.ts";
 import { parseImageRef, parseSandboxName, parseSandboxRef } from "../src/cli/parsers/names.ts";
 import { parsePackageName } from "../src/cli/parsers/package-name.ts";
 import { formatSize, parseSize } from "../src/cli/parsers/size.ts";
+import { parseDiskName, parseVolumeMount } from "../src/cli/parsers/volume-mount.ts";
 import { parseConfig } from "../src/cli/settings/load.ts";
 import { SbxError } from "../src/runtime/errors.ts";
 import { type FuzzOptions, fuzzFailure, readCorpus } from "./corpus-files.ts";
@@ -42,6 +43,10 @@ const PIECES = [
     "export ",
     "#",
     "__proto__",
+    "data:/data",
+    ":ro",
+    ":rw",
+    "xn--",
   ],
   ...[
     "kB",
@@ -115,6 +120,16 @@ const CHECKS: Record<string, Check> = {
   name: (text) => assert.match(parseSandboxName(text), /^(?!sbx_)[\w.-]{1,63}$/),
   reference: (text) => assert.match(parseSandboxRef(text), /^[\w.-]{1,63}$/),
   image: (text) => assert.match(parseImageRef(text), /^[\w.-]{1,128}$/),
+  "name of a disk": (text) => assert.match(parseDiskName(text), /^[a-z0-9-]{2,32}$/),
+  "volume and its place": (text) => {
+    const { volume, path, access } = parseVolumeMount(text);
+    assert.match(volume, /^[\w-]{1,63}$/);
+    assert.match(path, /^(?:\/[^/]+)+$/);
+    assert.doesNotMatch(path, DANGEROUS);
+    assert.ok(!path.split("/").some((step) => step === "." || step === ".."));
+    const again = parseVolumeMount(`${volume}:${path}:${access === "read-only" ? "ro" : "rw"}`);
+    assert.deepEqual(again, { volume, path, access });
+  },
   package: (text) => assert.match(parsePackageName(text), /^[a-z0-9][a-z0-9+.-]+$/),
   operand: (text) => {
     const operand = parseCopyOperand(text);
