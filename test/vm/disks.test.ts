@@ -174,6 +174,34 @@ test("a read-only volume is read by several sandboxes at once", async () => {
   }
 });
 
+test("a volume that was in use when its machine was killed is read all the same, and not changed by that", async () => {
+  const volume = makeVolume(home, "dirty");
+  const file = volume.layers[0]?.path ?? "";
+  const first = await home.create(...SMALL);
+  await attach(home, first, volume);
+  await home.bash(
+    first,
+    "seq 1000 > /mnt/dirty/numbers; sync; (while :; do date >> /mnt/dirty/log; done) </dev/null >/dev/null 2>&1 & sleep 1",
+  );
+  await killHard("vm", first);
+  assert.match(execFileSync("dumpe2fs", ["-h", file], { stdio: "pipe" }).toString(), /needs_recovery/);
+  const before = createHash("sha256")
+    .update(await readFile(file))
+    .digest("hex");
+  const id = await home.create(...SMALL);
+  await attach(home, id, { ...volume, access: "read-only" });
+  assert.equal(await home.bash(id, "cksum < /mnt/dirty/numbers"), await home.bash(id, "seq 1000 | cksum"));
+  assert.match((await home.sbx(["exec", id, "--", "touch", "/mnt/dirty/x"])).stderr, /Read-only file system/);
+  await detach(home, id, volume);
+  await home.must(["kill", id]);
+  assert.equal(
+    createHash("sha256")
+      .update(await readFile(file))
+      .digest("hex"),
+    before,
+  );
+});
+
 test("a volume's capacity is where its sandbox runs out of room, and it gets more while it runs", async () => {
   const volume = makeVolume(home, "small", 32 * MiB);
   const id = await home.create(...SMALL);

@@ -127,7 +127,7 @@ func explainMount(err error, path string) error {
 	case syscall.EROFS, syscall.EUCLEAN:
 		return &errno.Error{
 			Code: "EUCLEAN", Path: path,
-			Message: "its file system was in use when its machine ended, and has to be attached for writing once",
+			Message: "its file system is damaged, or was in use when its machine ended",
 		}
 	case syscall.EINVAL:
 		return &errno.Error{Code: "EINVAL", Message: "there is no ext4 file system on it", Path: path}

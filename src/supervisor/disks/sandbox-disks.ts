@@ -2,7 +2,8 @@
  * The disks of a running sandbox: attached to the machine, mounted in the guest, and both undone in the other order.
  * What the guest says is for messages only; what it does to its own file systems is its own affair.
  */
-import { dirname } from "node:path";
+import { rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { AgentError, type AgentLink } from "../../guest/link.ts";
 import type { AgentCalls } from "../../protocol/agent-calls.ts";
 import {
@@ -16,7 +17,8 @@ import {
 import type { SandboxLaunch } from "../../protocol/launch.ts";
 import { SbxError, type ErrorCode } from "../../runtime/errors.ts";
 import { allowDiskSize } from "../../vm/file-size-limit.ts";
-import { ROOT_DISK, type MachineDisks } from "../../vm/machine-disks.ts";
+import { createOverlay } from "../../vm/disk.ts";
+import { ROOT_DISK, type DiskSpec, type MachineDisks } from "../../vm/machine-disks.ts";
 
 /** A guest under load takes its time to notice a disk, and to write what it holds of one. `ms` */
 const GUEST_DEADLINE_MS = 45_000;
@@ -28,7 +30,7 @@ const END_DEADLINE_MS = 7_000;
 export interface SandboxDisksOptions {
   /** QEMU's side of them. */
   machine: MachineDisks;
-  launch: Pick<SandboxLaunch, "tools" | "rootWrites">;
+  launch: Pick<SandboxLaunch, "directory" | "tools" | "rootWrites">;
   /** The machine's outermost process. */
   pid: number;
   link: Pick<AgentLink, "call">;
@@ -72,18 +74,47 @@ export class SandboxDisks {
       throw new SbxError("usage", `a sandbox has at most ${MAX_ATTACHED_VOLUMES} volumes`);
     }
     await allowDiskSize(this.#options.pid, this.#options.launch.tools, capacityBytes);
-    await this.#options.machine.attach({ serial: id, layers: volume.layers, access });
-    this.#directories.set(id, dirname(volume.layers.at(-1)?.path ?? "/"));
     try {
-      const params = { serial: id, path, readOnly: access === "read-only", user: this.#options.user };
-      const { device } = await this.#call("mount", params);
+      const device = await this.#mount(volume, { layers: volume.layers, access }).catch(async (error: unknown) => {
+        if (access === "read-write" || !needsRecovery(error)) throw error;
+        return this.#mountRecovered(volume);
+      });
       const attached = { id, name, path, access, capacityBytes, device };
       this.#volumes.set(id, attached);
       return attached;
     } catch (error) {
+      throw explain(error, `volume ${name} cannot be mounted at ${path}`, "volume_broken");
+    }
+  }
+
+  /** Returns the device's name in the guest. */
+  async #mount({ id, path, access }: VolumeAttachment, disk: Omit<DiskSpec, "serial">): Promise<string> {
+    await this.#options.machine.attach({ serial: id, ...disk });
+    this.#directories.set(id, dirname(disk.layers.at(-1)?.path ?? "/"));
+    try {
+      const params = { serial: id, path, readOnly: access === "read-only", user: this.#options.user };
+      return (await this.#call("mount", params)).device;
+    } catch (error) {
       await this.#options.machine.detach(id).catch(() => undefined); // QEMU is gone, or keeps it: the reason is the other one
       this.#directories.delete(id);
-      throw explain(error, `volume ${name} cannot be mounted at ${path}`, "volume_broken");
+      throw error;
+    }
+  }
+
+  /**
+   * For a volume that was in use when its machine died, and is only to be read: the guest's kernel replays the journal
+   * into a layer that nobody sees, which is gone with the last who has it open.
+   */
+  async #mountRecovered(volume: VolumeAttachment): Promise<string> {
+    const { id, layers, capacityBytes } = volume;
+    const scratch = { path: join(this.#options.launch.directory, `${id}.qcow2`), format: "qcow2" } as const;
+    const top = layers.at(-1);
+    if (top === undefined) throw new SbxError("internal", "a volume without a layer");
+    try {
+      await createOverlay(scratch.path, top, capacityBytes);
+      return await this.#mount(volume, { layers: [...layers, scratch], access: "read-write" });
+    } finally {
+      await rm(scratch.path, { force: true });
     }
   }
 
@@ -206,6 +237,11 @@ export class SandboxDisks {
     if (volume.access === "read-only") throw new SbxError("usage", `volume ${volume.name} is attached read-only`);
     return volume;
   }
+}
+
+/** What the guest says of a file system whose journal it would have to replay. */
+function needsRecovery(error: unknown): boolean {
+  return error instanceof AgentError && error.code === "EUCLEAN";
 }
 
 /** The guest's own words, for people. */
