@@ -94,6 +94,15 @@ func (m *Manager) Mount(ctx context.Context, d Disk) (*Mounted, error) {
 	if err != nil {
 		return nil, err
 	}
+	mounted, err := m.mountDisk(name, path, d)
+	if err != nil {
+		m.letGo(name)
+		return nil, err
+	}
+	return mounted, nil
+}
+
+func (m *Manager) mountDisk(name, path string, d Disk) (*Mounted, error) {
 	if err := makeDirectory(path); err != nil {
 		return nil, err
 	}
@@ -200,7 +209,15 @@ func (m *Manager) Unmount(path string) error {
 	m.mu.Lock()
 	delete(m.disks, path)
 	m.mu.Unlock()
+	m.letGo(filepath.Base(disk.device))
 	return nil
+}
+
+// letGo has the kernel forget a disk that the host is about to take away: it writes the disk's cache first, and a disk
+// that comes with the same number a moment later is not taken for this one.
+func (m *Manager) letGo(name string) {
+	// In vain, the kernel notices by itself that the disk has gone.
+	_ = os.WriteFile(filepath.Join(m.sysPath, "block", name, "device", "delete"), []byte("1"), 0o200)
 }
 
 // UnmountAll is for the end of the machine, when nothing runs any more.
@@ -281,7 +298,9 @@ func (m *Manager) find(ctx context.Context, serial string) (string, error) {
 			if !strings.HasPrefix(name, "sd") || m.serialOf(name) != serial {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(m.devPath, name)); err == nil {
+			// A disk that is on its way out does not open; it may be the same one's, from before.
+			if fd, err := syscall.Open(filepath.Join(m.devPath, name), syscall.O_RDONLY|syscall.O_CLOEXEC, 0); err == nil {
+				syscall.Close(fd)
 				found = name
 				return true, nil
 			}

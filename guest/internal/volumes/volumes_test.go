@@ -253,3 +253,32 @@ func TestProcessThatUsesAFileSystemIsNamed(t *testing.T) {
 		t.Errorf("%s", users)
 	}
 }
+
+func TestDiskOnItsWayOutIsNotTakenForTheOneThatFollows(t *testing.T) {
+	m := New()
+	m.sysPath, m.devPath = t.TempDir(), t.TempDir()
+	disk(t, m, "sda", serialPage("vol_1"))
+	if err := os.Remove(filepath.Join(m.devPath, "sda")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("gone", filepath.Join(m.devPath, "sda")); err != nil {
+		t.Fatal(err)
+	}
+	disk(t, m, "sdb", serialPage("vol_1"))
+	if found, err := m.find(context.Background(), "vol_1"); err != nil || found != "sdb" {
+		t.Fatalf("found %q (%v)", found, err)
+	}
+}
+
+func TestDiskThatCannotBeMountedIsForgotten(t *testing.T) {
+	m := New()
+	m.sysPath, m.devPath = t.TempDir(), t.TempDir()
+	disk(t, m, "sda", serialPage("vol_1"))
+	if _, err := m.Mount(context.Background(), Disk{Serial: "vol_1", Path: filepath.Join(t.TempDir(), "data")}); err == nil {
+		t.Fatal("a plain file was mounted")
+	}
+	said, err := os.ReadFile(filepath.Join(m.sysPath, "block", "sda", "device", "delete"))
+	if err != nil || string(said) != "1" {
+		t.Fatalf("the kernel was told %q (%v)", said, err)
+	}
+}
