@@ -55,7 +55,10 @@ export function parseVolumeMount(text: string): VolumeMount {
  */
 export function parseGuestDirectory(text: string): string {
   const steps = text.split("/").filter((step) => step !== "");
-  const isPath = text.startsWith("/") && !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(text) && Buffer.byteLength(text) <= MAX_PATH_BYTES;
+  const isPath =
+    text.startsWith("/") &&
+    !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(text) &&
+    Buffer.byteLength(text) <= MAX_PATH_BYTES;
   if (!isPath || steps.includes(".") || steps.includes("..")) {
     throw usageError(`${quoteValue(text)} cannot be a directory for a volume`, "use an absolute path, such as /data");
   }

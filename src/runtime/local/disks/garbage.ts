@@ -12,7 +12,14 @@ export async function collectGarbage({
   layerFiles,
 }: Pick<DiskState, "disks" | "layerFiles">): Promise<RemovedLayer[]> {
   if (disks.layers.findGarbage().length === 0) return [];
-  const doomed = disks.change(() => disks.layers.doomGarbage(), { frees: true });
+  const doomed = disks.change(
+    () => {
+      // Root disks of sandboxes that are gone name layers, too.
+      disks.claims.dropStale();
+      return disks.layers.doomGarbage();
+    },
+    { frees: true },
+  );
   const removed: RemovedLayer[] = [];
   for (const layer of doomed) {
     removed.push({ id: layer.id, bytes: await layerFiles.allocatedBytes(layer) });
