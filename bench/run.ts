@@ -20,6 +20,7 @@ import { flowsRow } from "./rows/egress-flows.ts";
 import { bulkRow, connectRow } from "./rows/egress-guest.ts";
 import { policyRow } from "./rows/egress-policy.ts";
 import { latencyRow, requestsRow } from "./rows/egress-proxy.ts";
+import { forkRow } from "./rows/fork.ts";
 import { idleRow, memoryRow } from "./rows/footprint.ts";
 import { largeCopyRow, outputRow, smallCopyRow } from "./rows/transfer.ts";
 import { openBench, type Counts } from "./workbench.ts";
@@ -44,6 +45,7 @@ const ROWS: readonly Row[] = [
   volumeWriteRow,
   snapshotRow,
   rootRow,
+  forkRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };

@@ -307,9 +307,10 @@ test("a command that is killed at any moment of a fork leaves nothing, and the s
   await startCounting(source);
   for (let delayMs = 100; delayMs <= 1300; delayMs += 120) {
     const forking = home.start(["fork", source, "--quiet"]);
+    const ended = collect(forking, "the fork");
     await sleep(delayMs);
     forking.kill("SIGKILL");
-    await collect(forking, "the fork");
+    await ended;
     await home.sbx(["list"]);
     const running = (await home.list()).filter(({ status }) => status === "running");
     // A copy that was complete lives.

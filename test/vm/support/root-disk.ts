@@ -55,7 +55,7 @@ function chainOf(home: TestHome, id: string): File[] {
         const image = path.join(home.paths.dataPath, "images", String(layer.base_image), "root.ext4");
         files.push({ path: image, format: "raw" });
       }
-      next = layer.parent as string | null;
+      next = layer.parent ?? null;
     }
     return files;
   } finally {

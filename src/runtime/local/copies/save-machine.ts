@@ -1,4 +1,5 @@
 /** Copies a running sandbox into files: the supervisor does it, and the root disk's layer is sealed in the same moment. */
+import { MAX_DISK_LAYERS } from "../../../protocol/disk-calls.ts";
 import type { CopyAnswer } from "../../../protocol/machine-calls.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
 import { SbxError } from "../../errors.ts";
@@ -8,6 +9,9 @@ import { prepareRootSwitch, settleRootSwitch } from "../disks/root-switch.ts";
 import { isUndecided } from "../disks/supervisor-disks.ts";
 import { copyMachine } from "./machine-calls.ts";
 import { describeSaved, type SavedFiles, type SavedMachine } from "./saved-machine.ts";
+
+/** Some less than a disk may have (protocol/disk-calls.ts): a snapshot of the copy must be possible, too. */
+const MAX_LAYERS = MAX_DISK_LAYERS - 56;
 
 export interface SaveOptions {
   files: SavedFiles;
@@ -35,6 +39,7 @@ export async function saveMachine(context: DiskContext, source: SandboxRow, opti
   await using _lock = await lockDisk(state, source.id, signal);
   const disk = state.disks.claims.diskOf(source.id);
   if (disk?.next != null) await settleRootSwitch(state, disk);
+  refuseLongChain(context, source);
   try {
     const root = await prepareRootSwitch(state, source);
     let answer: CopyAnswer;
@@ -64,4 +69,14 @@ function refuseVolumes({ state }: DiskContext, { id, name }: SandboxRow): void {
     `sandbox ${title} cannot be copied: it has volumes attached, which are not shared: ${slugs}`,
     { hint: `sbx volume detach ${slugs.split(", ")[0] ?? ""} ${title}` },
   );
+}
+
+/** Each generation of copies adds a layer, and QEMU opens all of them. */
+function refuseLongChain({ state: { disks } }: DiskContext, { id, name }: SandboxRow): void {
+  const disk = disks.claims.diskOf(id);
+  const top = disk?.head ?? disk?.base ?? null;
+  if (top === null || disks.layers.chain(top).length < MAX_LAYERS) return;
+  throw new SbxError("copy_unsupported", `sandbox ${name ?? id} cannot be copied: its disk has ${MAX_LAYERS} layers`, {
+    hint: "sbx snapshot create, then export and import make one layer of them",
+  });
 }

@@ -19,8 +19,8 @@ const SCHEMA = 1;
 const MAX_RECORD_BYTES = 32 * 1024 ** 2;
 const MAX_STATE_BYTES = 64 * 1024 ** 2;
 
-/** By which a change of a file is noticed. The inode's times change with every write. */
-const stampSchema = z.object({ size: z.number(), mtimeNs: z.string(), ctimeNs: z.string(), ino: z.string() });
+/** By which a change of a file is noticed. Not its inode: a home that was moved to another disk is whole. */
+const stampSchema = z.object({ size: z.number(), mtimeNs: z.string() });
 
 const hostSchema = z.object({
   host: z.string(),
@@ -178,9 +178,8 @@ async function stateHash({ statePath }: SavedFiles): Promise<string> {
 async function stampFiles({ memoryPath, statePath }: SavedFiles): Promise<SavedMachine["files"]> {
   const stamps = await Promise.all(
     [memoryPath, statePath].map(async (file) => {
-      const { size, mtimeNs, ctimeNs, ino } = await stat(file, { bigint: true });
-      const stamp = { size: Number(size), mtimeNs: String(mtimeNs), ctimeNs: String(ctimeNs), ino: String(ino) };
-      return [path.basename(file), stamp] as const;
+      const { size, mtimeNs } = await stat(file, { bigint: true });
+      return [path.basename(file), { size: Number(size), mtimeNs: String(mtimeNs) }] as const;
     }),
   );
   return Object.fromEntries(stamps);
