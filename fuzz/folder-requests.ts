@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import {
+  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -27,8 +28,13 @@ import { SeededRandom } from "./seeded-random.ts";
 const TOKEN = "0f4e1c-outside-token";
 const REQUESTS = 60;
 const QUOTA = { bytes: 1024 * 1024, files: 40 };
-const NAMES = ["a", "b", "dir", "link", "file", "x".repeat(255), "\xff\xfe", "..", ".", "", "a/b", "../outside/secret"];
+const GOOD_NAMES = ["a", "b", "dir", "link", "file", "secret"];
+const BAD_NAMES = ["x".repeat(255), "x".repeat(256), "\xff\xfe", "..", ".", "", "a/b", "../outside/secret"];
+/** The requests that most of a session is made of. */
+const COMMON = [OP.lookup, OP.lookup, OP.create, OP.mkdir, OP.rename, OP.open, OP.open, OP.write, OP.write, OP.setattr];
 const OPCODES = [...Object.values(OP), 21, 22, 31, 34, 43, 46, 52, 4711];
+/** Requests that are answered with an entry, whose node the kernel may use from then on. */
+const WITH_ENTRY: readonly number[] = [OP.lookup, OP.create, OP.mknod, OP.mkdir, OP.symlink, OP.link];
 
 /** Runs `iterations` sessions that grow from `seed`. */
 export async function fuzz({ seed, iterations }: FuzzOptions): Promise<void> {
@@ -48,14 +54,22 @@ async function runSession(base: string, random: SeededRandom, seed: number, iter
   const outside = path.join(base, "outside");
   prepare(host, outside);
   const before = describe(outside);
+  const elsewhere = path.join(base, "elsewhere");
+  rmSync(elsewhere, { recursive: true, force: true });
+  let taken = namesIn(elsewhere);
   using kernel = new GuestKernel(host, { quota: QUOTA, readOnly: random.chance(10), nodes: { soft: 8, hard: 24 } });
   const sent: Buffer[] = [];
+  const given: Given = { nodes: [1, 1, 1], handles: [] };
   try {
     for (let step = 0; step < REQUESTS; step++) {
-      if (random.chance(8)) disturb(host, random);
-      const packet = makeRequest(random, step + 1);
+      if (random.chance(8)) {
+        disturb(base, host, random);
+        taken = namesIn(elsewhere);
+      }
+      const packet = makeRequest(random, step + 1, given);
       sent.push(packet);
-      await exchange(kernel, packet);
+      await exchange(kernel, packet, given);
+      assert.equal(namesIn(elsewhere), taken, "a directory that was moved away has changed");
       for (const notice of kernel.server.takeNotices()) assert.equal(notice.readUInt32LE(0), notice.length);
     }
     assert.equal(describe(outside), before, "something outside has changed");
@@ -64,6 +78,13 @@ async function runSession(base: string, random: SeededRandom, seed: number, iter
   } catch (error) {
     throw fuzzFailure("folder-requests", seed, iteration, Buffer.concat(sent), error);
   }
+}
+
+function namesIn(directory: string): string {
+  if (!existsSync(directory)) return "";
+  return readdirSync(directory, { encoding: "latin1" as BufferEncoding })
+    .sort()
+    .join("/");
 }
 
 /** Links are not followed, which `recursive` of Node's readdir does. */
@@ -76,7 +97,13 @@ function checkKinds(directory: Buffer): void {
   }
 }
 
-async function exchange(kernel: GuestKernel, packet: Buffer): Promise<void> {
+/** What the kernel was given: most of what it sends is about that. */
+interface Given {
+  nodes: number[];
+  handles: number[];
+}
+
+async function exchange(kernel: GuestKernel, packet: Buffer, given: Given): Promise<void> {
   try {
     for (const parsed of new RequestDecoder().push(packet)) {
       const unique = Buffer.from(parsed.unique);
@@ -88,17 +115,32 @@ async function exchange(kernel: GuestKernel, packet: Buffer): Promise<void> {
       assert.ok(error <= 0 && error > -4096);
       if (error !== 0) assert.equal(answer.length, 16);
       assert.ok(!answer.includes(TOKEN), "something outside was read");
+      if (error === 0) keep(given, parsed.opcode, answer);
     }
   } catch (error) {
     if (!(error instanceof BrokenStream)) throw error;
   }
 }
 
+function keep({ nodes, handles }: Given, opcode: number, answer: Buffer): void {
+  if (WITH_ENTRY.includes(opcode)) nodes.push(Number(answer.readBigUInt64LE(16)));
+  if (opcode === OP.create) handles.push(Number(answer.readBigUInt64LE(16 + 128)));
+  if (opcode === OP.open || opcode === OP.opendir) handles.push(Number(answer.readBigUInt64LE(16)));
+}
+
 /** What the host's other programs do to the directory meanwhile. */
-function disturb(host: string, random: SeededRandom): void {
-  const name = path.join(host, random.pick(["a", "dir", "file"]));
+function disturb(base: string, host: string, random: SeededRandom): void {
+  const elsewhere = path.join(base, "elsewhere");
+  const name = path.join(host, random.pick(["a", "dir", "file", "dir/a", "dir/b"]));
   try {
-    switch (random.below(4)) {
+    // What it does itself must not follow a link either.
+    if (!lstatSync(path.dirname(name)).isDirectory()) return;
+    switch (random.below(5)) {
+      case 3:
+        // Out of the directory, with whatever the guest's kernel knows of it.
+        rmSync(elsewhere, { recursive: true, force: true });
+        if (lstatSync(name).isDirectory()) renameSync(name, elsewhere);
+        break;
       case 0:
         rmSync(name, { recursive: true, force: true });
         break;
@@ -107,7 +149,7 @@ function disturb(host: string, random: SeededRandom): void {
         break;
       case 2:
         rmSync(name, { recursive: true, force: true });
-        symlinkSync(random.pick(["../outside", "../outside/secret", "/"]), name);
+        symlinkSync(path.join(base, random.pick(["outside", "outside/secret"])), name);
         break;
       default:
         mkdirSync(name);
@@ -117,21 +159,25 @@ function disturb(host: string, random: SeededRandom): void {
   }
 }
 
-function makeRequest(random: SeededRandom, unique: number): Buffer {
-  const opcode = random.pick(OPCODES);
-  // Small ids and handles: those that have been given are likely to be met.
-  const node = random.chance(5) ? random.below(2 ** 31) : random.below(12);
-  const packet = request(opcode, node, unique, ...fieldsOf(opcode, random));
-  if (random.chance(80)) return packet;
+function makeRequest(random: SeededRandom, unique: number, given: Given): Buffer {
+  const opcode = random.chance(60) ? random.pick(COMMON) : random.pick(OPCODES);
+  const node = (): number => (random.chance(90) ? random.pick(given.nodes) : random.below(2 ** 20));
+  const handle = (): number =>
+    random.chance(90) && given.handles.length > 0 ? random.pick(given.handles) : random.below(2 ** 20);
+  const packet = request(opcode, node(), unique, ...fieldsOf(opcode, random, { node, handle }));
+  if (random.chance(90)) return packet;
   const damaged = random.mutate(packet);
   if (damaged.length >= 40 && random.chance(80)) damaged.writeUInt32LE(damaged.length, 0);
   return damaged;
 }
 
-function fieldsOf(opcode: number, random: SeededRandom): Buffer[] {
-  const name = (): Buffer => text(random.pick(NAMES));
+function fieldsOf(
+  opcode: number,
+  random: SeededRandom,
+  { node, handle }: { node: () => number; handle: () => number },
+): Buffer[] {
+  const name = (): Buffer => text(random.pick(random.chance(85) ? GOOD_NAMES : BAD_NAMES));
   const mode = (): number => random.pick([0o100644, 0o106777, 0o010644, 0o020644, 0o040755, 0o7777]);
-  const handle = (): number => (random.chance(5) ? random.below(2 ** 31) : random.below(8));
   const offset = (): number => random.pick([0, 1, 4096, 2 ** 30, 2 ** 52]);
   switch (opcode) {
     case OP.lookup:
@@ -141,7 +187,7 @@ function fieldsOf(opcode: number, random: SeededRandom): Buffer[] {
     case OP.forget:
       return [u64(random.below(3))];
     case OP.batchForget:
-      return [u32(random.below(4), 0), u64(random.below(12), 1, random.below(12), 1)];
+      return [u32(random.below(4), 0), u64(node(), 1, node(), 1)];
     case OP.getattr:
       return [u32(random.below(2), 0), u64(handle())];
     case OP.setattr: {
@@ -157,11 +203,11 @@ function fieldsOf(opcode: number, random: SeededRandom): Buffer[] {
     case OP.mkdir:
       return [u32(mode(), 0), name()];
     case OP.rename:
-      return [u64(random.below(12)), name(), name()];
+      return [u64(node()), name(), name()];
     case OP.rename2:
-      return [u64(random.below(12)), u32(random.chance(80) ? 0 : 2, 0), name(), name()];
+      return [u64(node()), u32(random.chance(80) ? 0 : 2, 0), name(), name()];
     case OP.link:
-      return [u64(random.below(12)), name()];
+      return [u64(node()), name()];
     case OP.create:
       return [u32(random.pick([0o101, 0o102, 0o301, 0o1102]), mode(), 0, 0), name()];
     case OP.open:
