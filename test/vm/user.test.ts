@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { processesOf, untilClean } from "./support/leftovers.ts";
+import { eventually, processesOf, untilClean } from "./support/leftovers.ts";
 import { PROGRAM, runHost, type Outcome } from "./support/program.ts";
 import { openTestHome, prepared } from "./support/test-home.ts";
 
@@ -79,6 +79,58 @@ test("an ordinary user creates, uses and kills sandboxes without having set anyt
   const killed = await sbx("kill", id);
   assert.equal(killed.status, 0, killed.stderr);
   assert.equal((await processesOf([base])).length, 0);
+});
+
+test("an ordinary user's volumes are attached, frozen, written to beyond the size of any other disk, and taken away", async () => {
+  const must = async (...args: string[]): Promise<string> => {
+    const outcome = await sbx(...args);
+    assert.equal(outcome.status, 0, `${args.join(" ")}: ${outcome.stderr}`);
+    return outcome.stdout.trim();
+  };
+  await must("volume", "create", "own", "--capacity", "40GB");
+  const id = await must(
+    "create",
+    "--detach",
+    "--quiet",
+    ...SMALL,
+    "--name",
+    "box",
+    "--disk",
+    "3GiB",
+    "--volume",
+    "own:/own",
+  );
+  await must("exec", id, "--", "sh", "-c", "echo before > /own/file; echo before > file");
+  await must("volume", "snapshot", "own", "own-1");
+  await must("snapshot", "create", "box-1", "--from", "box");
+  await must(
+    "exec",
+    id,
+    "--",
+    "sh",
+    "-c",
+    "echo after > /own/file; fallocate -l 35G /own/a; head -c 8M /dev/zero > /own/b; sync",
+  );
+  await must("volume", "detach", "own", id);
+  await must("volume", "attach", "own", id, "/again", "--read-only");
+  assert.equal(await must("exec", id, "--", "cat", "/again/file"), "after");
+  await must("kill", id);
+  await must("volume", "create", "dev", "--from", "box-1");
+  await must("volume", "create", "own-old", "--from", "own-1");
+  const started = [
+    "run",
+    ...SMALL,
+    "--root",
+    "dev",
+    "--volume",
+    "own-old:/old",
+    "--",
+    "cat",
+    "/old/file",
+    "/home/app/file",
+  ];
+  assert.equal(await must(...started), "before\nbefore");
+  await eventually(async () => assert.deepEqual(await processesOf([base]), []));
 });
 
 test("QEMU is not root, whoever runs sbx", async () => {

@@ -14,7 +14,6 @@ import type { SnapshotApi, VolumeApi } from "../disks.ts";
 import type { FolderApi } from "../folders.ts";
 import type { NetworkApi, SecretApi } from "../network.ts";
 import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
-import type { RpcClient } from "../sandbox/rpc-client.ts";
 import { openRpcSandbox, RpcSandbox, type RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
 import type { LogLine, PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
 import { recordStaging } from "./abandoned-copies.ts";
@@ -184,7 +183,8 @@ class LocalRuntime implements Runtime {
   }
 
   get #createContext(): CreateContext {
-    const open = (client: RpcClient, info: SandboxInfo): Sandbox => new RpcSandbox({ client, info, ...this.#staging });
+    const open: CreateContext["open"] = (client, info, more) =>
+      new RpcSandbox({ client, info, ...more, ...this.#staging });
     return { state: this.#state, images: this.#images, settings: this.#settings, vault: this.#vault, open };
   }
 

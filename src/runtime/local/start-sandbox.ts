@@ -1,11 +1,14 @@
 /** From a launch to a sandbox that somebody is connected to: record, directory, supervisor, secrets, connection. */
 import { mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { identifyProcess, ownIdentity } from "../../host/process-identity.ts";
 import { greetAgent } from "../../protocol/agent-greeting.ts";
 import type { FolderLaunch } from "../../protocol/folder-launch.ts";
 import type { SandboxLaunch } from "../../protocol/launch.ts";
 import { connectTarget } from "../../protocol/sandbox-target.ts";
+import { isLive } from "../../store/lifecycle.ts";
+import type { SandboxStore } from "../../store/sandbox-store.ts";
 import type { SecretVault } from "../../store/secrets/vault.ts";
 import { planMachine } from "../../vm/machine-plan.ts";
 import { STATUS_FD } from "../../vm/prestarted-machine.ts";
@@ -15,6 +18,7 @@ import { SbxError } from "../errors.ts";
 import { explainFailure } from "../failure.ts";
 import type { CallOptions, Sandbox } from "../runtime.ts";
 import { connectRpc, type RpcClient } from "../sandbox/rpc-client.ts";
+import type { RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
 import type { SandboxInfo } from "../types.ts";
 import type { LocalImages } from "./images.ts";
 import { sendSecrets } from "./network/network-calls.ts";
@@ -23,6 +27,8 @@ import { startSupervisor, type StartedSupervisor } from "./supervisor-process.ts
 
 /** From a supervisor's end to its last answer, on a host under load, `ms`. */
 const LAST_ANSWER_MS = 5000;
+/** What a supervisor has for its volumes (supervisor/disks), and some time for the rest, `ms`. */
+const SESSION_END_MS = 15_000;
 
 export interface LocalContext {
   state: LocalState;
@@ -35,7 +41,7 @@ export interface CreateContext extends LocalContext {
   /** What of this machine it is to have; checked before. */
   folders?: FolderLaunch;
   /** Makes the handle of a sandbox that was connected to. */
-  open: (client: RpcClient, info: SandboxInfo) => Sandbox;
+  open: (client: RpcClient, info: SandboxInfo, more?: Pick<RpcSandboxOptions, "onDispose">) => Sandbox;
 }
 
 export interface StartSandboxOptions extends CallOptions {
@@ -103,7 +109,8 @@ export async function startSandbox(
     await delivering;
     await supervisor.commit();
     if (supervisor.info === null) throw new SbxError("supervisor_lost", "the supervisor does not say what it made");
-    return context.open(client, supervisor.info);
+    const settled = outlivesItself(launch) ? { onDispose: async () => untilOver(store, id) } : {};
+    return context.open(client, supervisor.info, settled);
   } catch (error) {
     await connecting?.then((client) => client.close()).catch(() => undefined);
     await supervisor?.abandon();
@@ -132,6 +139,17 @@ async function connect({ state }: CreateContext, launch: SandboxLaunch, { signal
     ...(launch.lifetime.kind === "session" ? { primary: launch.lifetime.token } : {}),
     ...(signal === undefined ? {} : { signal }),
   });
+}
+
+/** Whether whoever hangs up has to wait: what a session wrote is on its volumes, and they are free, when it is over. */
+function outlivesItself({ lifetime, volumes, rootWrites }: SandboxLaunch): boolean {
+  const writes = rootWrites === "kept" || volumes.some(({ access }) => access === "read-write");
+  return lifetime.kind === "session" && writes;
+}
+
+async function untilOver(store: SandboxStore, id: string): Promise<void> {
+  const deadline = performance.now() + SESSION_END_MS;
+  while (isLive(store.get(id)?.status ?? "stopped") && performance.now() < deadline) await sleep(5);
 }
 
 /** Only what is restored is started along with its supervisor. */
