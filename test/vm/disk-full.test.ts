@@ -15,6 +15,7 @@ afterEach(async () => {
     await home.clear();
     await onHost("umount", "-l", home.paths.statePath).catch(() => undefined); // where the test mounted nothing there
     await onHost("umount", "-l", home.paths.templatesPath).catch(() => undefined);
+    await onHost("umount", "-l", home.paths.layersPath).catch(() => undefined);
     await home[Symbol.asyncDispose]();
   }
 });
@@ -33,7 +34,7 @@ async function mountSmall(directory: string, size: string): Promise<void> {
   await onHost("mount", "-t", "tmpfs", "-o", `size=${size},mode=700,${owner}`, "sbx-test", directory);
 }
 
-async function homeOn(what: "statePath" | "templatesPath", size: string): Promise<TestHome> {
+async function homeOn(what: "statePath" | "templatesPath" | "layersPath", size: string): Promise<TestHome> {
   const home = await openTestHome(what === "templatesPath" ? { templates: "none" } : { verdict: "none" });
   homes.push(home);
   await mountSmall(home.paths[what], size);
@@ -81,6 +82,27 @@ test("a guest that fills the host's disk stands still, says so, and goes on when
   const outcome = await ended;
   assert.equal(outcome.status, 0, outcome.stderr);
   assert.equal(outcome.stdout, "complete\n", "not one byte was lost");
+  await home.must(["kill", id]);
+  await untilClean(home);
+});
+
+test("a guest that fills the disk that its volume lies on stands still, and goes on when there is room, with nothing lost", async () => {
+  const home = await homeOn("layersPath", "200m");
+  await home.must(["volume", "create", "big", "--capacity", "1GB"]);
+  const id = await home.create(...SMALL, "--volume", "big:/big");
+  const line =
+    "head -c 1000000 /dev/urandom > block; for i in $(seq 300); do cat block; done > /big/file && sync && cksum < /big/file; for i in $(seq 300); do cat block; done | cksum";
+  const writer = home.start(["exec", "--no-stdin", id, "--", "sh", "-c", line]);
+  const ended = collect(writer, "a writer on a full disk", { deadlineMs: 240_000 });
+  await eventually(async () => {
+    const { detail } = await fetchInfo(`${home.paths.socketsPath}/${id}.sock`, 5000);
+    assert.match(detail ?? "", /paused: the host's disk is full/);
+  }, 120_000);
+  await onHost("mount", "-o", "remount,size=1g", home.paths.layersPath);
+  const outcome = await ended;
+  assert.equal(outcome.status, 0, outcome.stderr);
+  const [written, expected] = outcome.stdout.trim().split("\n");
+  assert.equal(written, expected);
   await home.must(["kill", id]);
   await untilClean(home);
 });
