@@ -17,6 +17,7 @@ import { formatDuration, MAX_DURATION_MS, parseDuration } from "../src/cli/parse
 import { parseEnvFile } from "../src/cli/parsers/env-file.ts";
 import { parseEnvPair } from "../src/cli/parsers/env-pair.ts";
 import { parseLabel } from "../src/cli/parsers/label.ts";
+import { parseFolderOperand } from "../src/cli/parsers/folder-operand.ts";
 import { parseImageRef, parseSandboxName, parseSandboxRef } from "../src/cli/parsers/names.ts";
 import { parsePackageName } from "../src/cli/parsers/package-name.ts";
 import { formatSize, parseSize } from "../src/cli/parsers/size.ts";
@@ -135,6 +136,14 @@ const CHECKS: Record<string, Check> = {
     const operand = parseCopyOperand(text);
     if (operand.kind === "host") assert.equal(operand.path, text);
     else assert.ok(text === `${operand.sandbox}:${operand.path}` || text === `${operand.sandbox}:`);
+  },
+  "folder and its place": (text) => {
+    const { hostPath, guestPath, access } = parseFolderOperand(text);
+    assert.ok(hostPath !== "" && !hostPath.includes("\0"));
+    if (guestPath === null) assert.deepEqual({ hostPath, access }, { hostPath: text, access: "copy" });
+    else assert.ok(guestPath.startsWith("/") && text.startsWith(`${hostPath}:${guestPath}`));
+    const suffix = { copy: "", "read-only": ":ro", "read-write": ":rw" }[access];
+    assert.equal(`${hostPath}${guestPath === null ? "" : `:${guestPath}`}${suffix}`, text);
   },
   configuration: (text) => {
     for (const value of Object.values(parseConfig(text, "file"))) assert.equal(typeof value, "string");

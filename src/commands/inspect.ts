@@ -3,6 +3,7 @@ import * as Args from "@oclif/core/args";
 import { SbxCommand } from "../cli/base-command.ts";
 import { renderFields } from "../cli/output/table.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
+import { copyJson, folderFields } from "../cli/view/folder-view.ts";
 import { sandboxFields, sandboxJson } from "../cli/view/sandbox-view.ts";
 
 export default class Inspect extends SbxCommand {
@@ -20,9 +21,20 @@ export default class Inspect extends SbxCommand {
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Inspect);
     await using runtime = await this.openRuntime();
-    const info = await runtime.get(parseSandboxRef(args.sandbox), { signal: this.interrupt.signal });
-    if (flags.json) this.printJson(sandboxJson(info));
-    else if (flags.quiet) this.print(info.id);
-    else this.print(renderFields(sandboxFields(info, this.context.now()), await this.stdoutPalette()));
+    const { signal } = this.interrupt;
+    const info = await runtime.get(parseSandboxRef(args.sandbox), { signal });
+    if (flags.quiet && !flags.json) {
+      this.print(info.id);
+      return;
+    }
+    // A sandbox that ends in this moment has none.
+    const mounts = info.status === "running" ? await runtime.folders.mounts(info.id, { signal }).catch(() => []) : [];
+    // A record that cannot be read is what sbx sync complains of; the rest is worth knowing all the same.
+    const copies = await runtime.folders.copies(info.id, { signal }).catch(() => []);
+    if (flags.json) this.printJson({ ...sandboxJson(info), mounts, copies: copies.map(copyJson) });
+    else {
+      const fields = [...sandboxFields(info, this.context.now()), ...folderFields(mounts, copies)];
+      this.print(renderFields(fields, await this.stdoutPalette()));
+    }
   }
 }

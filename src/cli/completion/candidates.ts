@@ -109,7 +109,7 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
 };
 
 /** Options whose values are paths on this machine. */
-const FILE_OPTIONS = new Set(["copy", "env-file", "net-file", "hook", "ca-file", "from-file"]);
+const FILE_OPTIONS = new Set(["copy", "mount", "env-file", "net-file", "hook", "ca-file", "from-file"]);
 
 /** Options whose values are names; of all commands, or of one. */
 const LIVE_OPTIONS: Readonly<Record<string, LiveKind>> = {

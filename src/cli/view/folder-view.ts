@@ -1,5 +1,25 @@
 /** Mounted folders, for a person. */
-import type { MountInfo } from "../../runtime/folders.ts";
+import type { CopyInfo, MountInfo } from "../../runtime/folders.ts";
+import { humanSize } from "../output/human.ts";
+
+/** Lines of `inspect` about mounts and copies. */
+export function folderFields(mounts: readonly MountInfo[], copies: readonly CopyInfo[]): [string, string][] {
+  return [
+    ...mounts.map((mount): [string, string] => ["Mount", describeMount(mount)]),
+    ...copies.map(({ hostPath, guestPath }): [string, string] => ["Copy", `${hostPath} at ${guestPath}`]),
+  ];
+}
+
+export function copyJson({ copiedAt, ...copy }: CopyInfo): object {
+  return { ...copy, copiedAt: new Date(copiedAt).toISOString() };
+}
+
+function describeMount({ hostPath, guestPath, access, quota, usedBytes, failure }: MountInfo): string {
+  const where = `${hostPath} at ${guestPath}, ${access}`;
+  if (failure !== null) return `${where}, not served any more: ${failure}`;
+  if (access === "read-only") return where;
+  return `${where}, grown by ${humanSize(Math.max(0, usedBytes))} of ${humanSize(quota.bytes)}`;
+}
 
 /** Paths that are named for one mount. */
 const MAX_NAMED = 10;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import Create from "../../../../src/commands/create.ts";
+import Inspect from "../../../../src/commands/inspect.ts";
 import Run from "../../../../src/commands/run.ts";
 import Sync from "../../../../src/commands/sync.ts";
 import { parseFolderOperand } from "../../../../src/cli/parsers/folder-operand.ts";
@@ -99,6 +100,26 @@ test("after a command, files that run code on this machine are named, with whate
   assert.match(stderr, /and 2 more/);
   const quiet = await runCommand(Run, "run", ["-q", ...argv], { runtime });
   assert.equal(quiet.stderr, "");
+});
+
+test("inspect shows mounts with their growth, and copies", async () => {
+  const runtime = withSandbox();
+  runtime.folders.mountList = [
+    {
+      ...{ hostPath: "/work/shop", guestPath: "/shop", access: "read-write", usedBytes: 2048, usedFiles: 3 },
+      ...{ quota: { bytes: 4 * 1024 ** 3, files: 100 }, risks: [], moreRisks: 0, failure: null },
+    },
+  ];
+  runtime.folders.copyList = [{ hostPath: "/work/a", guestPath: "/app/a", copiedAt: 0, entries: 7 }];
+  const { stdout } = await runCommand(Inspect, "inspect", ["web"], { runtime });
+  assert.match(stdout, /Mount +\/work\/shop at \/shop, read-write, grown by 2 KiB of 4 GiB/);
+  assert.match(stdout, /Copy +\/work\/a at \/app\/a/);
+  const json = await runCommand(Inspect, "inspect", ["web", "--json"], { runtime });
+  const { mounts, copies } = JSON.parse(json.stdout) as { mounts: object[]; copies: object[] };
+  assert.deepEqual(mounts, runtime.folders.mountList);
+  assert.deepEqual(copies, [
+    { hostPath: "/work/a", guestPath: "/app/a", copiedAt: "1970-01-01T00:00:00.000Z", entries: 7 },
+  ]);
 });
 
 test("sync without anybody to ask takes --yes or --dry-run", async () => {
