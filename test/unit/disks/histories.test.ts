@@ -8,7 +8,8 @@ import assert from "node:assert/strict";
 import { SbxError } from "../../../src/runtime/errors.ts";
 import { inconsistencies, MiB, newDisks, openDisks, type DiskHome } from "./disk-home.ts";
 
-const NAMES = ["aa", "bb", "cc"] as const;
+/** Few, so that they meet. */
+const NAMES: readonly string[] = ["aa", "bb", "cc"];
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 type Step =
@@ -22,18 +23,58 @@ type Step =
   /** A day passes, and another command begins. */
   | { do: "day" };
 
-const volumeName = fc.constantFrom(...NAMES);
-const snapshotName = fc.constantFrom(...NAMES.map((name) => `s-${name}`));
-const step: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ do: fc.constant("create" as const), name: volumeName }),
-  fc.record({ do: fc.constant("create-from" as const), name: volumeName, from: snapshotName }),
-  fc.record({ do: fc.constant("snapshot" as const), name: snapshotName, of: volumeName }),
-  fc.record({ do: fc.constant("remove-volume" as const), name: volumeName }),
-  fc.record({ do: fc.constant("restore" as const), name: volumeName }),
-  fc.record({ do: fc.constant("remove-snapshot" as const), name: snapshotName }),
-  fc.record({ do: fc.constant("grow" as const), name: volumeName }),
-  fc.record({ do: fc.constant("day" as const) }),
-);
+/** A step before it is known what there is to do it to. */
+interface Intention {
+  kind: Step["do"];
+  /** Which of those it can be done to; of all names where that is more than they are. */
+  pick: number;
+  other: number;
+}
+
+const intention: fc.Arbitrary<Intention> = fc.record({
+  kind: fc.constantFrom(
+    ...(["create", "create-from", "snapshot", "snapshot", "remove-volume", "remove-volume"] as const),
+    ...(["restore", "remove-snapshot", "remove-snapshot", "grow", "day"] as const),
+  ),
+  pick: fc.nat(3),
+  other: fc.nat(3),
+});
+
+const SNAPSHOT_NAMES = NAMES.map((name) => `s-${name}`);
+
+/** Mostly something that is possible, and now and then something that is not. */
+function toStep({ kind, pick, other }: Intention, model: Model): Step {
+  const choose = (fitting: Iterable<string>, all: readonly string[], index: number): string =>
+    [...fitting][index] ?? all[index % all.length] ?? "";
+  const free = (names: readonly string[], taken: ReadonlyMap<string, unknown>): string[] =>
+    names.filter((name) => !taken.has(name));
+  const { volumes, snapshots, removed } = model;
+  switch (kind) {
+    case "create":
+      return { do: kind, name: choose(free(NAMES, volumes), NAMES, pick) };
+    case "create-from":
+      return {
+        do: kind,
+        name: choose(free(NAMES, volumes), NAMES, pick),
+        from: choose(snapshots.keys(), SNAPSHOT_NAMES, other),
+      };
+    case "snapshot":
+      return {
+        do: kind,
+        name: choose(free(SNAPSHOT_NAMES, snapshots), SNAPSHOT_NAMES, pick),
+        of: choose(volumes.keys(), NAMES, other),
+      };
+    case "remove-volume":
+    case "grow":
+      return { do: kind, name: choose(volumes.keys(), NAMES, pick) };
+    case "restore":
+      return { do: kind, name: choose(removed, NAMES, pick) };
+    case "remove-snapshot":
+      return { do: kind, name: choose(snapshots.keys(), SNAPSHOT_NAMES, pick) };
+    case "day":
+      return { do: kind };
+  }
+}
 
 /** What there must be, by name. */
 interface Model {
@@ -124,11 +165,11 @@ async function check(home: DiskHome, model: Model): Promise<void> {
   if (model.removed.size === 0 && volumes.length + snapshots.length === 0) assert.deepEqual(home.files(), []);
 }
 
-async function runHistory(t: TestContext, steps: readonly Step[]): Promise<void> {
+async function runHistory(t: TestContext, intentions: readonly Intention[]): Promise<void> {
   const home = await newDisks(t);
   const model: Model = { volumes: new Map(), snapshots: new Map(), removed: new Set() };
-  for (const taken of steps) {
-    await take(home, model, taken);
+  for (const intended of intentions) {
+    await take(home, model, toStep(intended, model));
     await check(home, model);
   }
   using next = await openDisks(home.path);
@@ -136,9 +177,9 @@ async function runHistory(t: TestContext, steps: readonly Step[]): Promise<void>
 }
 
 test("whatever is done with volumes and snapshots, in whatever order, records and files fit", async (t) => {
-  const histories = fc.array(step, { minLength: 4, maxLength: 24 });
+  const histories = fc.array(intention, { minLength: 10, maxLength: 40, size: "max" });
   await fc.assert(
     fc.asyncProperty(histories, async (steps) => runHistory(t, steps)),
-    { numRuns: 50, seed: 20261127 },
+    { numRuns: 30, seed: 20261127 },
   );
 });
