@@ -110,7 +110,8 @@ export class MachineDisks {
    * was handed to it. Nothing opens these files by their paths any more.
    *
    * @param around makes the guest stand still, calls `take`, and lets it go on; it must call it once
-   * @throws SbxError with QEMU's words; the disks are then as they were
+   * @throws SbxError with QEMU's words, or what `around` throws: the disks are then as they were. `supervisor_lost` if
+   *   `around` fails after `take`: they are frozen all the same
    */
   async snapshot(overlays: readonly Overlay[], around: (take: () => Promise<void>) => Promise<void>): Promise<void> {
     await this.#inTurn(async () => {
@@ -126,6 +127,10 @@ export class MachineDisks {
           await this.#execute("transaction", { actions });
           progress.taken = true;
         });
+      } catch (cause) {
+        if (!progress.taken) throw cause;
+        const why = cause instanceof Error ? cause.message : String(cause);
+        throw new SbxError("supervisor_lost", `the disks were frozen, but the guest does not go on: ${why}`, { cause });
       } finally {
         if (progress.taken) await Promise.all(nodes.map(async (node, index) => this.#goesOn(disks[index] ?? [], node)));
         else await this.#removeNodes(nodes);
@@ -153,7 +158,8 @@ export class MachineDisks {
   async #goesOn(disk: Disk, node: Node): Promise<void> {
     const former = disk.at(-1);
     disk.push(node);
-    await Promise.all((former?.files ?? []).map(async (files) => files.dropWritable()));
+    // QEMU is gone, or keeps what it does not need: the disk is frozen in any case.
+    await Promise.allSettled((former?.files ?? []).map(async (files) => files.dropWritable()));
   }
 
   async #addChain({ layers, access }: DiskSpec): Promise<Node> {

@@ -264,6 +264,23 @@ test("a snapshot that is given up before it is taken leaves the disks as they we
   assert.deepEqual(await traces(bench), before);
 });
 
+test("a guest that does not go on after its disk was frozen is told apart from one whose disk was not", async (t) => {
+  const bench = await open(t);
+  await bench.disks.attach({
+    serial: "vol_1",
+    layers: [{ path: bench.raw("x"), format: "raw" }],
+    access: "read-write",
+  });
+  const layerPath = await bench.overlay("overlay");
+  const snapshot = bench.disks.snapshot([{ disk: "vol_1", layerPath }], async (take) => {
+    await take();
+    throw new SbxError("vm_start_failed", "no answer to cont");
+  });
+  await assert.rejects(snapshot, (error: unknown) => error instanceof SbxError && error.code === "supervisor_lost");
+  assert.equal(await bench.disks.isOnTop("vol_1", layerPath), true);
+  assert.deepEqual(writableFiles(bench), ["overlay", "root"]);
+});
+
 test("the end of QEMU in the middle is an error, not a hang", async (t) => {
   const bench = await open(t);
   const layers = [{ path: bench.raw("base"), format: "raw" as const }];
