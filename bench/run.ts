@@ -20,6 +20,7 @@ import { flowsRow } from "./rows/egress-flows.ts";
 import { bulkRow, connectRow } from "./rows/egress-guest.ts";
 import { policyRow } from "./rows/egress-policy.ts";
 import { latencyRow, requestsRow } from "./rows/egress-proxy.ts";
+import { createCopyRow, mountRow } from "./rows/folders.ts";
 import { forkRow } from "./rows/fork.ts";
 import { idleRow, memoryRow } from "./rows/footprint.ts";
 import { largeCopyRow, outputRow, smallCopyRow } from "./rows/transfer.ts";
@@ -46,6 +47,8 @@ const ROWS: readonly Row[] = [
   snapshotRow,
   rootRow,
   forkRow,
+  createCopyRow,
+  mountRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };

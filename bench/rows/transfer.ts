@@ -142,7 +142,7 @@ export const smallCopyRow: Row = {
 };
 
 /** 5,000 files in 50 directories, each with content of its own. */
-function makeSmallFiles(directory: string): string {
+export function makeSmallFiles(directory: string): string {
   for (let index = 0; index < SMALL_FILES; index++) {
     const parent = path.join(directory, `directory-${index % DIRECTORIES}`);
     mkdirSync(parent, { recursive: true });
