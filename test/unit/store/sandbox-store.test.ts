@@ -22,7 +22,19 @@ test("a sandbox is read as it was written", (t) => {
     detail: null,
     supervisor: null,
     vmPid: null,
+    isPaused: false,
   });
+});
+
+test("whether a sandbox is paused is a fact of a live one, and no step of its life", (t) => {
+  const store = new SandboxStore(openDatabase(path.join(temporaryDirectory(t), "sbx.db")));
+  const { id } = sampleSandbox();
+  store.insert(sampleSandbox({ id }));
+  store.transition(id, "running");
+  assert.equal(store.amend(id, { isPaused: true }), true);
+  assert.deepEqual([store.get(id)?.status, store.get(id)?.isPaused], ["running", true]);
+  assert.equal(store.transition(id, "stopped", { reason: "expired" }), true);
+  assert.equal(store.amend(id, { isPaused: false }), false);
 });
 
 test("of two processes that end a sandbox, one is told that it was first", (t) => {
