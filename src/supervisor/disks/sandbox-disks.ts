@@ -124,12 +124,10 @@ export class SandboxDisks {
     try {
       await this.#call("unmount", { path: volume.path });
     } catch (error) {
-      throw explain(
-        error,
-        `volume ${volume.name} cannot be detached`,
-        "guest_error",
-        "end what uses it, and try again",
-      );
+      const what = `volume ${volume.name} cannot be detached`;
+      // Unmounted before, by a call that QEMU did not complete, it only has to be taken away.
+      const isUnmounted = error instanceof AgentError && error.code === "EINVAL";
+      if (!isUnmounted) throw explain(error, what, "guest_error", "end what uses it, and try again");
     }
     await this.#options.machine.detach(id);
     this.#volumes.delete(id);
