@@ -1,6 +1,6 @@
 /** Machines that are kept: they go on when their source is long gone, and what is damaged is named and used by nobody. */
 import assert from "node:assert/strict";
-import { appendFile, mkdir, readdir } from "node:fs/promises";
+import { appendFile, mkdir, readdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { after, afterEach, test } from "node:test";
 import { eventually, untilClean } from "./support/leftovers.ts";
@@ -34,6 +34,10 @@ test("a checkpoint goes on when its source is gone, as often as wanted, and outl
   const [listed] = JSON.parse(await home.must(["checkpoint", "list", "--json"])) as Record<string, unknown>[];
   assert.deepEqual([listed?.id, listed?.name, listed?.memoryBytes], [id, "warm", 512 * 1024 ** 2]);
   assert.deepEqual(listed?.source, { id: source, name: "source" });
+  // The guest's memory is in it: for this account alone.
+  for (const directory of [checkpoints, path.join(checkpoints, id)]) {
+    assert.equal((await stat(directory)).mode & 0o777, 0o700);
+  }
   for (let times = 0; times < 2; times++) {
     const copy = await home.create("--checkpoint", "warm");
     const count = Number(await home.bash(copy, "cat /dev/shm/n"));
