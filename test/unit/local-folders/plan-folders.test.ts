@@ -41,6 +41,13 @@ test("the system's directories, the home directory and sbx's own are not mounted
   }
 });
 
+test("a copy that would take sbx's own state with it is refused", () => {
+  for (const hostPath of [own, path.join(own, "state"), base, "/"]) {
+    const copy = { hostPath, guestPath: "/c", placement: "as" } as const;
+    assert.throws(() => plan({ copies: [copy] }), { code: "folder_refused" }, hostPath);
+  }
+});
+
 test("a file, and what is not there, are no directory to mount", () => {
   assert.throws(() => mount(path.join(home, "file")), { code: "file_error" });
   assert.throws(() => mount(path.join(home, "nothing")), /no such file or directory/);

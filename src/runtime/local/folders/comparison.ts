@@ -14,12 +14,14 @@ import type { ApplyOptions, ApplyReport, Change, ChangeTexts, Comparison } from 
 import type { CallOptions, Sandbox } from "../../runtime.ts";
 import { type Manifest, type ManifestEntry, readManifests, writeManifest } from "./copy-manifest.ts";
 import { fetchChanged } from "./fetch-changed.ts";
-import { findCandidates, findChanges, type FoundChange } from "./find-changes.ts";
+import { findCandidates, findChanges, type FoundChange, parentsOf } from "./find-changes.ts";
 import { listGuestTree } from "./guest-listing.ts";
 import { BLOCKED, lookAtHost, NOTHING, readFromHost, removeFromHost } from "./host-side.ts";
 
 /** Longest file that is shown as text, `bytes`. */
 const MAX_TEXT_BYTES = 512 * 1024;
+/** Before the pid and some letters in the name of a directory for fetched files. */
+const STAGING = "sync-";
 /** Conflicts that an error names. */
 const MAX_NAMED = 10;
 
@@ -33,12 +35,13 @@ export interface ComparisonOptions extends CallOptions {
 /** @throws SbxError `folder_refused`, `guest_error`; nothing is left then */
 export async function openComparison(row: SandboxRow, options: ComparisonOptions): Promise<Comparison> {
   const [index, manifest] = chooseCopy(row, options.hostPath);
-  const stagingPath = path.join(row.directory, `sync-${process.pid}-${randomBytes(4).toString("hex")}`);
+  const stagingPath = path.join(row.directory, `${STAGING}${process.pid}-${randomBytes(4).toString("hex")}`);
   const { signal, onProgress } = options;
   const call = { ...(signal === undefined ? {} : { signal }), ...(onProgress === undefined ? {} : { onProgress }) };
   await using sandbox = await options.connect(call);
   onProgress?.({ stage: "compare", message: "comparing" });
   const candidates = findCandidates(manifest, await listGuestTree(sandbox, manifest.guestPath, call));
+  removeStaleStaging(row.directory);
   mkdirSync(stagingPath, { mode: 0o700 });
   try {
     const { guestPath } = manifest;
@@ -80,6 +83,24 @@ function stagedPath(root: string, key: string): Buffer {
   return Buffer.concat([Buffer.from(`${root}/`), Buffer.from(key, "latin1")]);
 }
 
+/** What a killed sync has left; the rest goes with the sandbox's directory. */
+function removeStaleStaging(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    const pid = new RegExp(`^${STAGING}(\\d{1,10})-`).exec(name)?.[1];
+    if (pid !== undefined && !isProcess(Number(pid)))
+      rmSync(path.join(directory, name), { recursive: true, force: true });
+  }
+}
+
+function isProcess(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
 /** The one copy that is meant. @throws SbxError `folder_refused` */
 function chooseCopy(row: SandboxRow, hostPath: string | undefined): [number, Manifest] {
   const title = row.name ?? row.id;
@@ -103,6 +124,9 @@ function chooseCopy(row: SandboxRow, hostPath: string | undefined): [number, Man
   }
   return found;
 }
+
+/** What is remembered of a directory. */
+const DIRECTORY: ManifestEntry = { kind: "directory", mode: 0o755, size: 0, mtimeMs: 0, content: "" };
 
 interface Parts {
   row: SandboxRow;
@@ -159,7 +183,11 @@ class LocalComparison implements Comparison {
         onStaging: (staging) => void records.use(this.#parts.onStaging(staging)),
       });
       skipped.push(...report.skipped);
-      for (const { key, after } of written) if (after !== null) manifest.entries.set(key, after);
+      for (const { key, after } of written) {
+        if (after === null) continue;
+        for (const parent of parentsOf(key)) manifest.entries.set(parent, DIRECTORY);
+        manifest.entries.set(key, after);
+      }
     }
     const removed = this.#remove(changes, skipped);
     for (const [key, entry] of this.#parts.same) manifest.entries.set(key, entry);

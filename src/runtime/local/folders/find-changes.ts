@@ -168,7 +168,7 @@ function isDirectoryAgainst(host: HostEntry["kind"], guest: EntryKind): boolean 
   return (host === "directory") !== (guest === "directory") || host === "other";
 }
 
-function parentsOf(name: string): string[] {
+export function parentsOf(name: string): string[] {
   const components = name.split("/");
   return components.slice(0, -1).map((_, index) => components.slice(0, index + 1).join("/"));
 }

@@ -52,7 +52,7 @@ export function planFolders(wish: FolderWish, paths: StatePaths, env: NodeJS.Pro
   const own = [paths.dataPath, paths.statePath, paths.socketsPath];
   const notices: string[] = [];
   const plannedMounts = mounts.map((mount) => planMount(mount, { own, home: env.HOME ?? homedir(), notices }));
-  const plannedCopies = copies.map(planCopy);
+  const plannedCopies = copies.map((copy) => planCopy(copy, own));
   checkPlaces(plannedMounts, plannedCopies);
   plannedMounts.sort((a, b) => depth(a.guestPath) - depth(b.guestPath));
   const places = new Set(plannedCopies.map((copy) => (copy.isDirectory ? copy.guestPath : copy.guestParent)));
@@ -63,9 +63,12 @@ export function planFolders(wish: FolderWish, paths: StatePaths, env: NodeJS.Pro
   };
 }
 
-function planCopy({ hostPath, guestPath: wished, placement }: CopySpec): PlannedCopy {
+function planCopy({ hostPath, guestPath: wished, placement }: CopySpec, own: readonly string[]): PlannedCopy {
   const given = checkGuestPath(wished);
   const { real, stats } = resolveHost(hostPath, "copied");
+  const directory = ownWithin(real, own);
+  // Stored secrets are in there.
+  if (directory !== undefined) throw refused(hostPath, "copied", `sbx keeps its own state in ${directory}`);
   if (!stats.isDirectory() && !stats.isFile()) {
     throw new SbxError("file_error", `'${hostPath}' is neither a file nor a directory`);
   }
@@ -83,7 +86,7 @@ function planMount(
     throw new SbxError("unsupported", "live mounts need Linux on this side", { hint: `sbx create --copy ${hostPath}` });
   }
   const guestPath = checkGuestPath(wished);
-  if (guestPath === "/") throw refused(hostPath, "it cannot take the place of the sandbox's root directory");
+  if (guestPath === "/") throw refused(hostPath, "mounted", "it cannot take the place of the sandbox's root directory");
   const { real, stats } = resolveHost(hostPath, "mounted");
   if (!stats.isDirectory()) throw new SbxError("file_error", `'${hostPath}' is not a directory, and cannot be mounted`);
   checkMountable(real, { hostPath, own, home });
@@ -97,15 +100,18 @@ function checkMountable(
   { hostPath, own, home }: { hostPath: string; own: readonly string[]; home: string },
 ): void {
   if (real === "/" || SYSTEM_DIRECTORIES.includes(real))
-    throw refused(hostPath, `${real} is a directory of the system`);
+    throw refused(hostPath, "mounted", `${real} is a directory of the system`);
   const kernel = KERNEL_DIRECTORIES.find((directory) => isWithin(real, directory));
-  if (kernel !== undefined) throw refused(hostPath, `${kernel} belongs to the kernel`);
-  if (isWithin(realOr(home), real)) throw refused(hostPath, "your home directory is in it, with all its keys");
-  for (const directory of own.map(realOr)) {
-    if (isWithin(directory, real) || isWithin(real, directory)) {
-      throw refused(hostPath, `sbx keeps its own state in ${directory}`);
-    }
-  }
+  if (kernel !== undefined) throw refused(hostPath, "mounted", `${kernel} belongs to the kernel`);
+  if (isWithin(realOr(home), real))
+    throw refused(hostPath, "mounted", "your home directory is in it, with all its keys");
+  const directory = ownWithin(real, own);
+  if (directory !== undefined) throw refused(hostPath, "mounted", `sbx keeps its own state in ${directory}`);
+}
+
+/** One of sbx's own directories that a path is in, or that is in it. */
+function ownWithin(real: string, own: readonly string[]): string | undefined {
+  return own.map(realOr).find((directory) => isWithin(directory, real) || isWithin(real, directory));
 }
 
 function ownershipNotices(real: string, { uid, mode }: Stats, access: MountSpec["access"]): string[] {
@@ -174,8 +180,8 @@ function depth(guestPath: string): number {
   return guestPath.split("/").length;
 }
 
-function refused(hostPath: string, why: string): SbxError {
-  return new SbxError("folder_refused", `'${hostPath}' is not mounted: ${why}`, {
-    hint: "mount a directory below it that holds only what the sandbox needs",
+function refused(hostPath: string, verb: "mounted" | "copied", why: string): SbxError {
+  return new SbxError("folder_refused", `'${hostPath}' is not ${verb}: ${why}`, {
+    hint: "name a directory that holds only what the sandbox needs",
   });
 }
