@@ -42,7 +42,7 @@ function argvFor(write: Write, directory: string): [string, ...string[]] {
 }
 
 /** Time in the guest, `ms`. */
-export async function writeInSandbox(sandbox: Sandbox, write: Write, directory: string): Promise<number> {
+export async function writeInSandbox(sandbox: Pick<Sandbox, "exec">, write: Write, directory: string): Promise<number> {
   await using session = await sandbox.exec({ argv: argvFor(write, directory), user: "root" });
   session.stderr.resume();
   return await readMs(session.stdout);

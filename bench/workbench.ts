@@ -103,7 +103,11 @@ export async function openSandbox(bench: Bench): Promise<Sandbox> {
  *
  * @throws Error when it fails
  */
-export async function execQuietly(sandbox: Sandbox, argv: ExecSpec["argv"], user?: string): Promise<void> {
+export async function execQuietly(
+  sandbox: Pick<Sandbox, "exec">,
+  argv: ExecSpec["argv"],
+  user?: string,
+): Promise<void> {
   await using session = await sandbox.exec({ argv, ...(user === undefined ? {} : { user }) });
   session.stdout.resume();
   session.stderr.resume();

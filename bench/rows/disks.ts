@@ -25,6 +25,8 @@ const ROOT_REACH_TIMES = 1.2;
 const WRITE_REACH_TIMES = 1.2;
 const MOUNT = "/data";
 
+type SandboxOfRow = Pick<Sandbox, "id" | "exec"> & AsyncDisposable;
+
 /** Names of this run: an earlier one may have been killed. */
 let made = 0;
 function newName(kind: string): string {
@@ -50,7 +52,7 @@ export const volumeRow: Row = {
       () => formatByHand(bench),
     );
     await using volume = await openVolume(bench, 10 * GB);
-    await using sandbox = await openSandbox(bench);
+    await using sandbox = await openForRow(bench);
     const detached: number[] = [];
     const attached = await repeat(rounds, 1, async () => {
       const took = await timed(() => volumes.attach(volume.slug, sandbox.id, { path: MOUNT, access: "read-write" }));
@@ -76,7 +78,7 @@ export const snapshotRow: Row = {
   async measure(bench: Bench): Promise<Outcome[]> {
     const { volumes } = bench.runtime;
     await using volume = await openVolume(bench, 3 * GB);
-    await using sandbox = await openSandbox(bench);
+    await using sandbox = await openForRow(bench);
     const attach = (): Promise<unknown> =>
       volumes.attach(volume.slug, sandbox.id, { path: MOUNT, access: "read-write" });
     await attach();
@@ -117,7 +119,7 @@ export const rootRow: Row = {
   async measure(bench: Bench): Promise<Outcome[]> {
     const { runtime, counts } = bench;
     const slug = newName("root");
-    await using source = await openSandbox(bench);
+    await using source = await openForRow(bench);
     await execQuietly(source, ["sh", "-c", "head -c 20000000 /dev/urandom > /opt/tool"], "root");
     await runtime.snapshots.create(slug, source.id);
     const start = async (root: string | undefined): Promise<number> => {
@@ -152,7 +154,7 @@ export const volumeWriteRow: Row = {
   title: "writes to a volume, fsync included",
   async measure(bench: Bench): Promise<Outcome[]> {
     await using volume = await openVolume(bench, 2 * GB);
-    await using sandbox = await openSandbox(bench);
+    await using sandbox = await openForRow(bench);
     await bench.runtime.volumes.attach(volume.slug, sandbox.id, { path: MOUNT, access: "read-write" });
     await using plain = await openPlainDisk(bench);
     const outcomes: Outcome[] = [];
@@ -185,6 +187,19 @@ function writeOutcome(write: Write, own: number[], plain: number[]): Outcome {
   return outcome({ ...common, what, unit: "MB/s", samples: rate(own), beside: { what: beside, samples: rate(plain) } });
 }
 
+/** A sandbox that has let go of its volumes when it is disposed. */
+async function openForRow(bench: Bench): Promise<SandboxOfRow> {
+  const sandbox = await openSandbox(bench);
+  return {
+    id: sandbox.id,
+    exec: (spec, options) => sandbox.exec(spec, options),
+    async [Symbol.asyncDispose]() {
+      await sandbox[Symbol.asyncDispose]();
+      await bench.runtime.remove(sandbox.id);
+    },
+  };
+}
+
 async function openVolume(bench: Bench, capacityBytes: number): Promise<{ slug: string } & AsyncDisposable> {
   const slug = newName("volume");
   await bench.runtime.volumes.create({ slug, capacityBytes });
@@ -197,7 +212,7 @@ async function openVolume(bench: Bench, capacityBytes: number): Promise<{ slug: 
 }
 
 /** Zeros are content as any other to a disk that nobody tells of holes. */
-async function fill(sandbox: Sandbox, name: string, megabytes: number): Promise<void> {
+async function fill(sandbox: SandboxOfRow, name: string, megabytes: number): Promise<void> {
   const options = [`if=/dev/zero`, `of=${MOUNT}/${name}`, "bs=1M", `count=${megabytes}`, "conv=fsync"];
   await execQuietly(sandbox, ["dd", ...options], "root");
 }
@@ -241,7 +256,7 @@ async function openPlainDisk(bench: Bench): ReturnType<Awaited<ReturnType<typeof
   execFileSync("mke2fs", ["-q", "-F", "-t", "ext4", "-E", "lazy_itable_init=0", file]);
   const drive = `file=${file},if=none,id=plain,format=raw,cache=writeback`;
   const prepared = await preparePlainMachine(bench, {
-    devices: ["-drive", drive, "-device", "virtio-blk-device,drive=plain"],
+    disks: ["-drive", drive, "-device", "virtio-blk-device,drive=plain"],
   });
   const machine = await prepared.boot();
   await machine.run("sh", "-c", `mkdir -p ${MOUNT} && mount /dev/vdb ${MOUNT}`);
