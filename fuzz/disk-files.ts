@@ -77,7 +77,7 @@ function assemble(random: SeededRandom, isRight: boolean): Buffer {
   length.writeUInt32LE(json.length);
   const head = Buffer.concat([MAGIC, length, json]);
   const hash = createHash("sha256").update(head);
-  const parts = [head];
+  const parts: Buffer[] = [head];
   for (const { offset, data } of blocks) {
     const packed = zstdCompressSync(data);
     const bytes = packed.length < data.length ? packed : data;

@@ -47,7 +47,7 @@ function diskFile(options: { header?: object | Buffer; blocks?: Block[]; sum?: n
   length.writeUInt32LE(json.length);
   const head = Buffer.concat([MAGIC, length, json]);
   const hash = createHash("sha256").update(head);
-  const parts = [head];
+  const parts: Buffer[] = [head];
   for (const { offset, data, packed = zstdCompressSync(data), length: claimed = data.length } of blocks) {
     hash.update(hashedHead({ offset, length: claimed })).update(data);
     parts.push(encodeBlockHead({ offset, length: claimed, packedLength: packed.length }), packed);

@@ -20,7 +20,7 @@ import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
 import { openChain } from "./chain.ts";
 import { mapChain, type Extent } from "./chain-map.ts";
-import type { DiskContext } from "./disk-context.ts";
+import { releaseOwnClaim, type DiskContext } from "./disk-context.ts";
 import { encodeBlockHead, encodeHeader, hashedHead, HASH_BYTES, MAX_BLOCK_BYTES, VERSION } from "./disk-file.ts";
 import { explainDiskError } from "./disk-errors.ts";
 import type { DiskFileHeader } from "./disk-file.ts";
@@ -48,7 +48,7 @@ export async function exportVolume(
     };
     return await exportChain(context, layers, { ...facts, createdAt: row.createdAt }, target, options);
   } finally {
-    disks.claims.releaseVolume(row.id, holder);
+    releaseOwnClaim(context.state, row.id, holder);
   }
 }
 

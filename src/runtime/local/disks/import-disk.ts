@@ -13,7 +13,7 @@ import type { DiskContext } from "./disk-context.ts";
 import { explainDiskError } from "./disk-errors.ts";
 import { DiskFileReader } from "./disk-file-reader.ts";
 import type { DiskFileHeader } from "./disk-file.ts";
-import { collectGarbage } from "./garbage.ts";
+import { takeBack } from "./garbage.ts";
 import { MIN_VOLUME_BYTES } from "./volume-file-system.ts";
 
 /** What stays free for everything else, `bytes`. */
@@ -108,14 +108,7 @@ async function importDisk(
       await fill(file, reader, header, options);
       return await kind.complete(layer);
     } catch (error) {
-      disks.change(
-        () => {
-          kind.forget();
-          disks.layers.disown(layer.id);
-        },
-        { frees: true },
-      );
-      await collectGarbage(state);
+      await takeBack(state, [layer], kind.forget);
       throw explainDiskError(error, layerFiles.directory);
     }
   } finally {

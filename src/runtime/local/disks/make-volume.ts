@@ -12,7 +12,7 @@ import { openChain } from "./chain.ts";
 import type { DiskContext } from "./disk-context.ts";
 import { explainDiskError } from "./disk-errors.ts";
 import { findNamed } from "./find-disk.ts";
-import { collectGarbage } from "./garbage.ts";
+import { takeBack } from "./garbage.ts";
 import { diskBytesFor, makeVolumeFileSystem, MAX_VOLUME_BYTES, MIN_VOLUME_BYTES } from "./volume-file-system.ts";
 
 type Origin =
@@ -50,24 +50,12 @@ export async function makeVolume(
       disks.volumes.ready(volume.id);
     });
   } catch (error) {
-    await forgetVolume(context, volume);
+    await takeBack(context.state, [head], () => disks.volumes.forget(volume.id));
     throw explainDiskError(error, context.state.layerFiles.directory);
   }
   const row = disks.volumes.get(volume.id);
   if (row === undefined) throw new SbxError("volume_not_found", `volume ${spec.slug} was removed meanwhile`);
   return row;
-}
-
-/** Takes back a volume that did not come to be. */
-export async function forgetVolume({ state }: DiskContext, volume: { id: string; head: string }): Promise<void> {
-  state.disks.change(
-    () => {
-      state.disks.volumes.forget(volume.id);
-      state.disks.layers.disown(volume.head);
-    },
-    { frees: true },
-  );
-  await collectGarbage(state);
 }
 
 async function findOrigin(context: DiskContext, from: string | undefined): Promise<Origin> {

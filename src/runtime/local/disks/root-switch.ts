@@ -22,7 +22,7 @@ import { layerPath } from "../../../vm/restore-options.ts";
 import { templatePaths } from "../../../vm/template.ts";
 import { SbxError } from "../../errors.ts";
 import type { DiskState } from "./disk-context.ts";
-import { collectGarbage } from "./garbage.ts";
+import { collectGarbage, takeBack } from "./garbage.ts";
 import { isUndecided, switchDisk } from "./supervisor-disks.ts";
 
 export interface RootSwitch {
@@ -60,15 +60,12 @@ export async function prepareRootSwitch(state: DiskState, sandbox: SandboxRow): 
     disks.layers.begin(next, now);
   });
   const abandon = async (): Promise<void> => {
-    disks.change(
-      () => {
-        if (before === undefined) disks.claims.forgetDisk(sandbox.id);
-        else disks.claims.setDisk(before);
-        for (const id of disk.head === null ? [sealedId, next.id] : [next.id]) disks.layers.disown(id);
-      },
-      { frees: true },
-    );
-    await collectGarbage(state);
+    // The layer that was to be sealed has no file yet, or is the one that is written to.
+    await takeBack(state, [next], () => {
+      if (before === undefined) disks.claims.forgetDisk(sandbox.id);
+      else disks.claims.setDisk(before);
+      if (disk.head === null) disks.layers.disown(sealedId);
+    });
   };
   try {
     const nextPath = await layerFiles.makeOverlay(next, sizeBytes, "qcow2");
@@ -170,7 +167,7 @@ async function ensureTemplateLayer(state: DiskState, sandbox: SandboxRow, base: 
     disks.change(() => disks.layers.seal(layer.id, stamp));
     return layer.id;
   } catch (cause) {
-    await discard(state, layer.id);
+    await takeBack(state, [layer], () => disks.layers.forgetTemplate(layer.id));
     if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
     const title = sandbox.name ?? sandbox.id;
     throw new SbxError("unsupported", `the template that sandbox ${title} was started from is gone`, {

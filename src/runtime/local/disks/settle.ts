@@ -10,6 +10,7 @@ import path from "node:path";
 import type { SandboxDiskRow } from "../../../store/disks/claim-store.ts";
 import type { VolumeRow } from "../../../store/disks/volume-store.ts";
 import { tryLock } from "../../../store/locks.ts";
+import { SbxError } from "../../errors.ts";
 import { diskLockName, type DiskState } from "./disk-context.ts";
 import { collectGarbage, type RemovedLayer } from "./garbage.ts";
 import { settleRootSwitch } from "./root-switch.ts";
@@ -25,8 +26,14 @@ export async function settleDisks(state: DiskState, now: number): Promise<Remove
   if (disks.isEmpty()) return [];
   for (const volume of disks.volumes.unsettled()) await settleVolumeIfFree(state, volume);
   for (const disk of disks.claims.unsettledDisks()) await settleRootIfFree(state, disk);
-  takeBack(state, now);
-  return collectGarbage(state);
+  try {
+    await takeBackAbandoned(state, now);
+    return await collectGarbage(state);
+  } catch (error) {
+    // Whatever the command is for, it may be what makes room.
+    if (error instanceof SbxError && error.code === "disk_full") return [];
+    throw error;
+  }
 }
 
 /** Completes what another command began on a volume. The caller holds its lock. */
@@ -55,8 +62,8 @@ async function settleRootIfFree(state: DiskState, disk: SandboxDiskRow): Promise
 /** The next command tries again, and `sbx doctor` tells. */
 function leaveForTheNext(): void {}
 
-/** Forgets what nobody will finish. */
-function takeBack({ disks, paths }: DiskState, now: number): void {
+/** Forgets what nobody will finish. Files first: on a full disk that makes the room to change records in. */
+async function takeBackAbandoned({ disks, layerFiles, paths }: DiskState, now: number): Promise<void> {
   const pending = pendingLayers(disks);
   const volumes = disks.volumes.abandoned();
   const snapshots = disks.snapshots.abandoned().filter(({ layer }) => !pending.has(layer));
@@ -65,6 +72,7 @@ function takeBack({ disks, paths }: DiskState, now: number): void {
   const expired = disks.volumes.removedBefore(now - RESTORABLE_MS);
   const rows = [volumes, snapshots, layers, checkpoints, expired];
   if (rows.every(({ length }) => length === 0) && !disks.claims.hasStale()) return;
+  for (const layer of layers.filter(({ id }) => !pending.has(id))) await layerFiles.remove(layer);
   for (const { directory } of checkpoints) removeCheckpointDirectory(paths.dataPath, directory);
   disks.change(
     () => {

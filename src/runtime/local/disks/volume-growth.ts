@@ -3,7 +3,7 @@ import { truncate } from "node:fs/promises";
 import type { VolumeRow } from "../../../store/disks/volume-store.ts";
 import { runCommand } from "../../../vm/image/command.ts";
 import { SbxError } from "../../errors.ts";
-import type { DiskState } from "./disk-context.ts";
+import { releaseOwnClaim, type DiskState } from "./disk-context.ts";
 import { resizeDisk } from "./supervisor-disks.ts";
 import { diskBytesFor } from "./volume-file-system.ts";
 import { writerOf } from "./volume-switch.ts";
@@ -45,7 +45,7 @@ export async function settleGrowth(state: DiskState, volume: VolumeRow): Promise
     await growFile(state, volume, diskBytesFor(growTo));
     endGrowth(state, volume, growTo);
   } finally {
-    disks.claims.releaseVolume(volume.id, holder);
+    releaseOwnClaim(state, volume.id, holder);
   }
 }
 

@@ -13,8 +13,8 @@ import type { LayerFormat, NewLayer } from "../../../store/disks/layer-store.ts"
 import type { SnapshotRow } from "../../../store/disks/snapshot-store.ts";
 import type { VolumeRow } from "../../../store/disks/volume-store.ts";
 import { SbxError } from "../../errors.ts";
-import type { DiskState } from "./disk-context.ts";
-import { collectGarbage } from "./garbage.ts";
+import { releaseOwnClaim, type DiskState } from "./disk-context.ts";
+import { takeBack } from "./garbage.ts";
 import { isUndecided, switchDisk } from "./supervisor-disks.ts";
 import { diskBytesFor } from "./volume-file-system.ts";
 
@@ -34,10 +34,15 @@ export async function snapshotVolume(state: DiskState, volume: VolumeRow, slug: 
     if (use.writer === null) await commitSwitch(state, volume, { next: next.id, isClean: true });
     else await switchInUse(state, volume, next, use.writer);
   } catch (error) {
-    if (!(error instanceof UndecidedSwitch)) await undo(state, volume, snapshotId, next);
+    if (!(error instanceof UndecidedSwitch)) {
+      await takeBack(state, [next], () => {
+        disks.volumes.setNext(volume.id, null);
+        disks.snapshots.forget(snapshotId);
+      });
+    }
     throw error instanceof UndecidedSwitch ? error.cause : error;
   } finally {
-    if (use.holder !== null) disks.claims.releaseVolume(volume.id, use.holder);
+    if (use.holder !== null) releaseOwnClaim(state, volume.id, use.holder);
   }
   return requireSnapshot(disks, snapshotId);
 }
@@ -130,18 +135,6 @@ async function commitSwitch(
     disks.volumes.setHead(volume.id, next);
     for (const snapshot of disks.snapshots.makingOf(head.id)) disks.snapshots.ready(snapshot.id, isClean);
   });
-}
-
-async function undo(state: DiskState, volume: VolumeRow, snapshotId: string, next: NewLayer): Promise<void> {
-  state.disks.change(
-    () => {
-      state.disks.volumes.setNext(volume.id, null);
-      state.disks.snapshots.forget(snapshotId);
-      state.disks.layers.disown(next.id);
-    },
-    { frees: true },
-  );
-  await collectGarbage(state);
 }
 
 /** The sandbox that writes to a volume. @throws SbxError `volume_in_use` if a process of the host does */
