@@ -60,7 +60,7 @@ test("a sandbox is restored by exactly this command line", () => {
     "virtio-blk-device,id=root,drive=root,werror=stop,rerror=report,discard=on,write-zeroes=on",
     ...["-device", "virtio-scsi-device,id=scsi"],
     ...["-netdev", "stream,id=network,server=off,addr.type=fd,addr.str=7"],
-    ...["-device", "virtio-net-device,netdev=network,mac=52:54:00:73:62:02,rx_queue_size=1024"],
+    ...["-device", "virtio-net-device,netdev=network,mac=52:54:00:73:62:02,rx_queue_size=1024,guest_announce=off"],
   ]);
 });
 
