@@ -152,6 +152,34 @@ test("ten copies of one checkpoint agree on nothing that should be unique", asyn
   await home.must(["exec", ids[0] ?? "", "--", "true"]);
 });
 
+/** Draws from the kernel without a pause, and writes down what and when. */
+const DRAWER = `
+import os, time
+out = open("/dev/shm/drawn", "w", buffering=1)
+while True:
+    out.write(f"{os.getrandom(8).hex()} {time.time_ns()}\\n")
+`;
+
+test("a process that draws random numbers all the time draws none twice: copies are themselves before it goes on", async () => {
+  const source = await home.create("--memory", "512MiB", "--cpus", "2");
+  await writeFile(home.scratch("drawer.py"), DRAWER);
+  await home.must(["copy", home.scratch("drawer.py"), `${source}:/tmp/drawer.py`]);
+  await home.bash(source, "nohup python3 /tmp/drawer.py </dev/null >/dev/null 2>&1 & sleep 1");
+  const copies = await fork(source, "--count", "3");
+  await sleep(1000);
+  const drawn = new Map<string, string>();
+  for (const id of [source, ...copies]) {
+    const lines = (await home.bash(id, "pkill python3; head -n -1 /dev/shm/drawn")).split("\n");
+    assert.ok(lines.length > 1000, `${lines.length} lines`);
+    for (const line of lines) {
+      const [value = "", time = ""] = line.split(" ");
+      // What was drawn before the copy is in all of them, at the same time.
+      assert.equal(drawn.get(value) ?? time, time, `${value} was drawn twice`);
+      drawn.set(value, time);
+    }
+  }
+});
+
 /** Says what it is sent, to whoever is connected. */
 async function echoServer(): Promise<AsyncDisposable & { port: number; sockets: Set<Socket> }> {
   const sockets = new Set<Socket>();
