@@ -37,8 +37,8 @@ async function* readFileParts(file: string): AsyncGenerator<Uint8Array, void, un
     yield* createReadStream(file, { highWaterMark: 1024 ** 2 }) as AsyncIterable<Uint8Array>;
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    const why = code === "ENOENT" ? "is not there" : `cannot be read (${code ?? "unknown"})`;
-    throw new SbxError("file_error", `${file} ${why}`, { cause });
+    if (code === "ENOENT") throw new SbxError("file_error", `${file} is not there`);
+    throw new SbxError("file_error", `${file} cannot be read`, { cause });
   }
 }
 

@@ -5,6 +5,7 @@ import type { CallOptions, MachineApi } from "../runtime.ts";
 import type { Check } from "../types.ts";
 import { readVerdict } from "./accelerators.ts";
 import { failedBy, ok, warning } from "./checks/check-result.ts";
+import { checkDisks } from "./checks/disks-check.ts";
 import { hostChecks } from "./checks/host-checks.ts";
 import { checkSecrets } from "./checks/secrets-check.ts";
 import { prepareMachine, type LocalContext } from "./create.ts";
@@ -49,7 +50,8 @@ export class LocalMachine implements MachineApi {
     const { state, images, settings, vault } = this.#context;
     const { dataPath } = state.paths;
     const host = await hostChecks({ ...options, dataPath, images, image: settings.image });
-    return [...host, await this.#accelerator(), await this.#template(), this.#state(), await checkSecrets(vault)];
+    const disks = await checkDisks({ state, images }, options);
+    return [...host, await this.#accelerator(), await this.#template(), this.#state(), disks, await checkSecrets(vault)];
   }
 
   async #accelerator(): Promise<Check> {
