@@ -4,7 +4,7 @@
  * of each command and costs one query when all is well.
  */
 import { readdirSync, readFileSync, rmSync } from "node:fs";
-import { isAlive } from "../../host/process-identity.ts";
+import { identifyProcess, isAlive } from "../../host/process-identity.ts";
 import { isLive } from "../../store/lifecycle.ts";
 import type { SandboxRow, SandboxStore } from "../../store/sandbox-store.ts";
 import { layerPath } from "../../vm/restore-options.ts";
@@ -14,6 +14,10 @@ import { readFailure } from "./failure-record.ts";
 /** How long a stopped sandbox stays listed, `ms`, and how many of them. */
 const TOMBSTONE_MS = 24 * 60 * 60 * 1000;
 const MAX_TOMBSTONES = 100;
+/** A machine that was killed ends when the system call that it is in has, `ms`. */
+const LAST_WRITES_MS = 5_000;
+/** Nobody wakes who waits on it: a pause in a synchronous module. */
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 
 /** Ends what has no supervisor, forgets what is old. Returns the ids that were ended. */
 export function reconcile(store: SandboxStore, now: number): string[] {
@@ -53,16 +57,24 @@ export function reclaim(row: SandboxRow): void {
  * process can miss the outer one's death. What is left has the sandbox's id for its name.
  */
 function killStrayMachine(row: SandboxRow): void {
+  const killed: number[] = [];
   for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
     try {
       const words = readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0");
       // The first words that sbx gives QEMU: somebody's own tool may be given the id, too.
       if (!words.includes("-nodefaults") || !words.includes("-no-user-config")) continue;
-      if (words[words.indexOf("-name") + 1] === row.id) process.kill(Number(entry), "SIGKILL");
+      if (words[words.indexOf("-name") + 1] !== row.id) continue;
+      process.kill(Number(entry), "SIGKILL");
+      killed.push(Number(entry));
     } catch {
       continue; // Gone meanwhile, or somebody else's.
     }
+  }
+  // Its volumes are free when the sandbox is over, and until it is gone it may still write to them.
+  const deadline = performance.now() + LAST_WRITES_MS;
+  while (killed.some((pid) => identifyProcess(pid) !== null) && performance.now() < deadline) {
+    Atomics.wait(PAUSE, 0, 0, 5);
   }
 }
 
