@@ -62,7 +62,8 @@ export async function openMemoryImage(options: MemoryImageOptions): Promise<Memo
   } catch (cause) {
     throw new SbxError("vm_memory_unreadable", "this host does not let sbx read the memory of its own machine", {
       cause,
-      hint: "sbx doctor",
+      // With 2 and above only root may, whoever's the process is (Yama, Linux documentation).
+      hint: "see kernel.yama.ptrace_scope: up to 1 it works",
     });
   }
 }

@@ -35,6 +35,7 @@ export type LiveKind =
   | "volumes"
   | "removed-volumes"
   | "snapshots"
+  | "checkpoints"
   | "roots"
   | "bases"
   | "disk-sources";
@@ -60,6 +61,7 @@ type OperandKind =
   | "volume"
   | "removed-volume"
   | "snapshot"
+  | "checkpoint"
   | "file"
   | "setting"
   | "value"
@@ -73,6 +75,10 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   exec: ["running", "none"],
   kill: ["running"],
   extend: ["running", "none"],
+  fork: ["running", "none"],
+  "checkpoint:create": ["running", "none"],
+  "checkpoint:inspect": ["checkpoint", "none"],
+  "checkpoint:remove": ["checkpoint"],
   pause: ["running"],
   resume: ["running"],
   inspect: ["any", "none"],
@@ -116,6 +122,7 @@ const LIVE_OPTIONS: Readonly<Record<string, LiveKind>> = {
   image: "images",
   secret: "secrets",
   root: "roots",
+  checkpoint: "checkpoints",
   "volume:create from": "bases",
   "snapshot:create from": "disk-sources",
 };
@@ -254,6 +261,8 @@ function operandValues(id: string, position: number, before: readonly string[], 
       return { ...NOTHING, live: "removed-volumes" };
     case "snapshot":
       return { ...NOTHING, live: "snapshots" };
+    case "checkpoint":
+      return { ...NOTHING, live: "checkpoints" };
     case "file":
       return { ...NOTHING, files: true };
     case "setting":

@@ -31,6 +31,11 @@ async function candidatesOf(
       return (await runtime.volumes.list({ ...call, removed: true })).map(volumeName);
     case "snapshots":
       return (await runtime.snapshots.list(call)).map(snapshotName);
+    case "checkpoints":
+      return (await runtime.checkpoints.list(call)).map(({ name, source }) => ({
+        value: name,
+        description: `checkpoint of ${source.name ?? source.id}`,
+      }));
     case "roots":
       return [
         ...(await runtime.snapshots.list(call)).filter(({ isBootable }) => isBootable).map(snapshotName),

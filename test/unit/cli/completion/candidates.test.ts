@@ -122,3 +122,22 @@ test("commands about the network and secrets complete what they take", () => {
   assert.equal(complete(["create", "--secret", "A"], COMMANDS).live, "secrets");
   for (const name of ["net-file", "hook", "ca-file"]) assert.ok(complete(["create", `--${name}`, ""], COMMANDS).files);
 });
+
+test("copies of machines: sandboxes that run, and the names of checkpoints", () => {
+  const commands = [
+    ...["fork", "pause", "resume", "checkpoint:create", "checkpoint:inspect", "checkpoint:remove"].map((id) =>
+      command(id),
+    ),
+    command("create", { checkpoint: { type: "option" } }),
+  ];
+  const live = (...words: string[]): string | undefined => complete(words, commands).live;
+  assert.equal(live("fork", ""), "running-sandboxes");
+  assert.equal(live("fork", "box", ""), undefined);
+  assert.equal(live("resume", "box", ""), "running-sandboxes");
+  assert.equal(live("checkpoint", "create", ""), "running-sandboxes");
+  assert.equal(live("checkpoint", "create", "box", ""), undefined);
+  assert.equal(live("checkpoint", "inspect", ""), "checkpoints");
+  assert.equal(live("checkpoint", "remove", "warm", ""), "checkpoints");
+  assert.equal(live("create", "--checkpoint", ""), "checkpoints");
+  assert.equal(live("create", "--checkpoint=w"), "checkpoints");
+});
