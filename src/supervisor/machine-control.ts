@@ -39,7 +39,7 @@ export class MachineControl implements MachineHandle {
 
   /** Its lifetime goes on. Repeating it changes nothing. */
   async pause(): Promise<SandboxInfo> {
-    return this.#inTurn(async () => {
+    return this.inTurn(async () => {
       const { standstill, recordPaused, info } = this.#options;
       if (!standstill.has("user")) {
         await standstill.hold("user");
@@ -50,7 +50,7 @@ export class MachineControl implements MachineHandle {
   }
 
   async resume(): Promise<SandboxInfo> {
-    return this.#inTurn(async () => {
+    return this.inTurn(async () => {
       const { standstill, recordPaused, info, goesOn } = this.#options;
       if (await standstill.release("user")) goesOn();
       recordPaused(false);
@@ -59,7 +59,7 @@ export class MachineControl implements MachineHandle {
   }
 
   async copy(call: CopyCall, signal: AbortSignal): Promise<CopyAnswer> {
-    return this.#inTurn(async () => {
+    return this.inTurn(async () => {
       const { ref, standstill, obstacle, vm, goesOn } = this.#options;
       signal.throwIfAborted();
       if (standstill.has("user")) {
@@ -84,7 +84,8 @@ export class MachineControl implements MachineHandle {
     });
   }
 
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+  /** Does what must not meet a copy, or another change of its disks. */
+  async inTurn<T>(work: () => Promise<T>): Promise<T> {
     const mine = this.#turn.then(work);
     this.#turn = mine.catch(() => undefined);
     return mine;

@@ -250,6 +250,7 @@ class SandboxRun implements SandboxService {
     const { SandboxDisks } = await import("./disks/sandbox-disks.ts");
     return new SandboxDisks({
       ...{ machine: this.#disks, launch: this.#launch, pid: this.#vm.pid, link, user: GUEST_USER },
+      inTurn: async (work) => (this.#machine === undefined ? work() : this.#machine.inTurn(work)),
       isStill: () => this.#standstill.any,
       released: (volumeId) => {
         this.#record((_, database) => new ClaimStore(database).releaseVolume(volumeId, this.#launch.id));

@@ -29,11 +29,13 @@ const END_DEADLINE_MS = 7_000;
 
 export interface SandboxDisksOptions {
   /** QEMU's side of them. */
-  machine: MachineDisks;
+  machine: Pick<MachineDisks, "attach" | "detach" | "snapshot" | "resize" | "isOnTop">;
   launch: Pick<SandboxLaunch, "directory" | "tools" | "rootWrites">;
   /** The machine's outermost process. */
   pid: number;
   link: Pick<AgentLink, "call">;
+  /** Does one thing at a time to the machine: while it is copied, its guest does not answer. */
+  inTurn: <T>(work: () => Promise<T>) => Promise<T>;
   /** Whose a new file system is. */
   user: string;
   /** Whether the guest stands still: nothing in it answers then. */
@@ -68,6 +70,25 @@ export class SandboxDisks {
    * @throws SbxError `usage`, `volume_broken` for a file system that cannot be mounted, `file_error`, `timeout`
    */
   async attach(volume: VolumeAttachment): Promise<AttachedVolume> {
+    return this.#options.inTurn(async () => this.#attach(volume));
+  }
+
+  /** @throws SbxError `guest_error` naming the processes that use it, `timeout` */
+  async detach(id: string): Promise<AttachedVolume> {
+    return this.#options.inTurn(async () => this.#detach(id));
+  }
+
+  /** @throws SbxError for a size below the one that it has */
+  async resize(id: string, call: ResizeCall): Promise<AttachedVolume> {
+    return this.#options.inTurn(async () => this.#resize(id, call));
+  }
+
+  /** Repeating it with the layer that is on top already changes nothing. */
+  async snapshot(call: SnapshotCall): Promise<SnapshotAnswer> {
+    return this.#options.inTurn(async () => this.#snapshot(call));
+  }
+
+  async #attach(volume: VolumeAttachment): Promise<AttachedVolume> {
     const { id, name, path, access, capacityBytes } = volume;
     if (this.#volumes.has(id)) throw new SbxError("usage", `volume ${name} is attached already`);
     if (this.#volumes.size >= MAX_ATTACHED_VOLUMES) {
@@ -118,8 +139,7 @@ export class SandboxDisks {
     }
   }
 
-  /** @throws SbxError `guest_error` naming the processes that use it, `timeout` */
-  async detach(id: string): Promise<AttachedVolume> {
+  async #detach(id: string): Promise<AttachedVolume> {
     const volume = this.#volume(id);
     try {
       await this.#call("unmount", { path: volume.path });
@@ -136,8 +156,7 @@ export class SandboxDisks {
     return volume;
   }
 
-  /** @throws SbxError for a size below the one that it has */
-  async resize(id: string, { capacityBytes }: ResizeCall): Promise<AttachedVolume> {
+  async #resize(id: string, { capacityBytes }: ResizeCall): Promise<AttachedVolume> {
     const volume = this.#volume(id);
     if (volume.access === "read-only") throw new SbxError("usage", `volume ${volume.name} is attached read-only`);
     if (capacityBytes < volume.capacityBytes) throw new SbxError("usage", "a volume cannot be made smaller");
@@ -153,8 +172,7 @@ export class SandboxDisks {
     return volume;
   }
 
-  /** Repeating it with the layer that is on top already changes nothing. */
-  async snapshot({ disk, layerPath }: SnapshotCall): Promise<SnapshotAnswer> {
+  async #snapshot({ disk, layerPath }: SnapshotCall): Promise<SnapshotAnswer> {
     const path = disk === ROOT_DISK ? "/" : this.#writable(disk).path;
     if (await this.#options.machine.isOnTop(disk, layerPath)) {
       const latest = this.#snapshots.get(disk);
