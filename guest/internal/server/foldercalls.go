@@ -1,8 +1,6 @@
 package server
 
 import (
-	"runtime"
-
 	"sbx.dev/agent/internal/accounts"
 	"sbx.dev/agent/internal/errno"
 	"sbx.dev/agent/internal/files"
@@ -30,10 +28,6 @@ func (g *Guest) MountFolder(path string, readOnly bool, owner *accounts.Identity
 
 // SyncFolder has the host get what it does not have yet of a folder.
 func (g *Guest) SyncFolder(path string) error { return folders.Sync(path) }
-
-// folderProcessors is with how many processors the agent makes do once the host answers for files. With one, a process
-// that is being started could wait for a file of the host, and the agent, which starts it, for that process.
-const folderProcessors = 2
 
 // folderParams are the parameters of all calls on folders.
 type folderParams struct {
@@ -125,9 +119,6 @@ func (s *Server) folderMount(c *link.Call, r *jsonlite.Reader) (func(), error) {
 		owner, err := s.machine.Identity(p.user)
 		var folder *folders.Folder
 		if err == nil {
-			if runtime.GOMAXPROCS(0) < folderProcessors {
-				runtime.GOMAXPROCS(folderProcessors)
-			}
 			s.procs.FilesMayWait()
 			folder, err = machine.MountFolder(p.path, p.readOnly, owner)
 		}
