@@ -42,8 +42,6 @@ export interface PlainMachineOptions {
   image?: string;
   /** More arguments for QEMU, such as a network card. */
   devices?: string[];
-  /** Arguments of further disks. The kernel finds virtio devices in the other order, and the root disk has to be first. */
-  disks?: string[];
 }
 
 /** A prepared boot: everything that is on the disk before QEMU starts. */
@@ -80,7 +78,7 @@ export async function preparePlainMachine(bench: Bench, options: PlainMachineOpt
   });
   return {
     async boot() {
-      const child = spawn(bench.qemu.path, [...(options.disks ?? []), ...args, ...(options.devices ?? [])], {
+      const child = spawn(bench.qemu.path, [...args, ...(options.devices ?? [])], {
         stdio: ["ignore", "pipe", "inherit", "pipe", "pipe"],
       });
       return connect(child, directory);
