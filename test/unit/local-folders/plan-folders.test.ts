@@ -66,6 +66,15 @@ test("in the sandbox nothing takes the place of the root, of the kernel's direct
   assert.throws(() => plan({ mounts: Array.from({ length: 17 }, (_, i) => ({ ...twice, guestPath: `/m${i}` })) }));
 });
 
+test("of two mounts that overlap on the host only one may be writable", () => {
+  mkdirSync(path.join(project, "inner"), { recursive: true });
+  const outer = { hostPath: project, guestPath: "/o", access: "read-write" } as const;
+  const inner = { hostPath: path.join(project, "inner"), guestPath: "/i", access: "read-write" } as const;
+  assert.throws(() => plan({ mounts: [outer, inner] }), /overlap/);
+  assert.throws(() => plan({ mounts: [outer, { ...outer, guestPath: "/again" }] }), /overlap/);
+  assert.equal(plan({ mounts: [outer, { ...inner, access: "read-only" }] }).launch.mounts.length, 2);
+});
+
 test("upper mounts come before those in them", () => {
   const at = (guestPath: string) => ({ hostPath: project, guestPath, access: "read-only" }) as const;
   const { launch } = plan({ mounts: [at("/a/b/c"), at("/a"), at("/a/b")] });

@@ -54,6 +54,7 @@ export function planFolders(wish: FolderWish, paths: StatePaths, env: NodeJS.Pro
   const plannedMounts = mounts.map((mount) => planMount(mount, { own, home: env.HOME ?? homedir(), notices }));
   const plannedCopies = copies.map((copy) => planCopy(copy, own));
   checkPlaces(plannedMounts, plannedCopies);
+  checkWriters(plannedMounts);
   plannedMounts.sort((a, b) => depth(a.guestPath) - depth(b.guestPath));
   const places = new Set(plannedCopies.map((copy) => (copy.isDirectory ? copy.guestPath : copy.guestParent)));
   return {
@@ -121,6 +122,15 @@ function ownershipNotices(real: string, { uid, mode }: Stats, access: MountSpec[
     notices.push(`${real} can be written to by every account of this machine`);
   }
   return notices;
+}
+
+/** What one of them takes would be counted by two quotas, and given back by both. */
+function checkWriters(mounts: readonly FolderMountRecord[]): void {
+  const writable = mounts.filter(({ readOnly }) => !readOnly).map(({ hostPath }) => hostPath);
+  for (const [index, one] of writable.entries()) {
+    const other = writable.slice(index + 1).find((path) => isWithin(path, one) || isWithin(one, path));
+    if (other !== undefined) throw new SbxError("usage", `'${one}' and '${other}' overlap, and both would be writable`);
+  }
 }
 
 /** No two of them in one place, and no mount where something is to be copied. */
