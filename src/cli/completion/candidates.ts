@@ -75,6 +75,7 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   exec: ["running", "none"],
   kill: ["running"],
   extend: ["running", "none"],
+  sync: ["running", "file", "none"],
   fork: ["running", "none"],
   "checkpoint:create": ["running", "none"],
   "checkpoint:inspect": ["checkpoint", "none"],
