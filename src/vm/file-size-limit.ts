@@ -28,7 +28,10 @@ export async function allowDiskSize(
   const { prlimit, setpriv } = tools;
   if (prlimit === null) return;
   const needed = fileSizeFor(diskBytes);
-  for (const pid of await processTree(leader)) {
+  // They are raised together, the outermost's last.
+  const now = await softLimit(leader);
+  if (now === null || now >= needed) return;
+  for (const pid of (await processTree(leader)).toReversed()) {
     const soft = await softLimit(pid);
     if (soft === null || soft >= needed) continue;
     const words = [...(await asAccountOf(pid, setpriv)), prlimit, "--pid", String(pid), `--fsize=${needed}:`];
@@ -48,14 +51,17 @@ async function asAccountOf(pid: number, setpriv: string | null): Promise<string[
   return [setpriv, "--reuid", uid, "--regid", uid, "--clear-groups", "--"];
 }
 
-/** A process and its descendants. One that ends meanwhile is left out. */
-async function processTree(pid: number): Promise<number[]> {
-  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
-  const lists = await Promise.all(
-    threads.map(async (thread) => readFile(`/proc/${pid}/task/${thread}/children`, "utf8").catch(() => "")),
-  );
-  const children = lists.join(" ").split(" ").filter(Boolean).map(Number);
-  return [pid, ...(await Promise.all(children.map(processTree))).flat()];
+/** A process and its descendants, children after their parents. One that ends meanwhile is left out. */
+async function processTree(leader: number): Promise<number[]> {
+  const children = new Map<number, number[]>();
+  for (const pid of (await readdir("/proc")).map(Number).filter(Number.isInteger)) {
+    const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+    const parent = Number(/^PPid:\t(\d+)/m.exec(status)?.[1] ?? 0);
+    children.set(parent, [...(children.get(parent) ?? []), pid]);
+  }
+  const tree = [leader];
+  for (const pid of tree) tree.push(...(children.get(pid) ?? []));
+  return tree;
 }
 
 /** `null` for none, or where the process is gone. */
