@@ -126,6 +126,28 @@ test("what is installed on a bootable volume stays, is snapshotted while it runs
   assert.equal(await home.must(["run", ...SMALL, "--root", "dev-1", "--", "cat", "/home/app/file"]), "kept");
 });
 
+test("what is fsynced on a bootable volume survives kill -9 of the machine and of the supervisor, and boots again", async () => {
+  await home.must(["volume", "create", "hard", "--from", "default"]);
+  for (const victim of ["machine", "supervisor"] as const) {
+    const id = await home.create(...SMALL, "--root", "hard");
+    await home.bash(id, `echo ${victim} > ~/${victim} && sync ~/${victim}; echo lost > ~/not-synced`);
+    await killAllOf(victim);
+    await eventually(async () => assert.deepEqual((await inspect("hard")).holders, []));
+    await untilClean(home);
+  }
+  const left = await home.must([
+    "run",
+    ...SMALL,
+    "--root",
+    "hard",
+    "--",
+    "sh",
+    "-c",
+    "cat /home/app/machine /home/app/supervisor",
+  ]);
+  assert.equal(left, "machine\nsupervisor");
+});
+
 test("a volume is attached to a running sandbox, grown and snapshotted there, and taken away when nobody uses it", async () => {
   await home.must(["volume", "create", "live", "--capacity", "64MB"]);
   const box = await home.create(...SMALL, "--name", "live-box");
