@@ -7,6 +7,7 @@
  */
 import { constants, fstatSync } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod/mini";
 import { SbxError } from "../runtime/errors.ts";
 import { overlayNode, ROOT_NODE, chainNode } from "./disk-nodes.ts";
@@ -17,6 +18,9 @@ import type { Qmp } from "./qmp.ts";
 
 /** How long QEMU may take to let go of a disk, on a host under load. `ms` */
 const UNPLUG_DEADLINE_MS = 20_000;
+/** How long one that was killed may take to end, and until when it holds its lock. `ms` */
+const LOCK_DEADLINE_MS = 5_000;
+const LOCK_INTERVAL_MS = 20;
 
 export const ROOT_DISK = "root";
 
@@ -170,7 +174,7 @@ export class MachineDisks {
     const name = `disk${this.#nextNode++}`;
     try {
       const opened = layers.map(({ format }, index) => ({ format, path: files[index]?.path ?? "" }));
-      await this.#execute("blockdev-add", chainNode(name, opened, access));
+      await whenUnlocked(async () => this.#execute("blockdev-add", chainNode(name, opened, access)));
       return { name, files, top: given.at(-1)?.inode ?? null };
     } catch (error) {
       await removeSets(files);
@@ -279,6 +283,21 @@ export class MachineDisks {
     const mine = this.#turn.then(work);
     this.#turn = mine.catch(() => undefined);
     await mine;
+  }
+}
+
+/** The machine that wrote to a disk before may be ending in this moment: its owner's claim is gone, its lock is not. */
+async function whenUnlocked(work: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + LOCK_DEADLINE_MS;
+  for (;;) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      const isLocked = error instanceof Error && /Failed to get (?:shared )?"\w+" lock/.test(error.message);
+      if (!isLocked || performance.now() > deadline) throw error;
+      await sleep(LOCK_INTERVAL_MS);
+    }
   }
 }
 

@@ -281,6 +281,21 @@ test("a guest that does not go on after its disk was frozen is told apart from o
   assert.deepEqual(writableFiles(bench), ["overlay", "root"]);
 });
 
+test("a disk that another machine writes to is attached when that one has ended, and not before", async (t) => {
+  const [first, second] = [await open(t), await open(t)];
+  const layers = [{ path: first.raw("x"), format: "raw" as const }];
+  const disk = { serial: "vol_1", layers, access: "read-write" as const };
+  await first.disks.attach(disk);
+  let done = false;
+  const attaching = second.disks.attach(disk).then(() => (done = true));
+  await second.machine.qmp.execute("query-status");
+  await second.machine.qmp.execute("query-status");
+  assert.equal(done, false);
+  process.kill(first.machine.pid, "SIGKILL");
+  await attaching;
+  assert.deepEqual(second.disks.serials, ["vol_1"]);
+});
+
 test("the end of QEMU in the middle is an error, not a hang", async (t) => {
   const bench = await open(t);
   const layers = [{ path: bench.raw("base"), format: "raw" as const }];
