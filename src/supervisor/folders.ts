@@ -91,11 +91,15 @@ export class SandboxFolders implements AsyncDisposable {
       const owner = await link.call("folder.mount", { path, user, readOnly, ...streams }, { signal });
       server = new FolderServer({ ...record, owner, ...shared });
       const mounted: Mounted = { record, server, failure: null, served: Promise.resolve() };
-      mounted.served = serveFolder(server, requests, answers).catch((error: unknown) => {
-        // The sandbox goes on without it: who is in the folder gets errors.
-        mounted.failure = error instanceof Error ? error.message : String(error);
-        if (!this.#over) log(`the folder ${record.hostPath} is not served any more: ${mounted.failure}`);
-      });
+      // The sandbox goes on without it: who is in the folder gets errors.
+      const ended = (why: string): void => {
+        mounted.failure = why;
+        if (!this.#over) log(`the folder ${record.hostPath} is not served any more: ${why}`);
+      };
+      mounted.served = serveFolder(server, requests, answers).then(
+        () => ended("it was unmounted in the sandbox"),
+        (error: unknown) => ended(error instanceof Error ? error.message : String(error)),
+      );
       this.#mounts.push(mounted);
     } catch (error) {
       requests.destroy();
