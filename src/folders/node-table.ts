@@ -35,8 +35,8 @@ const SOFT_LIMIT = 100_000;
 const HARD_LIMIT = 400_000;
 /** Longest way from the root, in steps. Each may be open at a time. */
 const MAX_DEPTH = 512;
-/** Names that are asked back at a time. */
-const FORGET_BATCH = 512;
+/** Nodes that are looked at for that at a time. */
+const FORGET_STEPS = 512;
 
 export class NodeTable {
   readonly root: Node;
@@ -45,8 +45,8 @@ export class NodeTable {
   readonly #softLimit: number;
   readonly #hardLimit: number;
   #nextId = ROOT_ID + 1;
-  /** The last id that was asked back; ids grow with age. */
-  #askedBack = ROOT_ID;
+  /** Where the search for nodes to be forgotten is. */
+  #oldest: MapIterator<Node> | undefined;
 
   constructor(rootIdentity: Identity, { soft = SOFT_LIMIT, hard = HARD_LIMIT } = {}) {
     this.#softLimit = soft;
@@ -113,17 +113,20 @@ export class NodeTable {
     this.#drop(node);
   }
 
-  /** Names that the kernel is to forget because there are too many, the oldest first. */
+  /** Names that the kernel is to forget because there are too many, the oldest first, in turns. */
   takeSurplus(): { parentId: number; name: string }[] {
     const surplus: { parentId: number; name: string }[] = [];
     if (this.#byId.size <= this.#softLimit) return surplus;
-    let id = this.#askedBack;
-    for (const end = this.#nextId; surplus.length < FORGET_BATCH && id < end; id++) {
-      const node = this.#byId.get(id);
-      if (node?.parent == null || node.children > 0) continue;
-      surplus.push({ parentId: node.parent.id, name: node.name });
+    for (let step = 0; step < FORGET_STEPS; step++) {
+      // An iterator of a Map goes on past what is added and removed meanwhile.
+      const next = (this.#oldest ??= this.#byId.values()).next();
+      if (next.done === true) {
+        this.#oldest = undefined;
+        break;
+      }
+      const { parent, children, name } = next.value;
+      if (parent !== null && children === 0) surplus.push({ parentId: parent.id, name });
     }
-    this.#askedBack = id >= this.#nextId ? ROOT_ID : id;
     return surplus;
   }
 

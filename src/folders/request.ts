@@ -16,9 +16,16 @@ export interface Request {
 /** The stream is not one of requests; nothing that follows makes sense. */
 export class BrokenStream extends Error {}
 
-/** Cuts a stream into requests. Memory is bounded by the longest request. */
+const LENGTH_BYTES = 4;
+
+/**
+ * Cuts a stream into requests. Memory is bounded by the longest request, and work by the bytes that came, however small
+ * the pieces are that they come in.
+ */
 export class RequestDecoder {
-  #held: Buffer = Buffer.alloc(0);
+  /** The beginning of a request, in a buffer of its length; of its length field alone while that is not complete. */
+  #held: Buffer | undefined;
+  #filled = 0;
 
   /**
    * The requests that are complete with this chunk. Their bytes are views of it: each is to be done with before the
@@ -27,19 +34,52 @@ export class RequestDecoder {
    * @throws BrokenStream
    */
   *push(chunk: Buffer): Generator<Request, void, undefined> {
-    let bytes = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
-    this.#held = Buffer.alloc(0);
-    while (bytes.length >= 4) {
-      const length = bytes.readUInt32LE(0);
-      if (length < IN_HEADER_BYTES || length > MAX_REQUEST_BYTES)
-        throw new BrokenStream(`a request of ${length} bytes`);
-      if (bytes.length < length) break;
-      const packet = bytes.subarray(0, length);
-      bytes = bytes.subarray(length);
-      yield parseRequest(packet);
+    let rest = chunk;
+    while (rest.length > 0) {
+      if (this.#held !== undefined) {
+        rest = this.#fill(this.#held, rest);
+        const packet = this.#takeWhole();
+        if (packet !== undefined) yield parseRequest(packet);
+        continue;
+      }
+      const length = rest.length < LENGTH_BYTES ? LENGTH_BYTES : lengthOf(rest);
+      if (rest.length >= length) {
+        yield parseRequest(rest.subarray(0, length));
+        rest = rest.subarray(length);
+      } else {
+        this.#held = Buffer.allocUnsafe(length);
+        rest = this.#fill(this.#held, rest);
+      }
     }
-    this.#held = bytes.length === 0 ? this.#held : Buffer.from(bytes);
   }
+
+  /** Copies what fits; returns what is left. */
+  #fill(held: Buffer, bytes: Buffer): Buffer {
+    const copied = bytes.copy(held, this.#filled);
+    this.#filled += copied;
+    return bytes.subarray(copied);
+  }
+
+  #takeWhole(): Buffer | undefined {
+    const held = this.#held;
+    if (held === undefined || this.#filled < held.length) return undefined;
+    if (held.length > LENGTH_BYTES) {
+      this.#held = undefined;
+      this.#filled = 0;
+      return held;
+    }
+    // The length is known now.
+    this.#held = Buffer.allocUnsafe(lengthOf(held));
+    held.copy(this.#held);
+    return undefined;
+  }
+}
+
+/** @throws BrokenStream */
+function lengthOf(bytes: Buffer): number {
+  const length = bytes.readUInt32LE(0);
+  if (length < IN_HEADER_BYTES || length > MAX_REQUEST_BYTES) throw new BrokenStream(`a request of ${length} bytes`);
+  return length;
 }
 
 function parseRequest(packet: Buffer): Request {
