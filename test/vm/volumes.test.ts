@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { truncate } from "node:fs/promises";
 import path from "node:path";
 import { after, afterEach, test } from "node:test";
@@ -37,6 +37,12 @@ function headOf(volume: string): string {
   const raw = readdirSync(home.paths.layersPath).filter((name) => name.endsWith(".raw"));
   assert.equal(raw.length, 1, `there is one layer, that of ${volume}`);
   return path.join(home.paths.layersPath, raw[0] ?? "");
+}
+
+function templatesOf(snapshotId: string): string[] {
+  return readdirSync(home.paths.templatesPath).filter((key) =>
+    readFileSync(path.join(home.paths.templatesPath, key, "template.json"), "utf8").includes(snapshotId),
+  );
 }
 
 test("a volume holds in the next sandbox what the last one wrote, from the first command on", async () => {
@@ -99,6 +105,13 @@ test("a snapshot of a sandbox is what others start from, as fast as from an imag
   // Of a snapshot's child, too.
   await home.must(["snapshot", "create", "tools2", "--from", "first"]);
   assert.equal(await home.must(["run", ...SMALL, "--root", "tools2", "--", "cat", "/home/app/tool"]), "own");
+  // And what a snapshot was started with goes when it does.
+  await home.clear();
+  const { id } = JSON.parse(await home.must(["snapshot", "inspect", "tools2", "--json"])) as { id: string };
+  assert.equal(templatesOf(id).length, 1);
+  await home.must(["snapshot", "remove", "tools2"]);
+  await home.must(["prune", "--yes"]);
+  assert.deepEqual(templatesOf(id), []);
 });
 
 test("what is installed on a bootable volume stays, is snapshotted while it runs, and is in order at the end", async () => {
