@@ -81,6 +81,27 @@ func hasMounted(directory string, number uint64) bool {
 	return false
 }
 
+// mountsBelow names what is mounted below a directory, from a list as proc(5) describes it.
+func mountsBelow(list, directory string) []string {
+	content, err := os.ReadFile(list)
+	if err != nil {
+		return nil
+	}
+	var below []string
+	for _, line := range strings.Split(string(content), "\n") {
+		const point = 4
+		fields := strings.Fields(line)
+		if len(fields) <= point || !strings.HasPrefix(fields[point], directory+"/") {
+			continue
+		}
+		if len(below) == maxUsers {
+			break
+		}
+		below = append(below, "what is mounted at "+fields[point])
+	}
+	return below
+}
+
 // nameOf is what a process calls itself, without what would not print.
 func nameOf(directory string) string {
 	comm, _ := os.ReadFile(filepath.Join(directory, "comm"))

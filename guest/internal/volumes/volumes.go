@@ -246,7 +246,7 @@ func (m *Manager) busy(path string, disk mount, err error) error {
 		return errno.At(err, path)
 	}
 	message := "it is in use"
-	if users := usersOf(disk.number); len(users) > 0 {
+	if users := append(usersOf(disk.number), mountsBelow("/proc/self/mountinfo", disk.target)...); len(users) > 0 {
 		message += " by " + strings.Join(users, ", ")
 	}
 	return &errno.Error{Code: "EBUSY", Message: message, Path: path}

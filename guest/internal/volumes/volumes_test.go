@@ -282,3 +282,18 @@ func TestDiskThatCannotBeMountedIsForgotten(t *testing.T) {
 		t.Fatalf("the kernel was told %q (%v)", said, err)
 	}
 }
+
+func TestWhatIsMountedBelowIsNamed(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "mountinfo")
+	content := "22 1 254:0 / / rw,noatime - ext4 /dev/root rw\n30 22 8:0 / /data rw - ext4 /dev/sda rw\n" +
+		"31 30 8:16 / /data/more rw - ext4 /dev/sdb rw\n32 22 8:32 / /database rw - ext4 /dev/sdc rw\n\nshort\n"
+	if err := os.WriteFile(list, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(mountsBelow(list, "/data"), "; "); got != "what is mounted at /data/more" {
+		t.Errorf("%q", got)
+	}
+	if got := mountsBelow(list+"-gone", "/data"); got != nil {
+		t.Errorf("%q", got)
+	}
+}
