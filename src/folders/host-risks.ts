@@ -15,6 +15,8 @@ const RISKY_DIRECTORIES: Readonly<Record<string, string>> = {
 };
 
 const RISKY_FILES: Readonly<Record<string, string>> = {
+  // A whole repository that was moved here, or a file that says where it is.
+  ".git": "where git finds its settings and hooks",
   ".envrc": "commands that direnv runs",
   ".autoenv": "commands that a shell runs",
   ".bashrc": "commands that a shell runs",

@@ -176,6 +176,35 @@ test("an unchanged file's pages stay in the guest's cache when it is opened agai
   assert.equal(await flags(), 0);
 });
 
+test("files that run code on the host are remembered, however they got their names", async () => {
+  using kernel = new GuestKernel(host);
+  mkdirSync(at("prepared", "hooks"), { recursive: true });
+  writeFileSync(at("prepared", "hooks", "pre-commit"), "x");
+  writeFileSync(at("prepared", "config"), "x");
+  const prepared = await kernel.lookup(ROOT, "prepared");
+  await kernel.must(OP.rename, ROOT, u64(ROOT), text("prepared", ".git"));
+  const hooks = await kernel.lookup(prepared.nodeId, "hooks");
+  const hook = await kernel.lookup(hooks.nodeId, "pre-commit");
+  await kernel.open(hook.nodeId, 0);
+  await kernel.open(hook.nodeId, 1);
+  const config = await kernel.lookup(prepared.nodeId, "config");
+  await kernel.must(OP.setattr, config.nodeId, ...setattr({ valid: SET.size, size: 0 }));
+  await kernel.must(OP.symlink, ROOT, text(".bashrc", "elsewhere"));
+  await kernel.create(ROOT, "harmless");
+  const { risks, moreRisks } = kernel.server.use();
+  assert.deepEqual(
+    risks.map(({ path: name }) => name),
+    [".git", ".git/hooks/pre-commit", ".git/config", ".bashrc"],
+  );
+  assert.equal(moreRisks, 0);
+  for (let index = 0; index < 120; index++) {
+    await kernel.must(OP.mkdir, ROOT, u32(0o755, 0), text(`d${index}`));
+    await kernel.create((await kernel.lookup(ROOT, `d${index}`)).nodeId, ".envrc");
+  }
+  assert.equal(kernel.server.use().risks.length, 100);
+  assert.equal(kernel.server.use().moreRisks, 24);
+});
+
 test("fsync and statfs are answered; what the server has no use for is ENOSYS", async () => {
   using kernel = new GuestKernel(host);
   const file = await kernel.create(ROOT, "file");
