@@ -101,8 +101,9 @@ class LocalRuntime implements Runtime {
     const context = this.#createContext;
     const make = async (folders?: FolderLaunch): Promise<Sandbox> => {
       const { checkpoint } = spec;
-      if (checkpoint === undefined) return createSandbox({ ...context, ...(folders && { folders }) }, spec, options);
-      return createFromCheckpoint(context, await this.#checkpoints.open(checkpoint), spec, options);
+      const given = { ...context, ...(folders && { folders }) };
+      if (checkpoint === undefined) return createSandbox(given, spec, options);
+      return createFromCheckpoint(given, await this.#checkpoints.open(checkpoint), spec, options);
     };
     if (plan === undefined) return make();
     const sandbox = await make(plan.launch);

@@ -84,7 +84,7 @@ export async function startCopy(
   });
 }
 
-function copyLaunch({ state }: CreateContext, plan: CopyPlan, spec: CopySpec): SandboxLaunch {
+function copyLaunch({ state, folders }: CreateContext, plan: CopyPlan, spec: CopySpec): SandboxLaunch {
   const { saved, files } = plan.origin;
   const id = newSandboxId();
   const directory = path.join(state.paths.sandboxesPath, id);
@@ -105,6 +105,7 @@ function copyLaunch({ state }: CreateContext, plan: CopyPlan, spec: CopySpec): S
     env: { ...saved.environment, ...spec.env },
     egress: plan.network.egress,
     past: saved.past,
+    ...(folders === undefined ? {} : { folders }),
     hostname: spec.name ?? `sbx-${id.slice(-8)}`,
     prestarted: plan.machine.tools.bubblewrap !== null,
   };
