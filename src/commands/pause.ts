@@ -29,7 +29,7 @@ Commands that need it to run say that it is paused.`);
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Pause);
-    const refs = (args.sandboxes ?? []).map(parseSandboxRef);
+    const refs = args.sandboxes.map(parseSandboxRef);
     await using runtime = await this.openRuntime();
     const paused = await forEachOf(refs, async (ref) => {
       const info = await runtime.pause(ref, { signal: this.interrupt.signal });

@@ -24,7 +24,7 @@ export default class Resume extends SbxCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Resume);
-    const refs = (args.sandboxes ?? []).map(parseSandboxRef);
+    const refs = args.sandboxes.map(parseSandboxRef);
     await using runtime = await this.openRuntime();
     const resumed = await forEachOf(refs, async (ref) => {
       const info = await runtime.resume(ref, { signal: this.interrupt.signal });

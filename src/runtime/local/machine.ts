@@ -51,7 +51,14 @@ export class LocalMachine implements MachineApi {
     const { dataPath } = state.paths;
     const host = await hostChecks({ ...options, dataPath, images, image: settings.image });
     const disks = await checkDisks({ state, images }, options);
-    return [...host, await this.#accelerator(), await this.#template(), this.#state(), disks, await checkSecrets(vault)];
+    return [
+      ...host,
+      await this.#accelerator(),
+      await this.#template(),
+      this.#state(),
+      disks,
+      await checkSecrets(vault),
+    ];
   }
 
   async #accelerator(): Promise<Check> {
