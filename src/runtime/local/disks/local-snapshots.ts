@@ -92,8 +92,18 @@ export class LocalSnapshots implements SnapshotApi {
       },
       { frees: true },
     );
+    await this.#discardTemplates();
     await collectGarbage(state);
     return { ...info, usedBy: [] };
+  }
+
+  /** Those of snapshots that are gone: each takes some hundred megabytes. */
+  async #discardTemplates(): Promise<void> {
+    const { paths, disks, store } = this.#context.state;
+    const { discardTemplate, orphanedTemplates } = await import("../templates.ts");
+    const used = new Set(store.listLive().map(({ spec }) => spec.templateKey));
+    const orphans = await orphanedTemplates(paths, used, (id) => disks.snapshots.get(id) !== undefined);
+    for (const { key } of orphans) await discardTemplate(paths, key);
   }
 
   async tree(options: CallOptions = {}): Promise<SnapshotTree[]> {
