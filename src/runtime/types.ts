@@ -113,6 +113,16 @@ export interface SandboxInfo {
   supervisorPid: number | null;
   vmPid: number | null;
   accelerator: string | null;
+  /** Volumes that it has, and what it was started from, the latter at `/`; absent in lists. */
+  disks?: readonly SandboxDisk[];
+}
+
+export interface SandboxDisk {
+  kind: "volume" | "snapshot";
+  id: string;
+  name: string;
+  path: string;
+  access: "read-write" | "read-only";
 }
 
 export interface ExecSpec {

@@ -1,5 +1,5 @@
 /** Sandboxes as text and JSON. Labels and details may be anybody's words; the table escapes what goes through it. */
-import type { SandboxInfo, StopReason } from "../../runtime/types.ts";
+import type { SandboxDisk, SandboxInfo, StopReason } from "../../runtime/types.ts";
 import { humanDuration, humanRest, humanSize, humanTime } from "../output/human.ts";
 import type { Column } from "../output/table.ts";
 import { formatSize } from "../parsers/size.ts";
@@ -30,6 +30,11 @@ export const SANDBOX_COLUMNS: readonly Column[] = [
   { title: "UPTIME" },
   { title: "EXPIRES" },
 ];
+
+function diskField({ kind, name, path, access }: SandboxDisk): [string, string] {
+  if (path === "/") return ["Root", `${kind} ${name}${kind === "snapshot" ? " (what it writes goes with it)" : ""}`];
+  return ["Volume", `${name} at ${path}${access === "read-only" ? " (read-only)" : ""}`];
+}
 
 function paintStatus(palette: Palette, cell: string): string {
   if (cell.startsWith("running")) return palette.good(cell);
@@ -81,6 +86,7 @@ export function sandboxFields(info: SandboxInfo, nowMs: number): [string, string
     ["Memory", formatSize(info.memoryBytes)],
     ["CPUs", String(info.cpus)],
     ["Disk", humanSize(info.diskBytes)],
+    ...(info.disks ?? []).map((disk): [string, string] => diskField(disk)),
     ["Region", info.region],
     ["Accelerator", info.accelerator ?? ""],
     ["Created", at(info.createdAt)],

@@ -22,6 +22,7 @@ import { forkSandbox } from "./copies/fork.ts";
 import { LocalCheckpoints } from "./copies/local-checkpoints.ts";
 import { pauseMachine, resumeMachine } from "./copies/machine-calls.ts";
 import { createSandbox } from "./create.ts";
+import { disksOf } from "./disks/disks-of-sandbox.ts";
 import { imageUsers, type ImageUser } from "./disks/image-users.ts";
 import { LocalSnapshots } from "./disks/local-snapshots.ts";
 import { LocalVolumes } from "./disks/local-volumes.ts";
@@ -136,7 +137,8 @@ class LocalRuntime implements Runtime {
 
   async get(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
     throwIfAborted(options.signal, "looking for the sandbox");
-    return toInfo(this.#find(ref));
+    const row = this.#find(ref);
+    return { ...toInfo(row), disks: disksOf(this.#state.disks, row.id) };
   }
 
   async list(options: CallOptions & { labels?: Record<string, string> } = {}): Promise<SandboxInfo[]> {

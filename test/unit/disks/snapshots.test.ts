@@ -6,6 +6,7 @@ import { test, type TestContext } from "node:test";
 import { DISK_SNAPSHOTS_TARGET, type SnapshotCall } from "../../../src/protocol/disk-calls.ts";
 import { SbxError } from "../../../src/runtime/errors.ts";
 import { emptyQcow2 } from "../../../src/runtime/local/disks/empty-qcow2.ts";
+import { disksOf } from "../../../src/runtime/local/disks/disks-of-sandbox.ts";
 import { claimRoot, findRoot } from "../../../src/runtime/local/disks/sandbox-disks.ts";
 import { templatePaths } from "../../../src/vm/template.ts";
 import { publishSmallImage } from "../image/small-image.ts";
@@ -142,6 +143,9 @@ test("a sandbox that runs from a snapshot keeps it; with its end the snapshot is
   assert.deepEqual([root.kind, root.sizeBytes], ["snapshot", 16 * MiB]);
   const user = home.sandbox({ name: "user" });
   await claimRoot(home.context, root, user);
+  assert.deepEqual(disksOf(home.state.disks, user), [
+    { kind: "snapshot", id: root.id, name: "tools", path: "/", access: "read-only" },
+  ]);
   home.endSandbox(box.id);
   const error = await errorOf(home.snapshots.remove("tools"));
   assert.equal(error.message, "snapshot tools is what sandbox user was made from");

@@ -5,6 +5,7 @@ import path from "node:path";
 import { test } from "node:test";
 import type { SbxCommand } from "../../../../src/cli/base-command.ts";
 import Create from "../../../../src/commands/create.ts";
+import Inspect from "../../../../src/commands/inspect.ts";
 import SnapshotCreate from "../../../../src/commands/snapshot/create.ts";
 import SnapshotExport from "../../../../src/commands/snapshot/export.ts";
 import SnapshotImport from "../../../../src/commands/snapshot/import.ts";
@@ -25,7 +26,7 @@ import VolumeRestore from "../../../../src/commands/volume/restore.ts";
 import VolumeSnapshot from "../../../../src/commands/volume/snapshot.ts";
 import type { SandboxSpec } from "../../../../src/runtime/types.ts";
 import { snapshotInfo, volumeInfo } from "../../../fake-disks.ts";
-import { FakeRuntime } from "../../../fake-runtime.ts";
+import { FakeRuntime, sandboxInfo } from "../../../fake-runtime.ts";
 import { temporaryDirectory } from "../../store/temporary-directory.ts";
 import { runCommand, type RunResult } from "../run-command.ts";
 
@@ -211,6 +212,23 @@ test("imports read a file or stdin, and a file that is not there is named", asyn
   assert.deepEqual(runtime.snapshots.calls, [["import", "from a pipe", {}]]);
   const missing = await runCommand(VolumeImport, "volume:import", ["/nowhere/x"], { runtime });
   assert.deepEqual([missing.status, missing.stderr], [1, "sbx: /nowhere/x is not there\n"]);
+});
+
+test("a sandbox says what it was started from, and which volumes it has", async () => {
+  const runtime = new FakeRuntime();
+  runtime.sandboxes = [
+    sandboxInfo({
+      name: "box",
+      disks: [
+        { kind: "snapshot", id: "s", name: "tools", path: "/", access: "read-only" },
+        { kind: "volume", id: "v", name: "data", path: "/data", access: "read-write" },
+        { kind: "volume", id: "w", name: "sets", path: "/sets", access: "read-only" },
+      ],
+    }),
+  ];
+  const { stdout } = await runCommand(Inspect, "inspect", ["box"], { runtime });
+  assert.match(stdout, /Root +snapshot tools \(what it writes goes with it\)\n/);
+  assert.match(stdout, /Volume +data at \/data\nVolume +sets at \/sets \(read-only\)\n/);
 });
 
 test("create hands on volumes and the root", async () => {
