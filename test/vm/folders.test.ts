@@ -128,7 +128,7 @@ test("a large file arrives as it was, in both directions", async () => {
   await inBox("rm copy");
 });
 
-test("five thousand files are listed, read and removed, and five hundred made", async () => {
+test("five thousand files are listed and removed, five hundred of them read, and five hundred made", async () => {
   for (let directory = 0; directory < 50; directory += 1) {
     await mkdir(at("many", String(directory)), { recursive: true });
     for (let file = 0; file < 100; file += 1) {
@@ -138,7 +138,7 @@ test("five thousand files are listed, read and removed, and five hundred made", 
   const script = `
 import os
 print(sum(len(files) for _, _, files in os.walk("many")))
-print(all(open(f"many/{d}/{i}").read() == f"{d}/{i}" for d in range(50) for i in range(100)))
+print(all(open(f"many/{d}/{i}").read() == f"{d}/{i}" for d in range(50) for i in range(0, 100, 10)))
 os.mkdir("many/own")
 for i in range(500): open(f"many/own/{i}", "w").write(str(i))
 `;
