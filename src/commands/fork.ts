@@ -23,7 +23,8 @@ Each copy has randomness, a clock, names, an authority and placeholders of its o
 that it had read: the source's placeholders are refused in the copy. The values of secrets are looked for anew, in
 sbx secret set and then in the variables of this command.
 
-A sandbox with volumes or mounted directories cannot be copied: sbx volume detach, first.`);
+A volume has one writer: with --volumes copy each copy gets a volume of its own, with the content of that moment, which
+stays when the copy is gone. A sandbox with mounted directories, or with volumes that it only reads, is not copied.`);
 
   static override examples = [
     { description: "One copy", command: "<%= config.bin %> fork web" },
@@ -61,6 +62,11 @@ A sandbox with volumes or mounted directories cannot be copied: sbx volume detac
         return text;
       },
     }),
+    volumes: Flags.option({
+      summary: "What becomes of attached volumes: the copy is refused, or gets volumes of its own with their content.",
+      options: ["refuse", "copy"] as const,
+      default: "refuse",
+    })(),
     timeout: durationFlag({ summary: "Let the copies live this long.", ...LIFETIME_LIMITS }),
   };
 
@@ -71,6 +77,7 @@ A sandbox with volumes or mounted directories cannot be copied: sbx volume detac
     const spec = {
       count: flags.count ?? 1,
       lifetimeMs: flags.timeout ?? this.loadedSettings.settings.timeoutMs,
+      ...(flags.volumes === "refuse" ? {} : { volumes: flags.volumes }),
       ...(flags.name === undefined ? {} : { name: flags.name }),
       ...(Object.keys(labels).length === 0 ? {} : { labels }),
     };

@@ -45,6 +45,13 @@ export interface VolumeAttachment {
   layers: DiskLayerRecord[];
 }
 
+/** A volume that the guest of a restored machine has mounted already. */
+export interface HeldVolume extends VolumeAttachment {
+  /** The disk's serial number in the guest, where it is not the volume's id. */
+  serial: string;
+  place: { scsiId: number; lun: number };
+}
+
 export interface AttachedVolume {
   id: string;
   name: string;

@@ -6,7 +6,7 @@
  * died, and the supervisor takes everything down again.
  */
 import type { ErrorRecord } from "../runtime/errors.ts";
-import type { DiskLayerRecord, VolumeAttachment } from "./disk-calls.ts";
+import type { DiskLayerRecord, HeldVolume, VolumeAttachment } from "./disk-calls.ts";
 import type { FolderLaunch } from "./folder-launch.ts";
 import type { EgressLaunch } from "./net-launch.ts";
 import type { NetworkPast } from "./network-past.ts";
@@ -54,6 +54,8 @@ export interface SandboxLaunch extends LaunchMachine {
   start: { kind: "restore"; memoryPath: string; statePath: string } | { kind: "boot"; boot: LaunchBoot };
   /** Attached and mounted before the guest is served. They are claimed for this sandbox in the database already. */
   volumes: VolumeAttachment[];
+  /** Those that a copied machine's guest has mounted already, claimed as well. Such a machine is not prestarted. */
+  held?: HeldVolume[];
   spec: ResolvedSpecRecord;
   /** A session ends with the connection that presents the token. */
   lifetime: { kind: "session"; token: string } | { kind: "duration"; ms: number };

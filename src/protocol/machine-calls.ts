@@ -7,6 +7,7 @@
  *     POST /sbx/v1/machine-copies   CopyCall  → CopyAnswer
  */
 import * as z from "zod/mini";
+import { MAX_ATTACHED_VOLUMES, VOLUME_ID, type HeldVolume } from "./disk-calls.ts";
 import type { LaunchMachine } from "./launch.ts";
 import type { EgressLaunch } from "./net-launch.ts";
 import type { NetworkPast } from "./network-past.ts";
@@ -36,6 +37,10 @@ export const copyCall = () =>
     statePath: hostPath(),
     /** As for a disk snapshot: an empty layer, to which the source's root disk is written from the copy's moment on. */
     layerPath: hostPath(),
+    /** An empty layer for each volume that the source writes to, as for the root disk. */
+    volumes: z
+      .array(z.object({ id: z.string().check(z.regex(VOLUME_ID)), layerPath: hostPath() }))
+      .check(z.maxLength(MAX_ATTACHED_VOLUMES)),
     /** Whether the files are on the host's disk when the call is answered. */
     durable: z.boolean(),
   });
@@ -60,4 +65,8 @@ export interface CopyAnswer {
   /** What was copied: another machine cannot be restored from it. */
   machine: Pick<LaunchMachine, "machine" | "diskBytes"> & { qemuVersion: string };
   memories: CopyMemories;
+  /** Volumes that the copied guest has mounted; each was given a layer. */
+  volumes: CopiedVolume[];
 }
+
+export type CopiedVolume = Omit<HeldVolume, "layers" | "access">;

@@ -33,6 +33,8 @@ export interface ForkSpec {
   name?: string;
   /** How long each lives, `ms`. */
   lifetimeMs: number;
+  /** What becomes of volumes that the source writes to: a copy gets volumes of its own. `refuse` if absent. */
+  volumes?: "refuse" | "copy";
   /** Beside those of the source. */
   labels?: Record<string, string>;
   env?: Record<string, string>;

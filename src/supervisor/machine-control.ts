@@ -1,6 +1,6 @@
 /** What the owner of a running sandbox does with its machine as a whole: stops it, lets it go on, copies it. */
 import type { AgentLink } from "../guest/link.ts";
-import type { CopyAnswer, CopyCall, CopyMemories } from "../protocol/machine-calls.ts";
+import type { CopiedVolume, CopyAnswer, CopyCall, CopyMemories } from "../protocol/machine-calls.ts";
 import { SbxError } from "../runtime/errors.ts";
 import type { SandboxInfo } from "../runtime/types.ts";
 import type { MachineDisks } from "../vm/machine-disks.ts";
@@ -22,8 +22,10 @@ export interface MachineControlOptions {
   /** Writes into the sandbox's record whether it stands still. */
   recordPaused: (isPaused: boolean) => void;
   memories: () => CopyMemories;
-  /** What of the sandbox cannot be copied, in words; `null` where all of it can. */
-  obstacle: () => Promise<string | null>;
+  /** What of the sandbox cannot be copied by this call, in words; `null` where all of it can. */
+  obstacle: (call: CopyCall) => Promise<string | null>;
+  /** The volumes that are attached. */
+  volumes: () => Promise<CopiedVolume[]>;
   /** The guest goes on after it stood still. */
   goesOn: () => void;
 }
@@ -60,7 +62,7 @@ export class MachineControl implements MachineHandle {
 
   async copy(call: CopyCall, signal: AbortSignal): Promise<CopyAnswer> {
     return this.inTurn(async () => {
-      const { ref, standstill, obstacle, vm, goesOn } = this.#options;
+      const { ref, standstill, obstacle, volumes, vm, goesOn } = this.#options;
       signal.throwIfAborted();
       if (standstill.has("user")) {
         throw new SbxError("sandbox_paused", `sandbox ${ref} is paused, and only one that runs can be copied`, {
@@ -72,12 +74,12 @@ export class MachineControl implements MachineHandle {
           hint: "sbx prune",
         });
       }
-      const why = await obstacle();
+      const why = await obstacle(call);
       if (why !== null) throw new SbxError("copy_unsupported", `sandbox ${ref} cannot be copied: ${why}`);
       const { copyMachine } = await import("./machine-copy.ts");
       const { qmp, pid } = vm;
       try {
-        return await copyMachine({ ...this.#options, qmp, pid }, call, signal);
+        return await copyMachine({ ...this.#options, qmp, pid, volumes: await volumes() }, call, signal);
       } finally {
         goesOn();
       }

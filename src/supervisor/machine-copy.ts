@@ -6,10 +6,10 @@
 import { open, readFile, rm, writeFile } from "node:fs/promises";
 import type { AgentLink } from "../guest/link.ts";
 import { memoryProgramPath } from "../host/package-root.ts";
-import type { CopyAnswer, CopyCall, CopyMemories } from "../protocol/machine-calls.ts";
+import type { CopiedVolume, CopyAnswer, CopyCall, CopyMemories } from "../protocol/machine-calls.ts";
 import { SbxError } from "../runtime/errors.ts";
 import { MAX_DEVICE_STATE_BYTES, toIncomingState } from "../vm/device-state.ts";
-import { ROOT_DISK, type MachineDisks } from "../vm/machine-disks.ts";
+import { ROOT_DISK, type MachineDisks, type Overlay } from "../vm/machine-disks.ts";
 import { openMemoryImage, type MemoryPass } from "../vm/memory-image.ts";
 import type { FileSet, QemuFiles } from "../vm/qemu-files.ts";
 import type { Qmp } from "../vm/qmp.ts";
@@ -23,6 +23,8 @@ export interface CopiedMachine {
   disks: Pick<MachineDisks, "snapshot">;
   files: Pick<QemuFiles, "give">;
   standstill: Standstill;
+  /** Disks that are copied with the machine, beside its root disk. */
+  volumes: readonly CopiedVolume[];
   /** As it was launched. */
   shape: CopyAnswer["machine"];
   /** What the guest's surroundings know, at the moment of the copy. */
@@ -81,9 +83,17 @@ async function withStateFile<T>(
   }
 }
 
+function overlaysOf({ layerPath, volumes }: CopyCall, copied: readonly CopiedVolume[]): Overlay[] {
+  const serialOf = (id: string): string => copied.find((volume) => volume.id === id)?.serial ?? id;
+  return [
+    { disk: ROOT_DISK, layerPath },
+    ...volumes.map((volume) => ({ disk: serialOf(volume.id), layerPath: volume.layerPath })),
+  ];
+}
+
 async function standingStill(
   machine: CopiedMachine,
-  { layerPath }: CopyCall,
+  call: CopyCall,
   state: FileSet,
   { finish, signal }: { finish: () => Promise<MemoryPass>; signal: AbortSignal },
 ): Promise<CopyAnswer> {
@@ -92,7 +102,7 @@ async function standingStill(
   const began = performance.now();
   await link.detach();
   try {
-    await disks.snapshot([{ disk: ROOT_DISK, layerPath }], async (take) => {
+    await disks.snapshot(overlaysOf(call, machine.volumes), async (take) => {
       await standstill.hold("copy");
       try {
         signal.throwIfAborted();
@@ -102,7 +112,14 @@ async function standingStill(
         const { private: privatePages, written: latePages } = await finish();
         const memories = machine.memories();
         await take();
-        answer = { pausedMs: 0, privatePages, latePages, machine: machine.shape, memories };
+        answer = {
+          pausedMs: 0,
+          privatePages,
+          latePages,
+          machine: machine.shape,
+          memories,
+          volumes: [...machine.volumes],
+        };
       } finally {
         await standstill.release("copy");
       }

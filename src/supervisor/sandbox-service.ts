@@ -8,19 +8,23 @@ import type { AgentLink } from "../guest/link.ts";
 import { ownIdentity } from "../host/process-identity.ts";
 import type { FolderLaunch } from "../protocol/folder-launch.ts";
 import { sendFdPath } from "../host/package-root.ts";
+import type { HeldVolume } from "../protocol/disk-calls.ts";
 import type { SandboxLaunch } from "../protocol/launch.ts";
+import type { CopyCall } from "../protocol/machine-calls.ts";
 import { NO_PAST } from "../protocol/network-past.ts";
 import { SbxError, toErrorRecord } from "../runtime/errors.ts";
 import type { SandboxInfo, StopReason } from "../runtime/types.ts";
 import { openDatabase } from "../store/database.ts";
 import type { RecordedStatus } from "../store/lifecycle.ts";
 import { ClaimStore } from "../store/disks/claim-store.ts";
+import { VolumeStore } from "../store/disks/volume-store.ts";
 import { SandboxStore } from "../store/sandbox-store.ts";
+import { allowDiskSize } from "../vm/file-size-limit.ts";
 import { MachineDisks } from "../vm/machine-disks.ts";
 import { QemuFiles } from "../vm/qemu-files.ts";
 import { layerPath } from "../vm/restore-options.ts";
 import { fileSender } from "../vm/send-files.ts";
-import type { VirtualMachine } from "../vm/virtual-machine.ts";
+import { beginRestore, type VirtualMachine } from "../vm/virtual-machine.ts";
 import { CappedLog, logLine } from "./capped-log.ts";
 import type { SandboxDisks } from "./disks/sandbox-disks.ts";
 import { connectAgent, describeExit, giveIdentity, LastWords } from "./guest-boot.ts";
@@ -138,6 +142,7 @@ class SandboxRun implements SandboxService {
     const network = this.#network.isAwaited ? this.#network.open(signal) : undefined;
     // Whatever else fails first is the reason then.
     network?.catch(() => undefined);
+    if (launch.held !== undefined) await this.#restoreWith(launch.held);
     const link = await connectAgent(this.#vm, this.#words, deadlineMs, {
       signal,
       greeted: launch.prestarted,
@@ -159,6 +164,7 @@ class SandboxRun implements SandboxService {
     await identity;
     // A volume may have grown since it was used last; a template's disk has its size already.
     if (launch.start.kind === "boot") await link.call("grow", { path: "/", bytes: 0 });
+    if (launch.held !== undefined) (await (this.#volumes ??= this.#openDisks(link))).adopt(launch.held);
     if (launch.volumes.length > 0) await this.#attachVolumes(link);
     if (launch.folders !== undefined) await this.#openFolders(launch.folders, link, signal);
     if (network !== undefined) await this.#introduce(await network, link, this.#state);
@@ -240,7 +246,8 @@ class SandboxRun implements SandboxService {
         const variables = Object.entries(state.environment.toObject()).filter(([variable]) => !own.has(variable));
         return { ...memories, environment: Object.fromEntries(variables) };
       },
-      obstacle: async () => this.#copyObstacle(),
+      obstacle: async (call) => this.#copyObstacle(call),
+      volumes: async () => (await this.#volumes)?.places() ?? [],
       goesOn: () => this.#watch?.goesOn(),
     });
   }
@@ -256,6 +263,15 @@ class SandboxRun implements SandboxService {
         this.#record((_, database) => new ClaimStore(database).releaseVolume(volumeId, this.#launch.id));
       },
     });
+  }
+
+  /** Gives a machine that waits to be restored what its guest has mounted, and restores it. */
+  async #restoreWith(held: readonly HeldVolume[]): Promise<void> {
+    for (const { serial, place, layers, access, capacityBytes } of held) {
+      await allowDiskSize(this.#vm.pid, this.#launch.tools, capacityBytes);
+      await this.#disks.attach({ serial, layers, access, place });
+    }
+    beginRestore(this.#vm);
   }
 
   async #attachVolumes(link: AgentLink): Promise<void> {
@@ -282,11 +298,13 @@ class SandboxRun implements SandboxService {
   }
 
   /** What of this sandbox no copy could have. */
-  async #copyObstacle(): Promise<string | null> {
+  async #copyObstacle(call: CopyCall): Promise<string | null> {
     if (this.#launch.rootWrites === "kept") return "its root disk is a volume, which has one writer";
     if ((this.#folders?.views.length ?? 0) > 0) return "it has directories of this machine mounted";
+    const copied = new Set(call.volumes.map(({ id }) => id));
     const volumes = (await this.#volumes)?.list() ?? [];
-    const names = volumes.map(({ name }) => name).join(", ");
+    const shared = volumes.filter(({ id, access }) => access === "read-only" || !copied.has(id));
+    const names = shared.map(({ name }) => name).join(", ");
     return names === "" ? null : `it has volumes attached, which are not shared: ${names}`;
   }
 
@@ -302,12 +320,17 @@ class SandboxRun implements SandboxService {
   }
 
   #begin(): void {
-    const { lifetime, id } = this.#launch;
+    const { lifetime, id, held = [] } = this.#launch;
     const ms = lifetime.kind === "duration" ? lifetime.ms : null;
     this.#startedAt = Date.now();
     this.#lifetime = new Lifetime(ms, () => void this.stop("expired"));
     const facts = { startedAt: this.#startedAt, expiresAt: this.#lifetime.expiresAt };
-    this.#claim((store) => store.transition(id, "running", facts));
+    this.#claim((store, database) => {
+      const isRunning = store.transition(id, "running", facts);
+      // From now on they outlive it.
+      if (isRunning) for (const { id: volumeId } of held) new VolumeStore(database).ready(volumeId);
+      return isRunning;
+    });
     this.#status = "running";
     if (lifetime.kind === "session") {
       this.#primaryTimer = setTimeout(() => void this.stop("session_ended"), PRIMARY_DEADLINE_MS);
@@ -399,7 +422,7 @@ class SandboxRun implements SandboxService {
    * Records a step that only a live sandbox may take. Refused, it means that somebody took this process for dead, or
    * that the sandbox was removed meanwhile: its files are going, and it must go as well.
    */
-  #claim(work: (store: SandboxStore) => boolean): void {
+  #claim(work: (store: SandboxStore, database: DatabaseSync) => boolean): void {
     if (this.#record(work) === false) {
       throw new SbxError("aborted", "the start was given up: the sandbox was removed meanwhile");
     }

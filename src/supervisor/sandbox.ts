@@ -38,7 +38,9 @@ export async function runSandbox(launch: SandboxLaunch, channel: LaunchChannel):
   });
   let vm: VirtualMachine | undefined;
   try {
-    vm = launch.prestarted ? adoptMachine() : await startMachine(machineOptions(launch));
+    vm = launch.prestarted
+      ? adoptMachine()
+      : await startMachine(machineOptions(launch), { waits: launch.held !== undefined });
     if (vm === undefined) throw new SbxError("internal", "the supervisor was started without its machine");
     starting.signal.throwIfAborted();
     // Everything else loads while QEMU starts.

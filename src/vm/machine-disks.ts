@@ -30,6 +30,14 @@ export interface DiskSpec {
   /** The chain, the last layer on top. */
   layers: readonly DiskLayer[];
   access: "read-write" | "read-only";
+  /** Where the guest knows it already: it is restored in the middle of using it. */
+  place?: DiskPlace;
+}
+
+/** Of a disk on the controller. */
+export interface DiskPlace {
+  scsiId: number;
+  lun: number;
 }
 
 export interface MachineDisksOptions {
@@ -83,7 +91,8 @@ export class MachineDisks {
       if (this.#disks.has(serial)) throw new SbxError("usage", `the disk ${serial} is attached already`);
       const node = await this.#addChain(spec);
       try {
-        const device = { driver: "scsi-hd", id: serial, bus: "scsi.0", drive: node.name, serial };
+        const place = spec.place === undefined ? {} : { "scsi-id": spec.place.scsiId, lun: spec.place.lun };
+        const device = { driver: "scsi-hd", id: serial, bus: "scsi.0", drive: node.name, serial, ...place };
         // As with the root disk: a full disk of the host pauses the guest.
         await this.#execute("device_add", { ...device, werror: "stop", rerror: "report" });
       } catch (error) {
@@ -92,6 +101,17 @@ export class MachineDisks {
       }
       this.#disks.set(serial, [node]);
     });
+  }
+
+  /** Where a disk is, for a copy of the machine. @throws SbxError for one that is not attached */
+  async placeOf(serial: string): Promise<DiskPlace> {
+    this.#disk(serial);
+    const read = async (property: string): Promise<number> => {
+      const value = await this.#options.qmp.execute("qom-get", { path: `/machine/peripheral/${serial}`, property });
+      if (typeof value === "number" && Number.isInteger(value) && value >= 0) return value;
+      throw new SbxError("vm_start_failed", `QEMU does not say where the disk ${serial} is`);
+    };
+    return { scsiId: await read("scsi-id"), lun: await read("lun") };
   }
 
   /**

@@ -13,6 +13,8 @@ import { ignoreShared, Qmp, withoutAnnouncement } from "./qmp.ts";
 /** How long after QEMU's end its complaints and the guest's last words on the console are waited for, `ms`. */
 const LAST_WORDS_MS = 200;
 
+const NOW = { waits: false };
+
 export interface VmExit {
   code: number | null;
   signal: NodeJS.Signals | null;
@@ -40,9 +42,10 @@ export interface VirtualMachine extends AsyncDisposable {
  * Starts QEMU in its jail. Returns as soon as the process runs; it may still end for a reason that only
  * `errorOutput` tells.
  *
+ * @param how `waits`: a restore waits for {@link beginRestore}
  * @throws SbxError `vm_start_failed` when the process could not be started
  */
-export async function startMachine(options: StartOptions): Promise<VirtualMachine> {
+export async function startMachine(options: StartOptions, how: { waits: boolean } = NOW): Promise<VirtualMachine> {
   const plan = await planMachine(options);
   const state = options.mode.kind === "restore" ? await open(options.mode.statePath, "r") : null;
   try {
@@ -58,21 +61,28 @@ export async function startMachine(options: StartOptions): Promise<VirtualMachin
       detached: true,
     });
     const vm = await attach(child, plan.exchangePath);
-    allowTemplates(vm, options.mode.kind);
+    allowTemplates(vm);
+    if (options.mode.kind === "restore" && !how.waits) beginRestore(vm);
     return vm;
   } finally {
     await state?.close();
   }
 }
 
-/** A restore waits for these commands. What goes wrong shows in QEMU's exit. */
-function allowTemplates(vm: VirtualMachine, kind: "boot" | "restore"): void {
-  const ignore = (): void => undefined;
+/** What goes wrong shows in QEMU's exit. */
+function ignore(): void {}
+
+/** A restore waits for these commands. */
+function allowTemplates(vm: VirtualMachine): void {
   const { execute, arguments: capabilities } = ignoreShared();
   vm.qmp.execute(execute, capabilities).catch(ignore);
   const quiet = withoutAnnouncement();
   vm.qmp.execute(quiet.execute, quiet.arguments).catch(ignore);
-  if (kind === "restore") vm.qmp.execute("migrate-incoming", { uri: `fd:${QEMU_FD.state}` }).catch(ignore);
+}
+
+/** Restores a machine that was started to wait for it: it has by now what the saved one had attached. */
+export function beginRestore(vm: VirtualMachine): void {
+  vm.qmp.execute("migrate-incoming", { uri: `fd:${QEMU_FD.state}` }).catch(ignore);
 }
 
 /** @param leader process group of a machine */

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { findAbandonedScratch } from "../../src/runtime/local/copies/scratch.ts";
 import { eventually, processesOf, untilClean } from "./support/leftovers.ts";
 import { collect } from "./support/program.ts";
-import { checkRootDisk } from "./support/root-disk.ts";
+import { checkRootDisk, checkVolumeDisk } from "./support/root-disk.ts";
 import { openTestHome } from "./support/test-home.ts";
 
 const SMALL = ["--memory", "512MiB", "--cpus", "1"];
@@ -313,6 +313,91 @@ test("a sandbox with a volume is not copied, and the volume is named", async () 
   assert.equal((await fork(source)).length, 1);
   await home.clear();
   await home.must(["volume", "remove", "shared"]);
+});
+
+async function volumes(): Promise<string[]> {
+  const listed = JSON.parse(await home.must(["volume", "list", "--json"])) as { slug: string }[];
+  return listed.map(({ slug }) => slug).sort();
+}
+
+test("on demand a copy gets volumes of its own, with what was written in that moment, and they stay", async () => {
+  await home.must(["volume", "create", "data", "--capacity", "64MiB"]);
+  const source = await home.create(...SMALL, "--volume", "data:/mnt/data");
+  await home.bash(
+    source,
+    "echo synced > /mnt/data/synced; sync; echo kept > /mnt/data/dirty; " +
+      "nohup bash -c 'exec 3>/mnt/data/open; i=0; while :; do echo $((i++)) >&3; sleep 0.01; done' </dev/null >/dev/null 2>&1 &",
+  );
+  const copies = await fork(source, "--volumes", "copy", "--count", "2");
+  const [first = "", second = ""] = copies;
+  const sandboxes = [source, first, second];
+  for (const id of sandboxes) {
+    assert.equal(await home.bash(id, "cat /mnt/data/synced /mnt/data/dirty"), "synced\nkept");
+    await home.bash(id, `echo ${id} > /mnt/data/own; sync`);
+  }
+  for (const id of sandboxes) {
+    assert.equal(await home.bash(id, "cat /mnt/data/own"), id);
+    const lines = await home.bash(id, "wc -l < /mnt/data/open");
+    await eventually(async () => assert.notEqual(await home.bash(id, "wc -l < /mnt/data/open"), lines, "it writes on"));
+  }
+  const own = (await volumes()).filter((slug) => slug !== "data");
+  assert.equal(own.length, 2);
+  assert.ok(own.every((slug) => /^data-[0-9a-z]{5}$/.test(slug)));
+  // A copy of a copy, whose disk has the number of the source's.
+  const [grandchild = ""] = await fork(first, "--volumes", "copy");
+  assert.equal(await home.bash(grandchild, "cat /mnt/data/own"), first);
+  await home.bash(grandchild, `echo ${grandchild} > /mnt/data/own; sync; pkill -f /mnt/data/open`);
+  const [third = ""] = (await volumes()).filter((slug) => slug !== "data" && !own.includes(slug));
+  await home.must(["volume", "resize", third, "96MiB"]);
+  await home.must(["volume", "detach", third, grandchild]);
+  assert.equal(await home.bash(grandchild, "ls -A /mnt/data; grep -c /mnt/data /proc/mounts || true"), "0");
+  checkVolumeDisk(home, third);
+  await home.must(["volume", "attach", third, grandchild, "/mnt/again"]);
+  assert.equal(await home.bash(grandchild, "cat /mnt/again/own"), grandchild);
+  for (const id of sandboxes) await home.must(["pause", id]);
+  for (const slug of ["data", ...own]) checkVolumeDisk(home, slug);
+  for (const id of [...sandboxes, grandchild]) await home.must(["kill", id]);
+  assert.deepEqual(await volumes(), ["data", ...own, third].sort());
+  for (const slug of await volumes()) await home.must(["volume", "remove", slug]);
+});
+
+test("volumes of a copy that does not come about are taken back, whatever ends it", async () => {
+  await home.must(["volume", "create", "notes", "--capacity", "64MiB"]);
+  const source = await home.create(...SMALL, "--volume", "notes:/mnt/data");
+  await home.bash(source, "echo kept > /mnt/data/file");
+  let complete = 0;
+  for (let delayMs = 150; delayMs <= 1500; delayMs += 150) {
+    const forking = home.start(["fork", source, "--quiet", "--volumes", "copy"]);
+    const ended = collect(forking, "the fork");
+    await sleep(delayMs);
+    forking.kill("SIGKILL");
+    await ended;
+    await home.sbx(["list"]);
+    const copies = (await home.list()).filter(({ id, status }) => id !== source && status === "running");
+    // One that was complete lives, and its volume stays.
+    for (const { id } of copies) await home.must(["kill", id]);
+    complete += copies.length;
+  }
+  const taken = await home.create(...SMALL, "--name", "try-2");
+  const several = await home.sbx(["fork", source, "--count", "3", "--name", "try", "--volumes", "copy"]);
+  assert.match(several.stderr, /belongs to a sandbox that is running/);
+  await untilNoCopy([source, taken]);
+  assert.equal((await volumes()).length, 1 + complete);
+  await home.bash(source, "cat /mnt/data/file; echo more >> /mnt/data/file; [ $(wc -l < /mnt/data/file) = 2 ]; sync");
+  await home.must(["pause", source]);
+  checkVolumeDisk(home, "notes");
+  await home.clear();
+  for (const slug of await volumes()) await home.must(["volume", "remove", slug]);
+});
+
+test("a volume that is only read is in the way of a copy, also on demand", async () => {
+  await home.must(["volume", "create", "read", "--capacity", "64MiB"]);
+  const reader = await home.create(...SMALL, "--volume", "read:/mnt/data:ro");
+  const { status, stderr } = await home.sbx(["fork", reader, "--volumes", "copy"]);
+  assert.equal(status, 1);
+  assert.match(stderr, /cannot be copied: it has volumes attached, which are not shared: read/);
+  await home.clear();
+  await home.must(["volume", "remove", "read"]);
 });
 
 test("a name that is taken is refused and leaves no copy; the source goes on", async () => {

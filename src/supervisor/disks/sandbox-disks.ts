@@ -9,11 +9,13 @@ import type { AgentCalls } from "../../protocol/agent-calls.ts";
 import {
   MAX_ATTACHED_VOLUMES,
   type AttachedVolume,
+  type HeldVolume,
   type ResizeCall,
   type SnapshotAnswer,
   type SnapshotCall,
   type VolumeAttachment,
 } from "../../protocol/disk-calls.ts";
+import type { CopiedVolume } from "../../protocol/machine-calls.ts";
 import type { SandboxLaunch } from "../../protocol/launch.ts";
 import { SbxError, type ErrorCode } from "../../runtime/errors.ts";
 import { allowDiskSize } from "../../vm/file-size-limit.ts";
@@ -29,7 +31,7 @@ const END_DEADLINE_MS = 7_000;
 
 export interface SandboxDisksOptions {
   /** QEMU's side of them. */
-  machine: Pick<MachineDisks, "attach" | "detach" | "snapshot" | "resize" | "isOnTop">;
+  machine: Pick<MachineDisks, "attach" | "detach" | "placeOf" | "snapshot" | "resize" | "isOnTop">;
   launch: Pick<SandboxLaunch, "directory" | "tools" | "rootWrites">;
   /** The machine's outermost process. */
   pid: number;
@@ -47,6 +49,8 @@ export interface SandboxDisksOptions {
 export class SandboxDisks {
   readonly #options: SandboxDisksOptions;
   readonly #volumes = new Map<string, AttachedVolume>();
+  /** Of volumes whose disk has another serial number than their id. */
+  readonly #serials = new Map<string, string>();
   readonly #directories = new Map<string, string>();
   /** The latest snapshot of each disk. */
   readonly #snapshots = new Map<string, SnapshotCall & { answer: SnapshotAnswer }>();
@@ -62,6 +66,29 @@ export class SandboxDisks {
 
   list(): AttachedVolume[] {
     return [...this.#volumes.values()];
+  }
+
+  /** Takes over volumes that the guest has mounted and the machine has: it was restored with them. */
+  adopt(volumes: readonly HeldVolume[]): void {
+    for (const { id, name, path, access, capacityBytes, serial, layers } of volumes) {
+      this.#volumes.set(id, { id, name, path, access, capacityBytes, device: "" });
+      this.#serials.set(id, serial);
+      this.#directories.set(id, dirname(layers.at(-1)?.path ?? "/"));
+    }
+  }
+
+  /** What a copy of the machine would have to have. */
+  async places(): Promise<CopiedVolume[]> {
+    const places = this.list().map(async ({ id, name, path, capacityBytes }) => {
+      const serial = this.#serial(id);
+      return { id, name, path, capacityBytes, serial, place: await this.#options.machine.placeOf(serial) };
+    });
+    return Promise.all(places);
+  }
+
+  /** Of the disk in the guest: a copy's volumes have those of the source's. */
+  #serial(id: string): string {
+    return this.#serials.get(id) ?? id;
   }
 
   /**
@@ -149,8 +176,9 @@ export class SandboxDisks {
       const isUnmounted = error instanceof AgentError && error.code === "EINVAL";
       if (!isUnmounted) throw explain(error, what, "guest_error", "end what uses it, and try again");
     }
-    await this.#options.machine.detach(id);
+    await this.#options.machine.detach(this.#serial(id));
     this.#volumes.delete(id);
+    this.#serials.delete(id);
     this.#directories.delete(id);
     this.#options.released(id);
     return volume;
@@ -161,7 +189,7 @@ export class SandboxDisks {
     if (volume.access === "read-only") throw new SbxError("usage", `volume ${volume.name} is attached read-only`);
     if (capacityBytes < volume.capacityBytes) throw new SbxError("usage", "a volume cannot be made smaller");
     await allowDiskSize(this.#options.pid, this.#options.launch.tools, capacityBytes);
-    await this.#options.machine.resize(id, capacityBytes);
+    await this.#options.machine.resize(this.#serial(id), capacityBytes);
     volume.capacityBytes = capacityBytes;
     try {
       await this.#call("grow", { path: volume.path, bytes: capacityBytes });
@@ -174,12 +202,13 @@ export class SandboxDisks {
 
   async #snapshot({ disk, layerPath }: SnapshotCall): Promise<SnapshotAnswer> {
     const path = disk === ROOT_DISK ? "/" : this.#writable(disk).path;
-    if (await this.#options.machine.isOnTop(disk, layerPath)) {
+    const serial = this.#serial(disk);
+    if (await this.#options.machine.isOnTop(serial, layerPath)) {
       const latest = this.#snapshots.get(disk);
       return latest?.layerPath === layerPath ? latest.answer : { isClean: false, pausedMs: 0 };
     }
     const answer = { isClean: false, pausedMs: 0 };
-    await this.#options.machine.snapshot([{ disk, layerPath }], async (take) => {
+    await this.#options.machine.snapshot([{ disk: serial, layerPath }], async (take) => {
       const since = performance.now();
       const frozen = await this.#freeze(path);
       try {

@@ -19,7 +19,7 @@ import { temporaryDirectory } from "../store/temporary-directory.ts";
 const QEMU = { version: "7.2.0 (Debian)" };
 
 const ANSWER: CopyAnswer = {
-  ...{ pausedMs: 40, privatePages: 10, latePages: 1 },
+  ...{ pausedMs: 40, privatePages: 10, latePages: 1, volumes: [] },
   machine: {
     machine: { accelerator: { name: "tcg", cpuModel: "qemu64", tscKhz: 2_000_000 }, memoryBytes: 1024 ** 3, cpus: 2 },
     diskBytes: 10_000_000_000,

@@ -37,6 +37,7 @@ function open(change: Partial<SandboxDisksOptions> = {}): Bench {
     machine: {
       attach: async ({ serial, layers, access }) => tell(`attach ${serial.slice(-2)} ${layers.length} ${access}`),
       detach: async () => tell("detach"),
+      placeOf: async (serial) => Promise.resolve({ scsiId: 0, lun: serial.length }),
       resize: async (_serial, bytes) => tell(`resize ${bytes}`),
       isOnTop: async (disk, layerPath) => Promise.resolve(onTop.get(disk) === layerPath),
       snapshot: async ([overlay], around) => {
@@ -117,6 +118,37 @@ test("a volume that was unmounted by a call that failed afterwards is taken away
   answers.set("unmount /data", fails(new AgentError("EINVAL", "no volume is mounted there", "/data")));
   await disks.detach(ID);
   assert.deepEqual(released, [ID]);
+});
+
+test("volumes that the machine was restored with are there, by the serial numbers that the guest knows", async () => {
+  const machine: string[] = [];
+  const { disks, calls, released } = open({
+    machine: {
+      attach: async () => Promise.resolve(),
+      detach: async (serial) => Promise.resolve(void machine.push(`detach ${serial}`)),
+      placeOf: async (serial) => Promise.resolve({ scsiId: 0, lun: serial.length }),
+      resize: async (serial, bytes) => Promise.resolve(void machine.push(`resize ${serial} ${bytes}`)),
+      isOnTop: async (disk) => Promise.resolve(void machine.push(`look at ${disk}`)).then(() => false),
+      snapshot: async ([overlay], around) => {
+        await around(async () => Promise.resolve(void machine.push(`take ${overlay?.disk}`)));
+      },
+    },
+  });
+  disks.adopt([{ ...VOLUME, serial: "source", place: { scsiId: 0, lun: 1 } }]);
+  const { id, name, path, capacityBytes } = VOLUME;
+  assert.deepEqual(await disks.places(), [
+    { id, name, path, capacityBytes, serial: "source", place: { scsiId: 0, lun: 6 } },
+  ]);
+  assert.equal(disks.hasWrites, true);
+  assert.deepEqual(disks.directories, ["/layers"]);
+  await disks.resize(ID, { capacityBytes: 2 * 1024 ** 2 });
+  await disks.snapshot({ disk: ID, layerPath: "/layers/2.qcow2" });
+  await disks.detach(ID);
+  assert.deepEqual(machine, ["resize source 2097152", "look at source", "take source", "detach source"]);
+  assert.deepEqual(calls, ["grow /data", "freeze /data", "thaw /data", "unmount /data"]);
+  assert.deepEqual(released, [ID]);
+  await disks.attach(VOLUME);
+  assert.equal((await disks.places())[0]?.serial, ID);
 });
 
 const SNAPSHOT = { disk: "root", layerPath: "/layers/2.qcow2" };

@@ -41,5 +41,6 @@ export async function createFromCheckpoint(
     labels: { ...origin.saved.spec.labels, ...spec.labels },
     env: spec.env ?? {},
   };
-  return startCopy(context, plan, copy, options);
+  const { sandbox } = await startCopy(context, plan, copy, options);
+  return sandbox;
 }

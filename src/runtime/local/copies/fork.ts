@@ -1,7 +1,6 @@
 /** Copies of a running sandbox that run at once. */
 import { SbxError } from "../../errors.ts";
 import type { ForkOptions, ForkReport, ForkSpec } from "../../checkpoints.ts";
-import type { Sandbox } from "../../runtime.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
 import { checkSandboxName } from "../sandbox-id.ts";
 import type { CreateContext } from "../start-sandbox.ts";
@@ -10,7 +9,7 @@ import { collectGarbage } from "../disks/garbage.ts";
 import { saveMachine } from "./save-machine.ts";
 import { savedFiles, type SavedFiles } from "./saved-machine.ts";
 import { openScratch } from "./scratch.ts";
-import { planCopies, startCopy, type CopyPlan } from "./start-copy.ts";
+import { planCopies, startCopy, type CopyPlan, type StartedCopy } from "./start-copy.ts";
 
 /** Of one call. */
 const MAX_COPIES = 100;
@@ -56,16 +55,16 @@ async function makeCopies(
 ): Promise<ForkReport> {
   const { count } = spec;
   const { disks } = context.state;
-  const { saved, layerId, answer } = await saveMachine(context, source, {
-    ...{ files, durable: false, signal: options.signal },
+  const { saved, layerId, answer, volumes } = await saveMachine(context, source, {
+    ...{ files, durable: false, volumes: spec.volumes ?? "refuse", signal: options.signal },
   });
   disks.change(() => disks.checkpoints.hold(id, layerId));
-  const origin = { name: `of ${source.name ?? source.id}`, saved, files, layerId };
+  const origin = { name: `of ${source.name ?? source.id}`, saved, files, layerId, volumes };
   const plan = await planCopies(context, origin, options);
   options.onProgress?.({ stage: "start", message: count === 1 ? "starting the copy" : `starting ${count} copies` });
   const copies = await startAll(context, plan, names, spec, options);
-  const sandboxes = copies.map(({ info }) => info);
-  await Promise.all(copies.map(async (copy) => copy[Symbol.asyncDispose]()));
+  const sandboxes = copies.map(({ sandbox }) => sandbox.info);
+  await Promise.all(copies.map(async ({ sandbox }) => sandbox[Symbol.asyncDispose]()));
   return { sandboxes, pausedMs: answer.pausedMs };
 }
 
@@ -82,10 +81,10 @@ async function startAll(
   names: readonly (string | null)[],
   spec: ForkSpec,
   options: ForkOptions,
-): Promise<Sandbox[]> {
+): Promise<StartedCopy[]> {
   const giveUp = new AbortController();
   const signal = AbortSignal.any([giveUp.signal, ...(options.signal === undefined ? [] : [options.signal])]);
-  const started: Sandbox[] = [];
+  const started: StartedCopy[] = [];
   const waiting = [...names];
   const labels = { ...plan.origin.saved.spec.labels, ...spec.labels };
   const startNext = async (): Promise<void> => {
@@ -107,9 +106,10 @@ async function startAll(
   throw giveUp.signal.reason;
 }
 
-async function endCopy({ state }: CreateContext, copy: Sandbox): Promise<void> {
-  await copy[Symbol.asyncDispose]();
-  const row = state.store.get(copy.id);
+async function endCopy({ state }: CreateContext, { sandbox, takeBack }: StartedCopy): Promise<void> {
+  await sandbox[Symbol.asyncDispose]();
+  const row = state.store.get(sandbox.id);
   const { requestStop } = await import("../supervisor-client.ts");
   if (row !== undefined) await requestStop(row.socket, row.id, 10_000);
+  await takeBack();
 }

@@ -55,7 +55,7 @@ export class LocalCheckpoints implements CheckpointApi {
       mkdirSync(row.directory, { recursive: true, mode: 0o700 });
       const files = savedFiles(row.directory);
       const { saved, layerId, answer } = await saveMachine(this.#context, source, {
-        ...{ files, durable: true, signal: options.signal },
+        ...{ files, durable: true, volumes: "refuse", signal: options.signal },
       });
       state.disks.change(() => state.disks.checkpoints.hold(row.id, layerId));
       await writeDurably(files.recordPath, JSON.stringify(saved), 0o600);
@@ -93,7 +93,7 @@ export class LocalCheckpoints implements CheckpointApi {
     const files = savedFiles(directory);
     const saved = await openSaved(files, name);
     if (layer === null) throw new SbxError("checkpoint_broken", `checkpoint ${name} has no disk`);
-    return { name, saved, files, layerId: layer };
+    return { name, saved, files, layerId: layer, volumes: [] };
   }
 
   get #ready(): CheckpointRow[] {

@@ -8,6 +8,7 @@ import { explainDiskError } from "../disks/disk-errors.ts";
 import { prepareRootSwitch, settleRootSwitch } from "../disks/root-switch.ts";
 import { isUndecided } from "../disks/supervisor-disks.ts";
 import { copyMachine } from "./machine-calls.ts";
+import { prepareVolumes, type SealedVolume } from "./volume-copies.ts";
 import { describeSaved, type SavedFiles, type SavedMachine } from "./saved-machine.ts";
 
 /** Some less than a disk may have (protocol/disk-calls.ts): a snapshot of the copy must be possible, too. */
@@ -17,6 +18,8 @@ export interface SaveOptions {
   files: SavedFiles;
   /** Whether the files are to be on the host's disk when this returns. */
   durable: boolean;
+  /** What becomes of volumes that are attached. */
+  volumes: "refuse" | "copy";
   signal?: AbortSignal | undefined;
 }
 
@@ -25,6 +28,8 @@ export interface Saving {
   /** Sealed layer of the root disk. It stays as long as the source lives or something else refers to it. */
   layerId: string;
   answer: CopyAnswer;
+  /** Those of the source, as they were in that moment. */
+  volumes: SealedVolume[];
 }
 
 /**
@@ -35,7 +40,7 @@ export async function saveMachine(context: DiskContext, source: SandboxRow, opti
   const { state } = context;
   const { files, durable, signal } = options;
   const { memoryPath, statePath } = files;
-  refuseVolumes(context, source);
+  await using volumes = await prepareVolumes(context, source, { policy: options.volumes, signal });
   await using _lock = await lockDisk(state, source.id, signal);
   const disk = state.disks.claims.diskOf(source.id);
   if (disk?.next != null) await settleRootSwitch(state, disk);
@@ -44,31 +49,19 @@ export async function saveMachine(context: DiskContext, source: SandboxRow, opti
     const root = await prepareRootSwitch(state, source);
     let answer: CopyAnswer;
     try {
-      const call = { memoryPath, statePath, layerPath: root.nextPath, durable };
+      const call = { memoryPath, statePath, layerPath: root.nextPath, volumes: volumes.layers, durable };
       answer = await copyMachine({ socketPath: source.socket, signal }, call);
     } catch (error) {
       // Otherwise the disk may have been switched: the next command completes it.
-      if (!isUndecided(error)) await root.abandon();
+      if (!isUndecided(error)) await Promise.all([root.abandon(), volumes.abandon()]);
       throw error;
     }
     await root.commit(true);
-    return { saved: await describeSaved(source, answer, files), layerId: root.sealedId, answer };
+    const sealed = await volumes.commit(answer.volumes);
+    return { saved: await describeSaved(source, answer, files), layerId: root.sealedId, answer, volumes: sealed };
   } catch (error) {
     throw explainDiskError(error, files.directory);
   }
-}
-
-/** Before anything is made. The supervisor, which knows for certain, refuses too. */
-function refuseVolumes({ state }: DiskContext, { id, name }: SandboxRow): void {
-  const held = state.disks.claims.list().filter(({ holder }) => holder === id);
-  if (held.length === 0) return;
-  const title = name ?? id;
-  const slugs = held.map(({ volumeId }) => state.disks.volumes.get(volumeId)?.slug ?? volumeId).join(", ");
-  throw new SbxError(
-    "copy_unsupported",
-    `sandbox ${title} cannot be copied: it has volumes attached, which are not shared: ${slugs}`,
-    { hint: `sbx volume detach ${slugs.split(", ")[0] ?? ""} ${title}` },
-  );
 }
 
 /** Each generation of copies adds a layer, and QEMU opens all of them. */

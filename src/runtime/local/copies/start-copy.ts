@@ -16,6 +16,7 @@ import { prepareNetwork, type NetworkLaunch } from "../network/network-launch.ts
 import { newSandboxId } from "../sandbox-id.ts";
 import { startSandbox, type CreateContext } from "../start-sandbox.ts";
 import { socketPathOf } from "../state.ts";
+import { makeVolumeCopies, type SealedVolume, type VolumeCopies } from "./volume-copies.ts";
 import { checkShape, type SavedFiles, type SavedMachine } from "./saved-machine.ts";
 
 export interface CopyOrigin {
@@ -25,6 +26,8 @@ export interface CopyOrigin {
   files: SavedFiles;
   /** Sealed layer of the root disk. */
   layerId: string;
+  /** Volumes that its guest has mounted: each copy gets its own. */
+  volumes: readonly SealedVolume[];
 }
 
 export interface CopySpec {
@@ -64,24 +67,43 @@ export async function planCopies(
   return { origin, network, rootLayers, machine: { qemu, tools, machine: saved.machine, diskBytes: saved.diskBytes } };
 }
 
+/** A copy that runs. */
+export interface StartedCopy {
+  sandbox: Sandbox;
+  /** After it was ended: for one that is not wanted any more, and whose volumes nobody knows yet. */
+  takeBack: () => Promise<void>;
+}
+
 /** @throws SbxError `name_in_use`, or why it does not start; nothing of it is left then but its record */
 export async function startCopy(
   context: CreateContext,
   plan: CopyPlan,
   spec: CopySpec,
   options: CallOptions,
-): Promise<Sandbox> {
+): Promise<StartedCopy> {
   const { disks } = context.state;
-  return startSandbox(context, copyLaunch(context, plan, spec), {
-    ...options,
-    settings: plan.network.settings,
-    prepare: async (launch) => {
-      const disk = { base: plan.origin.layerId, hasTemplate: false, snapshotId: null, head: null, next: null };
-      disks.change(() => disks.claims.setDisk({ sandboxId: launch.id, ...disk }));
-      makeLayer(layerPath(launch.directory), launch.diskBytes);
-      return launch;
-    },
-  });
+  const { layerId, volumes } = plan.origin;
+  let copies: VolumeCopies | undefined;
+  const takeBack = async (): Promise<void> => copies?.takeBack();
+  try {
+    const sandbox = await startSandbox(context, copyLaunch(context, plan, spec), {
+      ...options,
+      settings: plan.network.settings,
+      prepare: async (launch) => {
+        const disk = { base: layerId, hasTemplate: false, snapshotId: null, head: null, next: null };
+        disks.change(() => disks.claims.setDisk({ sandboxId: launch.id, ...disk }));
+        makeLayer(layerPath(launch.directory), launch.diskBytes);
+        if (volumes.length === 0) return launch;
+        copies = await makeVolumeCopies(context, volumes, launch.id);
+        return { ...launch, held: copies.held };
+      },
+    });
+    copies?.keep();
+    return { sandbox, takeBack };
+  } catch (error) {
+    await takeBack();
+    throw error;
+  }
 }
 
 function copyLaunch({ state, folders }: CreateContext, plan: CopyPlan, spec: CopySpec): SandboxLaunch {
@@ -107,7 +129,8 @@ function copyLaunch({ state, folders }: CreateContext, plan: CopyPlan, spec: Cop
     past: saved.past,
     ...(folders === undefined ? {} : { folders }),
     hostname: spec.name ?? `sbx-${id.slice(-8)}`,
-    prestarted: plan.machine.tools.bubblewrap !== null,
+    // A machine with volumes is given them before it is restored.
+    prestarted: plan.machine.tools.bubblewrap !== null && plan.origin.volumes.length === 0,
   };
 }
 

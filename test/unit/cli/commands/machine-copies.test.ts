@@ -58,12 +58,18 @@ test("fork passes on how many, their name, labels and lifetime, and the variable
   assert.equal(result.stderr, "");
 });
 
+test("fork copies volumes on demand", async () => {
+  const result = await runCommand(Fork, "fork", ["web", "--volumes", "copy"], { runtime: withWeb() });
+  assert.equal((result.runtime.calls[0]?.args[1] as { volumes?: string }).volumes, "copy");
+});
+
 for (const argv of [
   [],
   ["web", "--count", "0"],
   ["web", "--count", "101"],
   ["web", "--count", "x"],
   ["web", "--name", "A"],
+  ["web", "--volumes", "share"],
 ]) {
   test(`fork refuses ${JSON.stringify(argv)}`, async () => {
     const result = await runCommand(Fork, "fork", argv, { runtime: withWeb() });
