@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { execFileSync } from "node:child_process";
+import { statSync } from "node:fs";
 import { mkdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { after, afterEach, test } from "node:test";
 import {
@@ -223,6 +224,22 @@ test("a volume that grew while nobody used it has its room when it is mounted", 
   const id = await home.create(...SMALL);
   await attach(home, id, { ...volume, capacityBytes: 300 * MiB });
   await home.bash(id, "head -c 200M /dev/zero > /mnt/grown/big");
+});
+
+test("what a deleted file took is the host's again", async () => {
+  const volume = makeVolume(home, "lean", 512 * MiB);
+  const [base = { path: "" }] = volume.layers;
+  const id = await home.create(...SMALL);
+  await attach(home, id, volume);
+  const taken = (file: string): number => statSync(file).blocks * 512;
+  const before = taken(base.path);
+  await home.bash(id, "head -c 200M /dev/urandom > /mnt/lean/big; sync");
+  assert.ok(taken(base.path) > before + 190 * MiB);
+  await home.bash(id, "rm /mnt/lean/big; sync");
+  await eventually(() => assert.ok(taken(base.path) < before + 20 * MiB));
+  const { layerPath } = await snapshot(home, id, volume.id, 512 * MiB);
+  await home.bash(id, "head -c 200M /dev/urandom > /mnt/lean/big; sync; rm /mnt/lean/big; sync");
+  await eventually(() => assert.ok(taken(layerPath) < 20 * MiB));
 });
 
 test("a disk that is larger than all that the machine was started with can be filled beyond that", async () => {
