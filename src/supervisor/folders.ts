@@ -57,6 +57,11 @@ export class SandboxFolders implements AsyncDisposable {
     }
   }
 
+  /** Whether the guest may have written to any of them. */
+  get hasWrites(): boolean {
+    return this.#mounts.some(({ record, failure }) => !record.readOnly && failure === null);
+  }
+
   get views(): FolderView[] {
     return this.#mounts.map(({ record, server, failure }) => ({ ...record, ...server.use(), failure }));
   }

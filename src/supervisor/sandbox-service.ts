@@ -297,6 +297,13 @@ class SandboxRun implements SandboxService {
     await disks.settle();
   }
 
+  /** As {@link #settleVolumes}, for what programs changed in mapped files of the host. */
+  async #settleFolders(link: AgentLink): Promise<void> {
+    if (this.#folders?.hasWrites !== true) return;
+    await this.#standstill.release("user").catch(() => undefined); // as there
+    await this.#folders.settle(link);
+  }
+
   /** What of this sandbox no copy could have. */
   async #copyObstacle(call: CopyCall): Promise<string | null> {
     if (this.#launch.rootWrites === "kept") return "its root disk is a volume, which has one writer";
@@ -398,7 +405,7 @@ class SandboxRun implements SandboxService {
     for (const { socket } of this.#early.splice(0)) socket.close(1001, `sandbox ${reason}`);
     this.#door?.close();
     if (this.#link !== undefined && STILL_RUNS.includes(reason)) {
-      await this.#folders?.settle(this.#link);
+      await this.#settleFolders(this.#link);
       await this.#settleVolumes(this.#link);
     }
     await this.#vm.stop();
