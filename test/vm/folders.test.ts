@@ -287,14 +287,17 @@ test("kill -9 of the supervisor while the guest writes leaves what was written, 
 });
 
 test("what a program changed in a mapped file and nobody wrote is on the host when the sandbox has ended", async () => {
-  const directory = await mkdtemp(home.scratch("mapped-"));
-  await writeFile(path.join(directory, "file"), Buffer.alloc(8192, "a"));
-  const id = await home.create(...SMALL, "--mount", `${directory}:/m:rw`);
-  const script =
-    "import mmap, os, time; m = mmap.mmap(os.open('/m/file', os.O_RDWR), 0); m[4096:4101] = b'HELLO'; print()";
-  await home.bash(id, `(python3 -uc "${script}; time.sleep(1000)" & ) | head -1`);
-  await home.must(["kill", id]);
-  assert.equal(readFileSync(path.join(directory, "file")).toString("latin1", 4096, 4101), "HELLO");
+  for (const isPaused of [false, true]) {
+    const directory = await mkdtemp(home.scratch("mapped-"));
+    await writeFile(path.join(directory, "file"), Buffer.alloc(8192, "a"));
+    const id = await home.create(...SMALL, "--mount", `${directory}:/m:rw`);
+    const change = "m = mmap.mmap(os.open('/m/file', os.O_RDWR), 0); m[4096:4101] = b'HELLO'";
+    const script = `import mmap, os, time; ${change}; print(); time.sleep(1000)`;
+    await home.bash(id, `(python3 -uc "${script}" & ) | head -1`);
+    if (isPaused) await home.must(["pause", id]);
+    await home.must(["kill", id]);
+    assert.equal(readFileSync(path.join(directory, "file")).toString("latin1", 4096, 4101), "HELLO");
+  }
 });
 
 test("files that run code on the host are pointed out when the command is over", async () => {
