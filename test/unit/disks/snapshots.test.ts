@@ -1,9 +1,20 @@
 /** Snapshots never change, carry what was made from them, and are taken of what is in use without losing a write. */
 import assert from "node:assert/strict";
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  createReadStream,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import path from "node:path";
 import { test, type TestContext } from "node:test";
-import { DISK_SNAPSHOTS_TARGET, type SnapshotCall } from "../../../src/protocol/disk-calls.ts";
+import { DISK_SNAPSHOTS_TARGET, VOLUMES_TARGET, type SnapshotCall } from "../../../src/protocol/disk-calls.ts";
 import { SbxError } from "../../../src/runtime/errors.ts";
 import { emptyQcow2 } from "../../../src/runtime/local/disks/empty-qcow2.ts";
 import { disksOf } from "../../../src/runtime/local/disks/disks-of-sandbox.ts";
@@ -118,7 +129,6 @@ test("older snapshots of a volume can go before newer ones, which lose nothing",
   await home.snapshots.remove("first");
   await home.snapshots.remove("second");
   assert.deepEqual((await home.snapshots.get("third")).faults, []);
-  const { createReadStream } = await import("node:fs");
   await home.snapshots.export("third", { path: `${home.path}/x`, overwrite: false });
   await home.volumes.import(createReadStream(`${home.path}/x`), { slug: "copy" });
   assert.match(
@@ -259,6 +269,97 @@ for (const kind of ["volume", "root disk"] as const) {
   });
 }
 
+for (const kind of ["volume", "root disk"] as const) {
+  test(`a snapshot of a ${kind} that could not be recorded after the switch is completed by the next command`, async (t) => {
+    const home = await newDisks(t);
+    const box = kind === "volume" ? await makeUsedVolume(t, home) : await makeBox(t, home, "box");
+    const { layerFiles } = home.state;
+    const seal = layerFiles.seal.bind(layerFiles);
+    box.door.answers.set(SWITCH, (body) => {
+      write((body as SnapshotCall).layerPath, "after");
+      layerFiles.seal = async () => Promise.reject(Object.assign(new Error("full"), { code: "ENOSPC" }));
+      return DONE;
+    });
+    assert.equal(
+      (await errorOf(home.snapshots.create("monday", kind === "volume" ? "data" : "box"))).code,
+      "disk_full",
+    );
+    layerFiles.seal = seal;
+    const [layer = ""] = box.layers();
+    assert.match(
+      readFileSync(layer)
+        .subarray(8 * MiB)
+        .toString(),
+      /^after/,
+      "what it writes to is there",
+    );
+    using next = await openDisks(home.path);
+    assert.deepEqual(
+      (await next.snapshots.list()).map(({ slug }) => slug),
+      ["monday"],
+    );
+    assert.match(
+      readFileSync(layer)
+        .subarray(8 * MiB)
+        .toString(),
+      /^after/,
+    );
+    assert.deepEqual(await inconsistencies(next), []);
+  });
+
+  test(`a switch of a ${kind} that the supervisor refuses later is taken back, and the disk can be used`, async (t) => {
+    const home = await newDisks(t);
+    const box = kind === "volume" ? await makeUsedVolume(t, home) : await makeBox(t, home, "box");
+    box.door.answers.set(SWITCH, () => ({ body: undefined }));
+    await errorOf(home.snapshots.create("monday", kind === "volume" ? "data" : "box"));
+    box.door.answers.set(SWITCH, () => ({ status: 500, body: { code: "guest_error", message: "no" } }));
+    using next = await openDisks(home.path);
+    assert.deepEqual(await next.snapshots.list(), []);
+    assert.deepEqual(await inconsistencies(next), []);
+    box.door.answers.set(SWITCH, () => DONE);
+    await next.snapshots.create("monday", kind === "volume" ? "data" : "box");
+    assert.deepEqual(await inconsistencies(next), []);
+  });
+}
+
+test("a volume in use grows; where only its disk did, that is kept, and where nothing did, nothing is", async (t) => {
+  const home = await newDisks(t);
+  const box = await makeUsedVolume(t, home);
+  const { id } = await home.volumes.get("data");
+  const target = `PATCH ${VOLUMES_TARGET}/${id}`;
+  box.door.answers.set(target, () => ({ status: 500, body: { code: "guest_error", message: "no" } }));
+  assert.equal((await errorOf(home.volumes.resize("data", 32 * MiB))).message, "no");
+  assert.equal((await home.volumes.get("data")).capacityBytes, 16 * MiB);
+  box.door.answers.set(target, () => {
+    truncateSync(home.headPath("data"), 32 * MiB);
+    return { status: 500, body: { code: "guest_error", message: "the file system did not grow" } };
+  });
+  await errorOf(home.volumes.resize("data", 32 * MiB));
+  assert.equal((await home.volumes.get("data")).capacityBytes, 32 * MiB);
+  assert.deepEqual(await inconsistencies(home), []);
+  box.door.answers.set(target, (body) => {
+    truncateSync(home.headPath("data"), (body as { capacityBytes: number }).capacityBytes);
+    return { body: {} };
+  });
+  await home.volumes.resize("data", 33_000_001 + 16 * MiB);
+  assert.equal((await home.volumes.get("data")).capacityBytes, 33_000_001 + 16 * MiB);
+  assert.deepEqual(await inconsistencies(home), []);
+});
+
+test("a layer on another file system is copied, whatever a killed copy has left", async (t) => {
+  const home = await newDisks(t);
+  const source = `/dev/shm/sbx-unit-${process.pid}`;
+  t.after(() => rmSync(source, { force: true }));
+  writeFileSync(source, "all of it");
+  const layer = { id: "lyr_loc_00000000000000000000", format: "qcow2" } as const;
+  const { layerFiles } = home.state;
+  mkdirSync(layerFiles.directory, { recursive: true });
+  writeFileSync(layerFiles.pathOf(layer), "all");
+  for (let time = 0; time < 2; time++) {
+    assert.equal(readFileSync(await layerFiles.linkFrom(layer, source), "utf8"), "all of it");
+  }
+});
+
 test("a volume whose sandbox died in the middle of a snapshot keeps what was written to either layer", async (t) => {
   const home = await newDisks(t);
   const box = await makeUsedVolume(t, home);
@@ -299,7 +400,6 @@ test("a root disk whose sandbox died in the middle of a snapshot is gone with it
 test("of a sandbox whose template is gone no snapshot can be taken, and it is said why", async (t) => {
   const home = await newDisks(t);
   await makeBox(t, home, "box");
-  const { rmSync } = await import("node:fs");
   rmSync(path.join(home.state.paths.templatesPath, "key-box"), { recursive: true });
   const error = await errorOf(home.snapshots.create("monday", "box"));
   assert.deepEqual(

@@ -55,12 +55,13 @@ export class LayerFiles {
   async linkFrom(layer: LayerFile, source: string): Promise<string> {
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     const target = this.pathOf(layer);
+    // Repeated after a kill it may be there already, or a part of its copy.
+    if (await isSameFile(source, target)) return target;
+    await rm(target, { force: true });
     try {
       await link(source, target);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      // Repeated after a kill: it is there already.
-      if (code === "EEXIST") return target;
       if (code !== "EXDEV" && code !== "EPERM" && code !== "EMLINK") throw error;
       await copyFile(source, target, constants.COPYFILE_FICLONE);
     }
@@ -122,6 +123,11 @@ export class LayerFiles {
     }
     return target;
   }
+}
+
+async function isSameFile(a: string, b: string): Promise<boolean> {
+  const [first, second] = await Promise.all([a, b].map(async (file) => stat(file).catch(() => null)));
+  return first != null && second != null && first.dev === second.dev && first.ino === second.ino;
 }
 
 /** A home that was copied is whole, and not every program that copies keeps times to the last digit. */

@@ -14,7 +14,7 @@ import path from "node:path";
 import { syncPath } from "../../../host/durable-file.ts";
 import type { SandboxDiskRow } from "../../../store/disks/claim-store.ts";
 import { newLayerId, newSnapshotId } from "../../../store/disks/disk-names.ts";
-import type { NewLayer } from "../../../store/disks/layer-store.ts";
+import type { LayerRow, NewLayer } from "../../../store/disks/layer-store.ts";
 import type { SnapshotRow } from "../../../store/disks/snapshot-store.ts";
 import { acquireLock } from "../../../store/locks.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
@@ -97,16 +97,34 @@ async function commitRootSwitch(state: DiskState, sandbox: SandboxRow, isClean: 
   });
 }
 
-/** Completes what a command began that did not come to its end. */
-export async function settleRootSwitch(state: DiskState, disk: SandboxDiskRow): Promise<void> {
+/**
+ * Completes what a command began that did not come to its end; takes it back where the supervisor says that it was not
+ * done, and will not be.
+ */
+export async function settleRootSwitch(state: DiskState, disk: SandboxDiskRow, timeoutMs?: number): Promise<void> {
   const sandbox = state.store.get(disk.sandboxId);
   const next = disk.next === null ? undefined : state.disks.layers.get(disk.next);
   if (sandbox === undefined || next === undefined) return;
-  const answer = await switchDisk(
-    { socketPath: sandbox.socket },
-    { disk: "root", layerPath: state.layerFiles.pathOf(next) },
-  );
-  await commitRootSwitch(state, sandbox, answer.isClean);
+  const call = { disk: "root" as const, layerPath: state.layerFiles.pathOf(next) };
+  let isClean: boolean;
+  try {
+    isClean = (await switchDisk({ socketPath: sandbox.socket }, call, timeoutMs)).isClean;
+  } catch (error) {
+    if (isUndecided(error)) throw error;
+    await takeBackRootSwitch(state, disk, next);
+    return;
+  }
+  await commitRootSwitch(state, sandbox, isClean);
+}
+
+async function takeBackRootSwitch(state: DiskState, disk: SandboxDiskRow, next: LayerRow): Promise<void> {
+  const { disks } = state;
+  await takeBack(state, [next], () => {
+    disks.claims.setDisk({ ...disk, next: null });
+    if (next.parent === null) return;
+    for (const snapshot of disks.snapshots.makingOf(next.parent)) disks.snapshots.forget(snapshot.id);
+    if (disk.head === null) disks.layers.disown(next.parent);
+  });
 }
 
 /** Takes a snapshot of a running sandbox's root disk. The caller holds the lock of its disk and has settled it. */
@@ -116,6 +134,7 @@ export async function snapshotRoot(state: DiskState, sandbox: SandboxRow, slug: 
   const parentId = disks.claims.diskOf(sandbox.id)?.snapshotId ?? null;
   disks.checkName(slug);
   const root = await prepareRootSwitch(state, sandbox);
+  let isClean: boolean;
   try {
     disks.change(() => {
       disks.checkName(slug);
@@ -124,8 +143,7 @@ export async function snapshotRoot(state: DiskState, sandbox: SandboxRow, slug: 
       const facts = { layer: root.sealedId, sizeBytes: diskBytes, imageId, source, parentId, isClean: true };
       disks.snapshots.begin({ id, slug, ...facts }, Date.now());
     });
-    const answer = await switchDisk({ socketPath: sandbox.socket }, { disk: "root", layerPath: root.nextPath });
-    await root.commit(answer.isClean);
+    isClean = (await switchDisk({ socketPath: sandbox.socket }, { disk: "root", layerPath: root.nextPath })).isClean;
   } catch (error) {
     // Otherwise the switch may have happened: the next command completes it.
     if (!isUndecided(error)) {
@@ -134,6 +152,8 @@ export async function snapshotRoot(state: DiskState, sandbox: SandboxRow, slug: 
     }
     throw error;
   }
+  // The machine writes to the new layer: what fails from here on is completed by the next command.
+  await root.commit(isClean);
   const row = disks.snapshots.get(id);
   if (row === undefined) throw new SbxError("snapshot_not_found", `the snapshot ${slug} was removed meanwhile`);
   return row;

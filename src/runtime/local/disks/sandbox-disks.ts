@@ -79,7 +79,9 @@ export async function claimVolumes(
     }
   });
   const attachments: VolumeAttachment[] = [];
-  for (const { row, mount } of volumes) attachments.push(await attachmentOf(context, row, mount));
+  // One at /a is there before one at /a/b, which it would hide.
+  for (const { row, mount } of volumes.toSorted((a, b) => a.mount.path.length - b.mount.path.length))
+    attachments.push(await attachmentOf(context, row, mount));
   return attachments;
 }
 

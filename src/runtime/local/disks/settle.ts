@@ -20,12 +20,15 @@ import { settleSwitch } from "./volume-switch.ts";
 /** How long a removed volume can be brought back, `ms`. */
 export const RESTORABLE_MS = 24 * 60 * 60 * 1000;
 
+/** For the answer of a supervisor at the start of a command that is about something else, `ms`. */
+const PATIENCE_MS = 3_000;
+
 /** Returns the layers that were removed. */
 export async function settleDisks(state: DiskState, now: number): Promise<RemovedLayer[]> {
   const { disks } = state;
   if (disks.isEmpty()) return [];
-  for (const volume of disks.volumes.unsettled()) await settleVolumeIfFree(state, volume);
-  for (const disk of disks.claims.unsettledDisks()) await settleRootIfFree(state, disk);
+  for (const volume of disks.volumes.unsettled()) await settleVolumeIfFree(state, volume).catch(leaveForTheNext);
+  for (const disk of disks.claims.unsettledDisks()) await settleRootIfFree(state, disk).catch(leaveForTheNext);
   try {
     await takeBackAbandoned(state, now);
     return await collectGarbage(state);
@@ -36,11 +39,15 @@ export async function settleDisks(state: DiskState, now: number): Promise<Remove
   }
 }
 
-/** Completes what another command began on a volume. The caller holds its lock. */
-export async function settleVolume(state: DiskState, volume: VolumeRow): Promise<VolumeRow> {
-  await settleSwitch(state, volume);
+/**
+ * Completes what another command began on a volume. The caller holds its lock.
+ *
+ * @param timeoutMs for a supervisor's answer
+ */
+export async function settleVolume(state: DiskState, volume: VolumeRow, timeoutMs?: number): Promise<VolumeRow> {
+  await settleSwitch(state, volume, timeoutMs);
   const switched = state.disks.volumes.get(volume.id) ?? volume;
-  await settleGrowth(state, switched);
+  await settleGrowth(state, switched, timeoutMs);
   return state.disks.volumes.get(volume.id) ?? switched;
 }
 
@@ -48,7 +55,7 @@ async function settleVolumeIfFree(state: DiskState, volume: VolumeRow): Promise<
   await using lock = tryLock(state.database, diskLockName(volume.id));
   if (lock === null) return;
   const fresh = state.disks.volumes.get(volume.id);
-  if (fresh !== undefined) await settleVolume(state, fresh).catch(leaveForTheNext);
+  if (fresh !== undefined) await settleVolume(state, fresh, PATIENCE_MS);
 }
 
 async function settleRootIfFree(state: DiskState, disk: SandboxDiskRow): Promise<void> {
@@ -56,7 +63,7 @@ async function settleRootIfFree(state: DiskState, disk: SandboxDiskRow): Promise
   if (lock === null) return;
   const fresh = state.disks.claims.diskOf(disk.sandboxId);
   const status = state.store.get(disk.sandboxId)?.status;
-  if (fresh?.next != null && status === "running") await settleRootSwitch(state, fresh).catch(leaveForTheNext);
+  if (fresh?.next != null && status === "running") await settleRootSwitch(state, fresh, PATIENCE_MS);
 }
 
 /** The next command tries again, and `sbx doctor` tells. */

@@ -28,8 +28,13 @@ export async function detachDisk(target: DiskTarget, volumeId: string): Promise<
   return (await call(target, "DELETE", `${VOLUMES_TARGET}/${volumeId}`)) as AttachedVolume;
 }
 
-export async function resizeDisk(target: DiskTarget, volumeId: string, size: ResizeCall): Promise<AttachedVolume> {
-  return (await call(target, "PATCH", `${VOLUMES_TARGET}/${volumeId}`, size)) as AttachedVolume;
+export async function resizeDisk(
+  target: DiskTarget,
+  volumeId: string,
+  size: ResizeCall,
+  timeoutMs: number = TIMEOUT_MS,
+): Promise<AttachedVolume> {
+  return (await call(target, "PATCH", `${VOLUMES_TARGET}/${volumeId}`, size, timeoutMs)) as AttachedVolume;
 }
 
 /**
@@ -37,14 +42,24 @@ export async function resizeDisk(target: DiskTarget, volumeId: string, size: Res
  *
  * @throws SbxError `supervisor_lost` when nobody knows whether it was done; anything else when it was not
  */
-export async function switchDisk(target: DiskTarget, snapshot: SnapshotCall): Promise<SnapshotAnswer> {
-  return (await call(target, "POST", DISK_SNAPSHOTS_TARGET, snapshot)) as SnapshotAnswer;
+export async function switchDisk(
+  target: DiskTarget,
+  snapshot: SnapshotCall,
+  timeoutMs: number = TIMEOUT_MS,
+): Promise<SnapshotAnswer> {
+  return (await call(target, "POST", DISK_SNAPSHOTS_TARGET, snapshot, timeoutMs)) as SnapshotAnswer;
 }
 
-async function call({ socketPath, signal }: DiskTarget, method: string, path: string, body?: object): Promise<unknown> {
+async function call(
+  { socketPath, signal }: DiskTarget,
+  method: string,
+  path: string,
+  body?: object,
+  timeoutMs: number = TIMEOUT_MS,
+): Promise<unknown> {
   return callSupervisor(socketPath, method, path, {
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    ...{ signal, timeoutMs: TIMEOUT_MS, refused },
+    ...{ signal, timeoutMs, refused },
   });
 }
 

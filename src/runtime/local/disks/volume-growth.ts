@@ -4,7 +4,7 @@ import type { VolumeRow } from "../../../store/disks/volume-store.ts";
 import { runCommand } from "../../../vm/image/command.ts";
 import { SbxError } from "../../errors.ts";
 import { releaseOwnClaim, type DiskState } from "./disk-context.ts";
-import { resizeDisk } from "./supervisor-disks.ts";
+import { isUndecided, resizeDisk } from "./supervisor-disks.ts";
 import { diskBytesFor } from "./volume-file-system.ts";
 import { writerOf } from "./volume-switch.ts";
 
@@ -28,7 +28,7 @@ export async function growVolume(state: DiskState, volume: VolumeRow, capacityBy
   }
 }
 
-export async function settleGrowth(state: DiskState, volume: VolumeRow): Promise<void> {
+export async function settleGrowth(state: DiskState, volume: VolumeRow, timeoutMs?: number): Promise<void> {
   const { disks, store } = state;
   const { growTo } = volume;
   if (growTo === null) return;
@@ -36,8 +36,7 @@ export async function settleGrowth(state: DiskState, volume: VolumeRow): Promise
   const sandbox = writer === null ? undefined : store.get(writer.holder);
   if (writer !== null && sandbox !== undefined) {
     if (writer.path === "/") throw rootInUse(volume, writer.holderName);
-    await resizeDisk({ socketPath: sandbox.socket }, volume.id, { capacityBytes: diskBytesFor(growTo) });
-    endGrowth(state, volume, growTo);
+    await growInUse(state, { ...volume, growTo }, sandbox.socket, timeoutMs);
     return;
   }
   const holder = disks.change(() => disks.claims.claimForProcess(volume, "read-write", "volume resize"));
@@ -47,6 +46,30 @@ export async function settleGrowth(state: DiskState, volume: VolumeRow): Promise
   } finally {
     releaseOwnClaim(state, volume.id, holder);
   }
+}
+
+/**
+ * The disk may have grown although its file system has not: then that follows when it is next mounted. Where it was
+ * refused, nothing is promised any more.
+ */
+async function growInUse(
+  state: DiskState,
+  volume: VolumeRow & { growTo: number },
+  socketPath: string,
+  timeoutMs: number | undefined,
+): Promise<void> {
+  const { disks, layerFiles } = state;
+  const sizeBytes = diskBytesFor(volume.growTo);
+  try {
+    await resizeDisk({ socketPath }, volume.id, { capacityBytes: sizeBytes }, timeoutMs);
+  } catch (error) {
+    const head = disks.layers.get(volume.head);
+    const hasGrown = head !== undefined && (await layerFiles.fault({ ...head, sizeBytes })) === null;
+    if (hasGrown) endGrowth(state, volume, volume.growTo);
+    else if (!isUndecided(error)) disks.change(() => disks.volumes.beginGrowth(volume.id, null));
+    throw error;
+  }
+  endGrowth(state, volume, volume.growTo);
 }
 
 /** Its file system is the guest's root, which grows when the guest boots. */

@@ -35,10 +35,7 @@ export async function snapshotVolume(state: DiskState, volume: VolumeRow, slug: 
     else await switchInUse(state, volume, next, use.writer);
   } catch (error) {
     if (!(error instanceof UndecidedSwitch)) {
-      await takeBack(state, [next], () => {
-        disks.volumes.setNext(volume.id, null);
-        disks.snapshots.forget(snapshotId);
-      });
+      await takeBackSwitch(state, volume, next);
     }
     throw error instanceof UndecidedSwitch ? error.cause : error;
   } finally {
@@ -47,6 +44,7 @@ export async function snapshotVolume(state: DiskState, volume: VolumeRow, slug: 
   return requireSnapshot(disks, snapshotId);
 }
 
+/** What was begun stays, for the next command to complete. */
 class UndecidedSwitch extends Error {}
 
 interface Begun {
@@ -93,7 +91,12 @@ async function switchInUse(state: DiskState, volume: VolumeRow, next: NewLayer, 
     if (isUndecided(error)) throw new UndecidedSwitch("nobody knows yet", { cause: error });
     throw error;
   }
-  await commitSwitch(state, volume, { next: next.id, isClean });
+  try {
+    await commitSwitch(state, volume, { next: next.id, isClean });
+  } catch (error) {
+    // The machine writes to the new layer: the next command completes it.
+    throw new UndecidedSwitch("it is not recorded yet", { cause: error });
+  }
 }
 
 async function askSupervisor(
@@ -101,23 +104,44 @@ async function askSupervisor(
   volume: VolumeRow,
   next: Pick<NewLayer, "id" | "format">,
   writer: ClaimRow,
+  timeoutMs?: number,
 ): Promise<boolean> {
   const sandbox = store.get(writer.holder);
   if (sandbox === undefined) throw new SbxError("supervisor_lost", "the sandbox is gone", { hint: "sbx list" });
   const disk = writer.path === "/" ? ("root" as const) : volume.id;
   // Without the caller's signal: whether it was done would not be known.
-  const answer = await switchDisk({ socketPath: sandbox.socket }, { disk, layerPath: layerFiles.pathOf(next) });
+  const call = { disk, layerPath: layerFiles.pathOf(next) };
+  const answer = await switchDisk({ socketPath: sandbox.socket }, call, timeoutMs);
   return answer.isClean;
 }
 
-/** Completes what was begun. */
-export async function settleSwitch(state: DiskState, volume: VolumeRow): Promise<void> {
+/** Completes what was begun; takes it back where the supervisor says that it was not done, and will not be. */
+export async function settleSwitch(state: DiskState, volume: VolumeRow, timeoutMs?: number): Promise<void> {
   if (volume.next === null) return;
   const next = state.disks.layers.get(volume.next);
   if (next === undefined) return;
   const writer = writerOf(state.disks, volume.id);
-  const isClean = writer === null ? false : await askSupervisor(state, volume, next, writer);
+  let isClean = false;
+  try {
+    if (writer !== null) isClean = await askSupervisor(state, volume, next, writer, timeoutMs);
+  } catch (error) {
+    if (isUndecided(error)) throw error;
+    await takeBackSwitch(state, volume, next);
+    return;
+  }
   await commitSwitch(state, volume, { next: next.id, isClean });
+}
+
+async function takeBackSwitch(
+  state: DiskState,
+  volume: VolumeRow,
+  next: Pick<NewLayer, "id" | "format">,
+): Promise<void> {
+  const { disks } = state;
+  await takeBack(state, [next], () => {
+    disks.volumes.setNext(volume.id, null);
+    for (const snapshot of disks.snapshots.makingOf(volume.head)) disks.snapshots.forget(snapshot.id);
+  });
 }
 
 /** What was the head is sealed, the next layer is the head, and the snapshot is there. */
