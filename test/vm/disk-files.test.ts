@@ -85,7 +85,7 @@ for n in range(10**9):
 `;
   await home.bash(
     box,
-    `cat > ~/w.py <<'EOF'\n${writer}\nEOF\nnohup python3 ~/w.py >/dev/null 2>&1 </dev/null & sleep 0.5`,
+    `cat > ~/w.py <<'EOF'\n${writer}\nEOF\nnohup python3 ~/w.py >/dev/null 2>&1 </dev/null & until [ -s /b/log ]; do sleep 0.1; done`,
   );
   const counts: number[] = [];
   for (let n = 0; n < 4; n++) {
