@@ -78,7 +78,8 @@ async function importBoth(home: DiskHome, bytes: Buffer, slug?: string): Promise
 test("what an export writes, an import makes again, in whatever parts it comes", async (t) => {
   const home = await newDisks(t);
   await home.volumes.create({ slug: "data", capacityBytes: 64 * MiB });
-  const noise = randomBytes(3 * MiB + 77);
+  // Blocks that pack and blocks that do not.
+  const noise = Buffer.concat([Buffer.alloc(3 * MiB, "seven"), randomBytes(100_077)]);
   const handle = openSync(home.headPath("data"), "r+");
   writeSync(handle, noise, 0, noise.length, 20 * MiB + 13);
   closeSync(handle);
@@ -92,7 +93,6 @@ test("what an export writes, an import makes again, in whatever parts it comes",
   assert.equal(report.fileBytes, bytes.length);
   assert.ok(report.contentBytes >= noise.length && report.contentBytes < 16 * MiB);
   for (const size of [1, 7, 65_536, bytes.length]) {
-    if (size === 1 && bytes.length > 8 * MiB) continue;
     const volume = await home.volumes.import(inParts(bytes, size), { slug: `size-${size}` });
     assert.equal(volume.capacityBytes, 64 * MiB);
     assert.ok(readFileSync(home.headPath(`size-${size}`)).equals(raw));
