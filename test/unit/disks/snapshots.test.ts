@@ -416,3 +416,13 @@ test("a name that is both a volume's and a sandbox's has to be said more exactly
   assert.equal((await errorOf(home.snapshots.create("monday", "box"))).code, "usage");
   assert.equal((await home.snapshots.create("monday", id)).source.kind, "volume");
 });
+
+test("a whole name means the volume, or the sandbox, that has it, whatever begins like that", async (t) => {
+  const home = await newDisks(t);
+  await home.volumes.create({ slug: "dev", capacityBytes: 16 * MiB });
+  await home.volumes.create({ slug: "web-data", capacityBytes: 16 * MiB });
+  await makeBox(t, home, "dev-box");
+  await makeBox(t, home, "web");
+  assert.equal((await home.snapshots.create("monday", "dev")).source.kind, "volume");
+  assert.equal((await home.snapshots.create("tuesday", "web")).source.kind, "sandbox");
+});

@@ -45,8 +45,13 @@ export class LocalSnapshots implements SnapshotApi {
     const { state } = this.#context;
     const sandbox = this.#findSandbox(from);
     const volume = findNamed(state.disks.volumes.listReady(), from);
-    if (sandbox === undefined) return this.#options.volumes.snapshot(volume?.id ?? from, slug, options);
-    if (volume !== undefined) {
+    // A whole name means what has it, whatever else begins like that.
+    const isVolume = volume !== undefined && [volume.slug, volume.id].includes(from);
+    const isSandbox = sandbox !== undefined && [sandbox.name, sandbox.id].includes(from);
+    if (sandbox === undefined || (isVolume && !isSandbox)) {
+      return this.#options.volumes.snapshot(volume?.id ?? from, slug, options);
+    }
+    if (volume !== undefined && isVolume === isSandbox) {
       throw new SbxError("usage", `${JSON.stringify(from)} is both a volume and a sandbox`, {
         hint: `give an id: ${volume.id} is the volume, ${sandbox.id} the sandbox`,
       });
