@@ -322,6 +322,32 @@ for (const kind of ["volume", "root disk"] as const) {
   });
 }
 
+test("a volume that has had too many snapshots is told so before it cannot be used any more", async (t) => {
+  const home = await newDisks(t);
+  const { id } = await home.volumes.create({ slug: "data", capacityBytes: 16 * MiB });
+  const { layers, volumes } = home.state.disks;
+  home.state.disks.change(() => {
+    for (let depth = 1; depth < 200; depth++) {
+      const parent = volumes.get(id)?.head ?? "";
+      const layer = `lyr_loc_${String(depth).padStart(20, "0")}`;
+      layers.begin({ id: layer, parent, baseImage: null, format: "qcow2", sizeBytes: 16 * MiB }, depth);
+      layers.open(layer);
+      volumes.setHead(id, layer);
+    }
+  });
+  for (const layer of layers.list().filter(({ format }) => format === "qcow2")) {
+    await home.state.layerFiles.makeOverlay(layer, 16 * MiB, "qcow2");
+  }
+  const error = await errorOf(home.volumes.snapshot("data", "one-more"));
+  assert.equal(error.code, "unsupported");
+  assert.match(error.message, /^volume data has 200 layers/);
+  // The way out that is named.
+  const file = `${home.path}/x`;
+  await home.volumes.export("data", { path: file, overwrite: false });
+  await home.volumes.import(createReadStream(file), { slug: "another" });
+  await home.volumes.snapshot("another", "one-more");
+});
+
 test("a volume in use grows; where only its disk did, that is kept, and where nothing did, nothing is", async (t) => {
   const home = await newDisks(t);
   const box = await makeUsedVolume(t, home);

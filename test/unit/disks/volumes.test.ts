@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { closeSync, openSync, readFileSync, rmSync, statSync, truncateSync, utimesSync, writeSync } from "node:fs";
 import { test } from "node:test";
 import { SbxError } from "../../../src/runtime/errors.ts";
+import { imageUsers } from "../../../src/runtime/local/disks/image-users.ts";
 import { claimVolumes, findRoot, findVolumes } from "../../../src/runtime/local/disks/sandbox-disks.ts";
 import { openState } from "../../../src/runtime/local/state.ts";
 import { publishSmallImage } from "../image/small-image.ts";
@@ -289,6 +290,10 @@ test("a volume from an image is bootable, and keeps the image from being removed
     ["raw", "qcow2"],
   );
   assert.deepEqual([...home.state.disks.layers.imagesInUse()], [imageId]);
+  assert.deepEqual(imageUsers(home.state.disks, imageId), [{ kind: "volume", name: "dev" }]);
+  await home.volumes.remove("dev");
+  assert.equal(imageUsers(home.state.disks, imageId).length, 1, "it can be restored");
+  await home.volumes.restore("dev");
   await home.volumes.create({ slug: "plain", capacityBytes: 16 * MiB });
   const error = await errorOf(findRoot(home.context, "plain"));
   assert.match(error.message, /holds data, and nothing boots from it/);

@@ -1,9 +1,13 @@
 /** The files that a disk is made of, from the lowest up, checked before anybody is given them. */
 import { stat } from "node:fs/promises";
-import type { DiskLayerRecord } from "../../../protocol/disk-calls.ts";
+import { MAX_DISK_LAYERS, type DiskLayerRecord } from "../../../protocol/disk-calls.ts";
+import type { DiskStore } from "../../../store/disks/disk-store.ts";
 import type { LayerRow } from "../../../store/disks/layer-store.ts";
 import { SbxError } from "../../errors.ts";
 import type { DiskContext } from "./disk-context.ts";
+
+/** Layers under one that a snapshot puts on top. */
+const MAX_SNAPSHOT_LAYERS = MAX_DISK_LAYERS - 56;
 
 /** What a chain belongs to, for messages. */
 export interface ChainOwner {
@@ -21,6 +25,17 @@ export async function openChain(context: DiskContext, layerId: string, owner: Ch
   const [fault] = await chainFaults(context, chain);
   if (fault !== undefined) throw brokenChain(owner, fault);
   return [...(await imageLayer(context, chain)), ...layerRecords(context, chain)];
+}
+
+/**
+ * Refuses another layer on a chain that is long: QEMU opens all of them, and what is made from it needs room for its own.
+ *
+ * @throws SbxError `unsupported`
+ */
+export function refuseLongChain(disks: DiskStore, layerId: string, title: string, hint: string): void {
+  if (disks.layers.chain(layerId).length < MAX_SNAPSHOT_LAYERS) return;
+  const message = `${title} has ${MAX_SNAPSHOT_LAYERS} layers, one for each snapshot that was ever taken, and can have no more`;
+  throw new SbxError("unsupported", message, { hint });
 }
 
 export function brokenChain({ kind, slug }: ChainOwner, fault: string): SbxError {

@@ -21,6 +21,7 @@ import type { SandboxRow } from "../../../store/sandbox-store.ts";
 import { layerPath } from "../../../vm/restore-options.ts";
 import { templatePaths } from "../../../vm/template.ts";
 import { SbxError } from "../../errors.ts";
+import { refuseLongChain } from "./chain.ts";
 import type { DiskState } from "./disk-context.ts";
 import { collectGarbage, takeBack } from "./garbage.ts";
 import { isUndecided, switchDisk } from "./supervisor-disks.ts";
@@ -131,7 +132,11 @@ async function takeBackRootSwitch(state: DiskState, disk: SandboxDiskRow, next: 
 export async function snapshotRoot(state: DiskState, sandbox: SandboxRow, slug: string): Promise<SnapshotRow> {
   const { disks } = state;
   const id = newSnapshotId();
-  const parentId = disks.claims.diskOf(sandbox.id)?.snapshotId ?? null;
+  const disk = disks.claims.diskOf(sandbox.id);
+  const parentId = disk?.snapshotId ?? null;
+  const top = disk?.head ?? disk?.base;
+  const hint = "export a snapshot of it, and import that: sbx snapshot export NAME - | sbx snapshot import - ANOTHER";
+  if (top != null) refuseLongChain(disks, top, `the disk of sandbox ${sandbox.name ?? sandbox.id}`, hint);
   disks.checkName(slug);
   const root = await prepareRootSwitch(state, sandbox);
   let isClean: boolean;

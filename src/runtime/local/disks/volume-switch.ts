@@ -13,6 +13,7 @@ import type { LayerFormat, NewLayer } from "../../../store/disks/layer-store.ts"
 import type { SnapshotRow } from "../../../store/disks/snapshot-store.ts";
 import type { VolumeRow } from "../../../store/disks/volume-store.ts";
 import { SbxError } from "../../errors.ts";
+import { refuseLongChain } from "./chain.ts";
 import { releaseOwnClaim, type DiskState } from "./disk-context.ts";
 import { takeBack } from "./garbage.ts";
 import { isUndecided, switchDisk } from "./supervisor-disks.ts";
@@ -25,6 +26,8 @@ import { diskBytesFor } from "./volume-file-system.ts";
  */
 export async function snapshotVolume(state: DiskState, volume: VolumeRow, slug: string): Promise<SnapshotRow> {
   const { disks, layerFiles } = state;
+  const hint = `make it one layer again: sbx volume export ${volume.slug} - | sbx volume import - ANOTHER`;
+  refuseLongChain(disks, volume.head, `volume ${volume.slug}`, hint);
   const snapshotId = newSnapshotId();
   const next = layerAbove(volume);
   const format = headFormat(disks, volume);
