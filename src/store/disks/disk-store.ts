@@ -69,7 +69,9 @@ export class DiskStore {
         if (this.isEmpty()) restoreCatalogue(this.#database, this.#cataloguePath);
       });
     } catch (error) {
-      if (!(error instanceof SbxError) || error.code !== "state_broken") throw error;
+      const isBroken = error instanceof SbxError && error.code === "state_broken";
+      // Rows that name others which are not there are noticed at the end of the transaction.
+      if (!isBroken && !isConstraint(error)) throw error;
       renameSync(this.#cataloguePath, `${this.#cataloguePath}${DAMAGED_SUFFIX}${Date.now()}`);
     }
   }
@@ -112,6 +114,11 @@ export class DiskStore {
 
 function isSystemError(error: unknown, code: string): boolean {
   return (error as NodeJS.ErrnoException | undefined)?.code === code;
+}
+
+/** SQLITE_CONSTRAINT (sqlite.org/rescode.html). */
+function isConstraint(error: unknown): boolean {
+  return (((error as { errcode?: number } | undefined)?.errcode ?? 0) & 0xff) === 19;
 }
 
 function isSqlite(error: unknown): boolean {
