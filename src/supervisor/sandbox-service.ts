@@ -64,6 +64,8 @@ export interface ServiceOptions {
 
 export interface SandboxService {
   info(): SandboxInfo;
+  /** The command that made it knows it. From now on its own volumes outlive it. */
+  keep(): void;
   stop(reason: StopReason, detail?: string): Promise<void>;
   /** Settles when nothing of the sandbox is left. */
   readonly stopped: Promise<void>;
@@ -178,6 +180,12 @@ class SandboxRun implements SandboxService {
 
   get launch(): SandboxLaunch {
     return this.#launch;
+  }
+
+  keep(): void {
+    const { held = [] } = this.#launch;
+    if (held.length === 0) return;
+    this.#record((_, database) => held.forEach(({ id }) => new VolumeStore(database).ready(id)));
   }
 
   info(): SandboxInfo {
@@ -327,17 +335,12 @@ class SandboxRun implements SandboxService {
   }
 
   #begin(): void {
-    const { lifetime, id, held = [] } = this.#launch;
+    const { lifetime, id } = this.#launch;
     const ms = lifetime.kind === "duration" ? lifetime.ms : null;
     this.#startedAt = Date.now();
     this.#lifetime = new Lifetime(ms, () => void this.stop("expired"));
     const facts = { startedAt: this.#startedAt, expiresAt: this.#lifetime.expiresAt };
-    this.#claim((store, database) => {
-      const isRunning = store.transition(id, "running", facts);
-      // From now on they outlive it.
-      if (isRunning) for (const { id: volumeId } of held) new VolumeStore(database).ready(volumeId);
-      return isRunning;
-    });
+    this.#claim((store) => store.transition(id, "running", facts));
     this.#status = "running";
     if (lifetime.kind === "session") {
       this.#primaryTimer = setTimeout(() => void this.stop("session_ended"), PRIMARY_DEADLINE_MS);
@@ -429,7 +432,7 @@ class SandboxRun implements SandboxService {
    * Records a step that only a live sandbox may take. Refused, it means that somebody took this process for dead, or
    * that the sandbox was removed meanwhile: its files are going, and it must go as well.
    */
-  #claim(work: (store: SandboxStore, database: DatabaseSync) => boolean): void {
+  #claim(work: (store: SandboxStore) => boolean): void {
     if (this.#record(work) === false) {
       throw new SbxError("aborted", "the start was given up: the sandbox was removed meanwhile");
     }

@@ -33,8 +33,10 @@ export async function runSandbox(launch: SandboxLaunch, channel: LaunchChannel):
     process.on(signal, () => end("killed", `the supervisor got ${signal}`));
   }
   void channel.waitForCommit().then(async (committed) => {
-    if (committed) await channel.close();
-    else end("session_ended", "the command that made it ended too early");
+    if (committed) {
+      service?.keep();
+      await channel.close();
+    } else end("session_ended", "the command that made it ended too early");
   });
   let vm: VirtualMachine | undefined;
   try {

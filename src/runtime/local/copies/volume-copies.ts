@@ -147,7 +147,7 @@ function refusal(slugs: readonly string[], title: string, policy: "refuse" | "co
 export interface VolumeCopies {
   /** As the copy is launched with them. */
   held: HeldVolume[];
-  /** The copy runs. Its supervisor has recorded it already, unless that failed. */
+  /** The copy runs. Its supervisor records it as well, for the case that this process is killed. */
   keep: () => void;
   /** The copy does not run, or no longer. */
   takeBack: () => Promise<void>;

@@ -72,7 +72,8 @@ function leaveForTheNext(): void {}
 /** Forgets what nobody will finish. Files first: on a full disk that makes the room to change records in. */
 async function takeBackAbandoned({ disks, layerFiles, paths }: DiskState, now: number): Promise<void> {
   const pending = pendingLayers(disks);
-  const volumes = disks.volumes.abandoned();
+  // One of a copy whose maker was killed as it began to run is still claimed: the copy keeps it, or ends.
+  const volumes = disks.volumes.abandoned().filter(({ id }) => disks.claims.of(id).length === 0);
   const snapshots = disks.snapshots.abandoned().filter(({ layer }) => !pending.has(layer));
   const layers = disks.layers.abandoned();
   const checkpoints = disks.checkpoints.abandoned();
