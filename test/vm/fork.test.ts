@@ -356,7 +356,12 @@ test("on demand a copy gets volumes of its own, with what was written in that mo
   assert.equal(await home.bash(grandchild, "cat /mnt/again/own"), grandchild);
   for (const id of sandboxes) await home.must(["pause", id]);
   for (const slug of ["data", ...own]) checkVolumeDisk(home, slug);
-  for (const id of [...sandboxes, grandchild]) await home.must(["kill", id]);
+  // The original beside the copy, whose disk has its number.
+  await home.must(["kill", source]);
+  await home.must(["resume", first]);
+  await home.must(["volume", "attach", "data", first, "/mnt/original"]);
+  assert.equal(await home.bash(first, "cat /mnt/data/own /mnt/original/own"), `${first}\n${source}`);
+  for (const id of [first, second, grandchild]) await home.must(["kill", id]);
   assert.deepEqual(await volumes(), ["data", ...own, third].sort());
   for (const slug of await volumes()) await home.must(["volume", "remove", slug]);
 });

@@ -49,7 +49,7 @@ export interface SandboxDisksOptions {
 export class SandboxDisks {
   readonly #options: SandboxDisksOptions;
   readonly #volumes = new Map<string, AttachedVolume>();
-  /** Of volumes whose disk has another serial number than their id. */
+  /** Of the volumes' disks in the guest: a copy's volumes have those of the source's. */
   readonly #serials = new Map<string, string>();
   readonly #directories = new Map<string, string>();
   /** The latest snapshot of each disk. */
@@ -86,9 +86,16 @@ export class SandboxDisks {
     return Promise.all(places);
   }
 
-  /** Of the disk in the guest: a copy's volumes have those of the source's. */
   #serial(id: string): string {
     return this.#serials.get(id) ?? id;
+  }
+
+  /** A volume's id, unless a copy of that volume has it: the guest was copied when it used the original. */
+  #freeSerial(id: string): string {
+    const used = new Set(this.#serials.values());
+    let serial = id;
+    for (let count = 2; used.has(serial); count += 1) serial = `${id}_${count}`;
+    return serial;
   }
 
   /**
@@ -137,13 +144,16 @@ export class SandboxDisks {
 
   /** Returns the device's name in the guest. */
   async #mount({ id, path, access }: VolumeAttachment, disk: Omit<DiskSpec, "serial">): Promise<string> {
-    await this.#options.machine.attach({ serial: id, ...disk });
+    const serial = this.#freeSerial(id);
+    await this.#options.machine.attach({ serial, ...disk });
+    this.#serials.set(id, serial);
     this.#directories.set(id, dirname(disk.layers.at(-1)?.path ?? "/"));
     try {
-      const params = { serial: id, path, readOnly: access === "read-only", user: this.#options.user };
+      const params = { serial, path, readOnly: access === "read-only", user: this.#options.user };
       return (await this.#call("mount", params)).device;
     } catch (error) {
-      await this.#options.machine.detach(id).catch(() => undefined); // QEMU is gone, or keeps it: the reason is the other one
+      await this.#options.machine.detach(serial).catch(() => undefined); // QEMU is gone, or keeps it: the reason is the other one
+      this.#serials.delete(id);
       this.#directories.delete(id);
       throw error;
     }

@@ -151,6 +151,17 @@ test("volumes that the machine was restored with are there, by the serial number
   assert.equal((await disks.places())[0]?.serial, ID);
 });
 
+test("the original of a volume whose copy is there as well has a serial number of its own", async () => {
+  const { disks } = open();
+  const copy = { ...VOLUME, id: "vol_loc_0000000000000000000c", name: "copy", path: "/copy" };
+  disks.adopt([{ ...copy, serial: ID, place: { scsiId: 0, lun: 1 } }]);
+  await disks.attach(VOLUME);
+  const serials = async (): Promise<string[]> => (await disks.places()).map(({ serial }) => serial);
+  assert.deepEqual(await serials(), [ID, `${ID}_2`]);
+  await disks.detach(copy.id);
+  assert.deepEqual(await serials(), [`${ID}_2`]);
+});
+
 const SNAPSHOT = { disk: "root", layerPath: "/layers/2.qcow2" };
 
 test("a snapshot is taken while the guest's file system stands still, and repeating it changes nothing", async () => {
