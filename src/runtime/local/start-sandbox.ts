@@ -118,6 +118,8 @@ export async function startSandbox(
     const detail = explained instanceof Error ? explained.message : String(explained);
     // Refused if the supervisor has written its own, better reason.
     store.transition(id, "failed", { stoppedAt: Date.now(), reason: "start_failed", detail });
+    // A supervisor that was killed has left it, and nobody looks after a sandbox that has failed.
+    rmSync(socket, { force: true });
     rmSync(directory, { recursive: true, force: true });
     throw explained;
   }
