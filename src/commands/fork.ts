@@ -2,10 +2,10 @@
 import * as Args from "@oclif/core/args";
 import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
-import { durationFlag } from "../cli/flags/common.ts";
+import { durationFlag, labelFlag } from "../cli/flags/common.ts";
 import { prose } from "../cli/output/prose.ts";
 import { parseCount } from "../cli/parsers/count.ts";
-import { parseLabel, parseLabels } from "../cli/parsers/label.ts";
+import { parseLabels } from "../cli/parsers/label.ts";
 import { parseSandboxName, parseSandboxRef } from "../cli/parsers/names.ts";
 import { LIFETIME_LIMITS } from "../cli/settings/keys.ts";
 import { sandboxJson } from "../cli/view/sandbox-view.ts";
@@ -51,17 +51,7 @@ stays when the copy is gone. A sandbox with mounted directories, or with volumes
       helpValue: "NAME",
       parse: async (text) => parseSandboxName(text),
     }),
-    label: Flags.string({
-      char: "l",
-      summary: "Label for the copies, beside those of the source.",
-      helpValue: "KEY=VALUE",
-      multiple: true,
-      multipleNonGreedy: true,
-      parse: async (text) => {
-        parseLabel(text);
-        return text;
-      },
-    }),
+    label: labelFlag("Label for the copies, beside those of the source."),
     volumes: Flags.option({
       summary: "What becomes of attached volumes: the copy is refused, or gets volumes of its own with their content.",
       options: ["refuse", "copy"] as const,

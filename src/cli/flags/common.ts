@@ -22,17 +22,22 @@ export const baseFlags = {
 
 export const yesFlag = switchFlag({ char: "y", summary: "Do not ask, do it." });
 
-export const labelFilterFlag = Flags.string({
-  char: "l",
-  summary: "Only sandboxes with this label.",
-  helpValue: "KEY=VALUE",
-  multiple: true,
-  multipleNonGreedy: true,
-  parse: async (text) => {
-    parseLabel(text);
-    return text;
-  },
-});
+/** `--label KEY=VALUE`, any number of times; each is refused here if it is none. */
+export function labelFlag(summary: string) {
+  return Flags.string({
+    char: "l",
+    summary,
+    helpValue: "KEY=VALUE",
+    multiple: true,
+    multipleNonGreedy: true,
+    parse: async (text) => {
+      parseLabel(text);
+      return text;
+    },
+  });
+}
+
+export const labelFilterFlag = labelFlag("Only sandboxes with this label.");
 
 /** A duration within the given bounds, `ms`. */
 export const durationFlag = Flags.custom<number, { minMs?: number; maxMs?: number }>({

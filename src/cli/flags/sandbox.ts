@@ -1,8 +1,9 @@
 /** Options that describe a new sandbox; shared by `create` and `run`. */
 import * as Flags from "@oclif/core/flags";
 import type { Lifetime, NetworkSpec, SandboxSpec } from "../../runtime/types.ts";
+import { labelFlag } from "./common.ts";
 import { parseCount } from "../parsers/count.ts";
-import { parseLabel, parseLabels } from "../parsers/label.ts";
+import { parseLabels } from "../parsers/label.ts";
 import { parseImageRef, parseSandboxName } from "../parsers/names.ts";
 import { parseSize } from "../parsers/size.ts";
 import { CPU_LIMITS, DISK_LIMITS, MEMORY_LIMITS } from "../settings/keys.ts";
@@ -36,17 +37,7 @@ export const sandboxFlags = {
     parse: async (text) => parseCount(text, CPU_LIMITS),
   })(),
   disk: sizeFlag({ summary: "Size of the disk, such as 10GB.", limits: DISK_LIMITS }),
-  label: Flags.string({
-    char: "l",
-    summary: "Label for the sandbox.",
-    helpValue: "KEY=VALUE",
-    multiple: true,
-    multipleNonGreedy: true,
-    parse: async (text) => {
-      parseLabel(text);
-      return text;
-    },
-  }),
+  label: labelFlag("Label for the sandbox."),
 };
 
 export interface SandboxFlagValues {
