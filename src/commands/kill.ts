@@ -1,8 +1,7 @@
 /** `sbx kill`: stops sandboxes. */
 import * as Args from "@oclif/core/args";
-import { SbxCommand } from "../cli/base-command.ts";
+import { EachCommand } from "../cli/each-command.ts";
 import { labelFilterFlag, switchFlag, yesFlag } from "../cli/flags/common.ts";
-import { forEachOf } from "../cli/for-each.ts";
 import { parseLabels } from "../cli/parsers/label.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
 import { usageError } from "../cli/parsers/usage-error.ts";
@@ -10,7 +9,7 @@ import { confirm } from "../cli/prompts/confirm.ts";
 import { sandboxJson } from "../cli/view/sandbox-view.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
-export default class Kill extends SbxCommand {
+export default class Kill extends EachCommand {
   static override aliases = ["remove", "rm"];
   static override summary = "Stop sandboxes and throw away what is in them.";
 
@@ -49,13 +48,11 @@ export default class Kill extends SbxCommand {
     await using runtime = await this.openRuntime();
     const targets = named.length > 0 ? refs : await this.#matching(runtime, flags.label ?? [], flags.yes);
     const call = { signal: this.interrupt.signal };
-    const removed = await forEachOf(targets, async (ref) => {
-      const info = await runtime.remove(ref, call);
-      if (!flags.json && !flags.quiet) this.print(info.id);
-      return info;
+    await this.each(targets, flags, {
+      what: "sandboxes",
+      act: async (ref) => runtime.remove(ref, call),
+      toJson: sandboxJson,
     });
-    if (flags.json) this.printJson(removed.results.map(sandboxJson));
-    removed.throwFailures("sandboxes");
   }
 
   async #matching(runtime: Runtime, labels: string[], yes: boolean): Promise<string[]> {

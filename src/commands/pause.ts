@@ -1,12 +1,11 @@
 /** `sbx pause`: sandboxes stand still. */
 import * as Args from "@oclif/core/args";
-import { SbxCommand } from "../cli/base-command.ts";
-import { forEachOf } from "../cli/for-each.ts";
+import { EachCommand } from "../cli/each-command.ts";
 import { prose } from "../cli/output/prose.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
 import { sandboxJson } from "../cli/view/sandbox-view.ts";
 
-export default class Pause extends SbxCommand {
+export default class Pause extends EachCommand {
   static override summary = "Have sandboxes stand still.";
 
   static override description = prose(`
@@ -31,12 +30,10 @@ Commands that need it to run say that it is paused.`);
     const { args, flags } = await this.parse(Pause);
     const refs = args.sandboxes.map(parseSandboxRef);
     await using runtime = await this.openRuntime();
-    const paused = await forEachOf(refs, async (ref) => {
-      const info = await runtime.pause(ref, { signal: this.interrupt.signal });
-      if (!flags.json && !flags.quiet) this.print(info.id);
-      return info;
+    await this.each(refs, flags, {
+      what: "sandboxes",
+      act: async (ref) => runtime.pause(ref, { signal: this.interrupt.signal }),
+      toJson: sandboxJson,
     });
-    if (flags.json) this.printJson(paused.results.map(sandboxJson));
-    paused.throwFailures("sandboxes");
   }
 }

@@ -1,11 +1,10 @@
 /** `sbx resume`: paused sandboxes go on. */
 import * as Args from "@oclif/core/args";
-import { SbxCommand } from "../cli/base-command.ts";
-import { forEachOf } from "../cli/for-each.ts";
+import { EachCommand } from "../cli/each-command.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
 import { sandboxJson } from "../cli/view/sandbox-view.ts";
 
-export default class Resume extends SbxCommand {
+export default class Resume extends EachCommand {
   static override summary = "Let paused sandboxes go on.";
 
   static override description =
@@ -26,12 +25,10 @@ export default class Resume extends SbxCommand {
     const { args, flags } = await this.parse(Resume);
     const refs = args.sandboxes.map(parseSandboxRef);
     await using runtime = await this.openRuntime();
-    const resumed = await forEachOf(refs, async (ref) => {
-      const info = await runtime.resume(ref, { signal: this.interrupt.signal });
-      if (!flags.json && !flags.quiet) this.print(info.id);
-      return info;
+    await this.each(refs, flags, {
+      what: "sandboxes",
+      act: async (ref) => runtime.resume(ref, { signal: this.interrupt.signal }),
+      toJson: sandboxJson,
     });
-    if (flags.json) this.printJson(resumed.results.map(sandboxJson));
-    resumed.throwFailures("sandboxes");
   }
 }

@@ -1,11 +1,10 @@
 /** `sbx snapshot export`: a snapshot as one file. */
 import * as Args from "@oclif/core/args";
-import { SbxCommand } from "../../cli/base-command.ts";
-import { exportLine, exportTarget } from "../../cli/disk-files.ts";
-import { switchFlag } from "../../cli/flags/common.ts";
-import { parseDiskRef } from "../../cli/parsers/volume-mount.ts";
+import { ExportCommand, exportFileArg, exportFlags } from "../../cli/export-command.ts";
+import type { ExportTarget } from "../../runtime/disks.ts";
+import type { CallOptions, Runtime } from "../../runtime/runtime.ts";
 
-export default class SnapshotExport extends SbxCommand {
+export default class SnapshotExport extends ExportCommand {
   static override summary = "Write a snapshot to one file.";
 
   static override description =
@@ -25,27 +24,17 @@ export default class SnapshotExport extends SbxCommand {
       required: true,
       ignoreStdin: true,
     }),
-    file: Args.string({ description: "File to write; - for stdout.", required: true, ignoreStdin: true }),
+    file: exportFileArg,
   };
 
-  static override flags = { force: switchFlag({ char: "f", summary: "Replace the file if it is there." }) };
+  static override flags = exportFlags;
+
+  protected async write(runtime: Runtime, ref: string, target: ExportTarget, options: CallOptions) {
+    return runtime.snapshots.export(ref, target, options);
+  }
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(SnapshotExport);
-    const ref = parseDiskRef(args.snapshot);
-    const target = exportTarget(this.context, args.file, flags.force);
-    await using runtime = await this.openRuntime();
-    using progress = this.openProgress({ quiet: flags.quiet || flags.json });
-    const call = { signal: this.interrupt.signal, onProgress: progress.onProgress };
-    const report = await runtime.snapshots.export(ref, target, call);
-    progress.stop();
-    if (!flags.json) {
-      if (!flags.quiet) this.notice(exportLine(ref, report));
-    } else if (args.file === "-") {
-      // Stdout is the disk's.
-      this.context.stderr.write(`${JSON.stringify(report)}\n`);
-    } else {
-      this.printJson(report);
-    }
+    await this.exportTo(args.snapshot, args.file, flags);
   }
 }

@@ -1,11 +1,10 @@
 /** `sbx snapshot remove`: removes snapshots that nothing stands on. */
 import * as Args from "@oclif/core/args";
-import { SbxCommand } from "../../cli/base-command.ts";
-import { forEachOf } from "../../cli/for-each.ts";
+import { EachCommand } from "../../cli/each-command.ts";
 import { parseDiskRef } from "../../cli/parsers/volume-mount.ts";
 import { snapshotJson } from "../../cli/view/snapshot-view.ts";
 
-export default class SnapshotRemove extends SbxCommand {
+export default class SnapshotRemove extends EachCommand {
   static override aliases = ["snapshot:rm", "snapshot:delete"];
   static override summary = "Remove snapshots.";
 
@@ -30,12 +29,10 @@ export default class SnapshotRemove extends SbxCommand {
     const { args, flags } = await this.parse(SnapshotRemove);
     const refs = args.snapshots.map(parseDiskRef);
     await using runtime = await this.openRuntime();
-    const removed = await forEachOf(refs, async (ref) => {
-      const snapshot = await runtime.snapshots.remove(ref, { signal: this.interrupt.signal });
-      if (!flags.json && !flags.quiet) this.print(snapshot.id);
-      return snapshot;
+    await this.each(refs, flags, {
+      what: "snapshots",
+      act: async (ref) => runtime.snapshots.remove(ref, { signal: this.interrupt.signal }),
+      toJson: snapshotJson,
     });
-    if (flags.json) this.printJson(removed.results.map(snapshotJson));
-    removed.throwFailures("snapshots");
   }
 }

@@ -1,11 +1,10 @@
 /** `sbx volume remove`: removes volumes, for a day not for good. */
 import * as Args from "@oclif/core/args";
-import { SbxCommand } from "../../cli/base-command.ts";
-import { forEachOf } from "../../cli/for-each.ts";
+import { EachCommand } from "../../cli/each-command.ts";
 import { parseDiskRef } from "../../cli/parsers/volume-mount.ts";
 import { volumeJson } from "../../cli/view/volume-view.ts";
 
-export default class VolumeRemove extends SbxCommand {
+export default class VolumeRemove extends EachCommand {
   static override aliases = ["volume:rm", "volume:delete"];
   static override summary = "Remove volumes.";
 
@@ -30,12 +29,10 @@ export default class VolumeRemove extends SbxCommand {
     const { args, flags } = await this.parse(VolumeRemove);
     const refs = args.volumes.map(parseDiskRef);
     await using runtime = await this.openRuntime();
-    const removed = await forEachOf(refs, async (ref) => {
-      const volume = await runtime.volumes.remove(ref, { signal: this.interrupt.signal });
-      if (!flags.json && !flags.quiet) this.print(volume.id);
-      return volume;
+    await this.each(refs, flags, {
+      what: "volumes",
+      act: async (ref) => runtime.volumes.remove(ref, { signal: this.interrupt.signal }),
+      toJson: volumeJson,
     });
-    if (flags.json) this.printJson(removed.results.map(volumeJson));
-    removed.throwFailures("volumes");
   }
 }
