@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, afterEach, test } from "node:test";
 import { processesOf } from "./support/leftovers.ts";
@@ -27,6 +28,11 @@ async function assertTidy(): Promise<void> {
     [],
   );
   assert.deepEqual(await processesOf([imagesPath]), []);
+}
+
+/** What mmdebstrap has lying about outside of any build. */
+async function temporaryFiles(): Promise<string[]> {
+  return (await readdir(tmpdir())).filter((name) => name.startsWith("mmdebstrap."));
 }
 
 afterEach(async () => {
@@ -66,12 +72,14 @@ test("Ctrl-C ends a build with status 130 and leaves nothing", async () => {
 });
 
 test("after kill -9 nothing of a build goes on, and the next one clears up", async () => {
+  const before = await temporaryFiles();
   const { child, outcome } = await startBuild();
   child.kill("SIGKILL");
   assert.equal((await outcome).status, 137);
   while ((await processesOf([imagesPath])).length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
   const left = (await readdir(imagesPath)).filter((name) => name.startsWith(".build-"));
   assert.equal(left.length, 1);
+  assert.deepEqual(await temporaryFiles(), before);
   await home.must(["prune", "--yes"]);
   await assertTidy();
 });

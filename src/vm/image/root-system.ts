@@ -110,7 +110,8 @@ export async function installDebian(options: RootSystemOptions): Promise<void> {
     const argv = ["mmdebstrap", ...flags, sources.distribution.codename, rootPath(workshop), `${setup}/sources.list`];
     await workshop.run(argv as ["mmdebstrap", ...string[]], {
       signal,
-      env: buildEnvironment(),
+      // Whatever ends the build, mmdebstrap's own temporary directories go with the workshop.
+      env: { ...buildEnvironment(), TMPDIR: setup },
       onLine: packageCounter(options),
     });
   } catch (error) {
