@@ -11,10 +11,10 @@ import { EXTENSIONS_HEADER, EXTENSIONS_VERSION, PRIMARY_HEADER, SANDBOX_ID_HEADE
 import { MAX_SERVER_MESSAGE_BYTES } from "../protocol/rpc-limits.ts";
 import { connectTarget, sandboxTarget } from "../protocol/sandbox-target.ts";
 import type { SandboxInfo } from "../runtime/types.ts";
-import { readBody, sendJson } from "./door-http.ts";
-import { answerMachineCall, type MachineHandle } from "./machine-routes.ts";
-import { answerDiskCall, type DiskControl } from "./disks/door-routes.ts";
-import { answerNetworkCall, type NetworkControl } from "./network/door-routes.ts";
+import { answerCall, readBody, sendJson, sendTooLarge } from "./door-http.ts";
+import { MACHINE_CALLS, type MachineHandle } from "./machine-routes.ts";
+import { DISK_CALLS, type DiskControl } from "./disks/door-routes.ts";
+import { NETWORK_CALLS, type NetworkControl } from "./network/door-routes.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
 /** The latest time that a Date can hold (ECMA-262, 21.4.1.1), `ms`. */
@@ -117,18 +117,27 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
   } else if (request.method === "PATCH" && url.pathname === own) {
     const body = await readBody(request, MAX_BODY_BYTES);
     const stopAtMs = body === undefined ? undefined : parseStopAt(body);
-    if (body === undefined)
-      sendJson(response, 413, { code: "BODY_TOO_LARGE", message: `a body has up to ${MAX_BODY_BYTES} bytes` });
+    if (body === undefined) sendTooLarge(response, MAX_BODY_BYTES);
     else if (stopAtMs === undefined)
       sendJson(response, 400, { code: "INVALID_CONFIG", message: "stop_at_ms must be a time in ms" });
     else sendJson(response, 200, { stop_at_ms: options.extendTo(stopAtMs) });
-  } else if (await answerMachineCall(request, response, url.pathname, options.machine)) {
-    return;
-  } else if (await answerDiskCall(request, response, url.pathname, options.disks)) {
-    return;
-  } else if (!(await answerNetworkCall(request, response, url.pathname, options.network))) {
+  } else if (!(await answerFromTables(request, response, url.pathname, options))) {
     sendJson(response, 404, { code: "NOT_FOUND", message: `there is nothing at ${url.pathname}` });
   }
+}
+
+/** False where no table has the path. */
+async function answerFromTables(
+  request: IncomingMessage,
+  response: ServerResponse,
+  pathname: string,
+  options: DoorOptions,
+): Promise<boolean> {
+  return (
+    (await answerCall(request, response, pathname, MACHINE_CALLS, options.machine)) ||
+    (await answerCall(request, response, pathname, DISK_CALLS, options.disks)) ||
+    (await answerCall(request, response, pathname, NETWORK_CALLS, () => options.network))
+  );
 }
 
 /** What a client asks for; undefined where it is no path at all, such as `//`. */

@@ -5,7 +5,8 @@ import { createServer } from "node:http";
 import { once } from "node:events";
 import path from "node:path";
 import { SbxError } from "../../../src/runtime/errors.ts";
-import { answerDiskCall, type DiskControl } from "../../../src/supervisor/disks/door-routes.ts";
+import { DISK_CALLS, type DiskControl } from "../../../src/supervisor/disks/door-routes.ts";
+import { answerCall } from "../../../src/supervisor/door-http.ts";
 import type { AttachedVolume, VolumeAttachment } from "../../../src/protocol/disk-calls.ts";
 import { temporaryDirectory } from "../store/temporary-directory.ts";
 import { ask } from "./supervisor-bench.ts";
@@ -36,9 +37,11 @@ async function open(t: TestContext, failure?: SbxError): Promise<{ socketPath: s
     snapshot: (call) => done({ isClean: true, pausedMs: 1 }, "snapshot", call),
   };
   const server = createServer((request, response) => {
-    void answerDiskCall(request, response, request.url ?? "", async () => Promise.resolve(disks)).then((known) => {
-      if (!known) response.writeHead(404).end("null");
-    });
+    void answerCall(request, response, request.url ?? "", DISK_CALLS, async () => Promise.resolve(disks)).then(
+      (known) => {
+        if (!known) response.writeHead(404).end("null");
+      },
+    );
   });
   server.listen(socketPath);
   await once(server, "listening");
