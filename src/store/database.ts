@@ -9,6 +9,7 @@ import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SbxError } from "../runtime/errors.ts";
 import { DISK_TABLE_NAMES, DISK_TABLES } from "./disks/disk-tables.ts";
+import { EVENT_TABLES } from "./events/event-tables.ts";
 
 /** A new database holds this lock in nobody's name: whoever takes it looks for sandboxes that the tables do not know. */
 export const RECOVERY_LOCK = "recovery";
@@ -70,6 +71,7 @@ const VERSIONS: readonly string[] = [
   DISK_TABLES,
   // Whether the machine of a running sandbox stands still by its owner's wish.
   "ALTER TABLE sandboxes ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;",
+  EVENT_TABLES,
 ];
 
 export const SCHEMA_VERSION = VERSIONS.length;
@@ -212,7 +214,7 @@ function readVersion(database: DatabaseSync): number {
 
 /** Reads all of a database of a few pages, so that damage shows when it can still be mended. */
 function checkTables(database: DatabaseSync): void {
-  for (const table of ["sandboxes", "locks", "staging", ...DISK_TABLE_NAMES])
+  for (const table of ["sandboxes", "locks", "staging", "events", ...DISK_TABLE_NAMES])
     database.prepare(`SELECT count(*) FROM ${table}`).get();
   if (!isHealthy(database)) throw new DamageError("its pages do not fit together");
 }

@@ -138,13 +138,16 @@ test("a database of the first version keeps its rows, and gets the tables that c
   const file = path.join(directory, "sbx.db");
   filledDatabase(file);
   const old = new DatabaseSync(file);
-  for (const table of ["staging", ...DISK_TABLE_NAMES.toReversed()]) old.exec(`DROP TABLE ${table}`);
+  for (const { name } of old.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").all()) {
+    old.exec(`DROP TRIGGER ${String(name)}`);
+  }
+  for (const table of ["staging", "events", ...DISK_TABLE_NAMES.toReversed()]) old.exec(`DROP TABLE ${table}`);
   old.exec("ALTER TABLE sandboxes DROP COLUMN paused");
   old.exec("PRAGMA user_version = 1");
   old.close();
   const database = openDatabase(file);
   assert.equal(count(database, "locks"), 400);
-  for (const table of ["staging", ...DISK_TABLE_NAMES]) assert.equal(count(database, table), 0);
+  for (const table of ["staging", "events", ...DISK_TABLE_NAMES]) assert.equal(count(database, table), 0);
   assert.equal(database.prepare("PRAGMA user_version").get()?.user_version, SCHEMA_VERSION);
   database.close();
   assert.deepEqual(setAside(directory), []);
