@@ -135,7 +135,7 @@ export class MachineDisks {
    *
    * @param around makes the guest stand still, calls `take`, and lets it go on; it must call it once
    * @throws SbxError with QEMU's words, or what `around` throws: the disks are then as they were. `supervisor_lost` if
-   *   `around` fails after `take`: they are frozen all the same
+   *   `around` fails after `take`: they are frozen all the same; or if QEMU ends first, when nobody knows
    */
   async snapshot(overlays: readonly Overlay[], around: (take: () => Promise<void>) => Promise<void>): Promise<void> {
     await this.#inTurn(async () => {
@@ -148,7 +148,7 @@ export class MachineDisks {
             type: "blockdev-snapshot",
             data: { node: disks[index]?.at(-1)?.name, overlay: name },
           }));
-          await this.#execute("transaction", { actions });
+          await this.#execute("transaction", { actions }).catch(unlessRefused);
           progress.taken = true;
         });
       } catch (cause) {
@@ -319,6 +319,13 @@ async function whenUnlocked(work: () => Promise<void>): Promise<void> {
       await sleep(LOCK_INTERVAL_MS);
     }
   }
+}
+
+/** QEMU refuses in its own words, which become an SbxError. Anything else says nothing of what it has done. */
+function unlessRefused(cause: unknown): never {
+  if (cause instanceof SbxError) throw cause;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  throw new SbxError("supervisor_lost", `nobody knows whether the disks were frozen: ${why}`, { cause });
 }
 
 /** @throws SbxError `file_error` for what is not there or is no regular file */

@@ -281,6 +281,20 @@ test("a guest that does not go on after its disk was frozen is told apart from o
   assert.deepEqual(writableFiles(bench), ["overlay", "root"]);
 });
 
+test("a QEMU that ends before it says whether the disk was frozen may have written to the new layer: that is told, too", async (t) => {
+  const bench = await open(t);
+  const layers = [{ path: bench.raw("x"), format: "raw" as const }];
+  await bench.disks.attach({ serial: "vol_1", layers, access: "read-write" });
+  const layerPath = await bench.overlay("overlay");
+  const snapshot = bench.disks.snapshot([{ disk: "vol_1", layerPath }], async (take) => {
+    process.kill(bench.machine.pid, "SIGSTOP");
+    const taken = take();
+    process.kill(bench.machine.pid, "SIGKILL");
+    await taken;
+  });
+  await assert.rejects(snapshot, (error: unknown) => error instanceof SbxError && error.code === "supervisor_lost");
+});
+
 test("a disk that another machine writes to is attached when that one has ended, and not before", async (t) => {
   const [first, second] = [await open(t), await open(t)];
   const layers = [{ path: first.raw("x"), format: "raw" as const }];
