@@ -33,6 +33,8 @@ const MAX_OPEN_CALLS = 65_536;
 const MAX_ID = 0xffff_ffff;
 /** A guest answers in milliseconds; one that is busy with its memory or under a fork bomb takes longer, `ms`. */
 const DETACH_DEADLINE_MS = 10_000;
+/** One whose host's disk is full stands still until there is room; nobody waits for that, `ms`. */
+const ATTACH_DEADLINE_MS = 20_000;
 
 export interface AgentLinkOptions {
   /** Ends the handshake; the socket is destroyed. */
@@ -203,7 +205,14 @@ class SocketAgentLink implements AgentLink {
 
   async attach(): Promise<void> {
     this.#streamHost.writer.release();
-    await this.call("attach", {});
+    try {
+      await this.call("attach", {}, { signal: AbortSignal.timeout(ATTACH_DEADLINE_MS) });
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error;
+      const seconds = ATTACH_DEADLINE_MS / 1000;
+      // It does what it was asked when it comes to it: nothing is to be done here.
+      throw new SbxError("timeout", `the guest does not say within ${seconds} s that it goes on`);
+    }
   }
 
   openReadable(): GuestReadable {

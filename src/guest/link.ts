@@ -32,6 +32,7 @@ export interface AgentLink extends AsyncDisposable {
    * @throws AgentError, SbxError `timeout` when the guest does not answer; the link goes on as before then
    */
   detach(): Promise<void>;
+  /** @throws AgentError, SbxError `timeout` when the guest does not answer; it goes on when it can */
   attach(): Promise<void>;
   /** Settles when the link is gone; with the reason unless it was closed from this side. */
   readonly closed: Promise<Error | undefined>;

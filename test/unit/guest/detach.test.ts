@@ -57,3 +57,11 @@ test("a guest that refuses to be detached gets what was held back, and an attach
   await late;
   await assert.rejects(detaching, { code: "EIO" });
 });
+
+test("a guest that says nothing any more holds nobody up: neither a detach that is not answered, nor an attach", async (t) => {
+  // Deadlines come at once.
+  t.mock.method(AbortSignal, "timeout", () => AbortSignal.abort(new DOMException("too late", "TimeoutError")));
+  const { link } = await openFakeLink();
+  await assert.rejects(link.attach(), { code: "timeout", message: "the guest does not say within 20 s that it goes on" });
+  await assert.rejects(link.detach(), { code: "timeout" });
+});
