@@ -39,6 +39,8 @@ export class HostTree implements Disposable {
   readonly #forbidden: ReadonlySet<Identity>;
   /** Open directories, the one that was used last at the end. */
   readonly #open = new Map<Node, number>();
+  /** Open ones that are of no further use; a path of the request under way may still name one. */
+  readonly #retired: number[] = [];
 
   /**
    * @param path of a directory; links on the way to it count
@@ -119,6 +121,7 @@ export class HostTree implements Disposable {
    * Closes what is open beyond the bound. Between requests only: paths of a request under way must stay what they are.
    */
   tidy(): void {
+    for (const fd of this.#retired.splice(0)) closeSync(fd);
     for (const [oldest, fd] of this.#open) {
       if (this.#open.size <= MAX_OPEN_DIRECTORIES) return;
       this.#open.delete(oldest);
@@ -127,7 +130,7 @@ export class HostTree implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const fd of this.#open.values()) closeSync(fd);
+    for (const fd of [...this.#retired.splice(0), ...this.#open.values()]) closeSync(fd);
     this.#open.clear();
     closeSync(this.#rootFd);
   }
@@ -137,12 +140,11 @@ export class HostTree implements Disposable {
     const fd = this.#open.get(node);
     if (fd === undefined) return undefined;
     this.#open.delete(node);
-    const path = readlinkSync(procPath(fd));
-    if (path.startsWith(root === "/" ? root : `${root}/`) && this.#nodeIsInTable(node)) {
+    if (isInside(fd, root) && this.#nodeIsInTable(node)) {
       this.#open.set(node, fd);
       return fd;
     }
-    closeSync(fd);
+    this.#retired.push(fd);
     return undefined;
   }
 
@@ -193,6 +195,16 @@ function staleIfGone<R>(call: () => R): R {
   } catch (error) {
     const code = codeOf(error);
     if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP") throw new FuseError("ESTALE");
+    throw error;
+  }
+}
+
+/** Whether an open directory is below the root. Of one whose path is too long to be told nobody knows. */
+function isInside(fd: number, root: string): boolean {
+  try {
+    return readlinkSync(procPath(fd)).startsWith(root === "/" ? root : `${root}/`);
+  } catch (error) {
+    if (codeOf(error) === "ENAMETOOLONG") return false;
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 /** What a guest can make a mounted directory's server hold, and make its host's disk hold. */
 import assert from "node:assert/strict";
-import { linkSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -195,4 +196,27 @@ test("a stream of requests is cut the same wherever its chunks end, and a length
   for (const length of [0, 39, 2 ** 31, 0xffff_ffff]) {
     assert.throws(() => [...new RequestDecoder().push(u32(length, 0))], BrokenStream);
   }
+});
+
+test("directories whose path is too long to be told stay reachable, and are not kept open without an end", async () => {
+  using kernel = new GuestKernel(host);
+  let node = ROOT;
+  const name = "d".repeat(200);
+  // Some 8,000 bytes: the kernel tells paths of up to 4,096.
+  for (let step = 0; step < 40; step++) {
+    const made = await kernel.must(OP.mkdir, node, u32(0o755, 0), text(name));
+    node = Number(made.readBigUInt64LE(0));
+  }
+  const { handle } = await kernel.create(node, "file");
+  await kernel.release(handle);
+  const before = readdirSync("/proc/self/fd").length;
+  for (let round = 0; round < 50; round++) {
+    await kernel.lookup(node, "file");
+    // The directory is asked for twice in one request, and must be the same both times.
+    await kernel.must(OP.rename, node, u64(node), text("file", "other"));
+    await kernel.must(OP.rename, node, u64(node), text("other", "file"));
+  }
+  const after = readdirSync("/proc/self/fd").length;
+  execFileSync("rm", ["-rf", at(name)]);
+  assert.ok(after <= before + 2, `${before} descriptors, then ${after}`);
 });
