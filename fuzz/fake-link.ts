@@ -172,7 +172,10 @@ export class FakeLink implements AgentLink {
       case "copy.receive":
         return { entries: 1, bytes: 2, skipped: [{ path: "/x", reason: "fuzz" }] };
       case "stats":
-        return { memoryTotal: 1, memoryAvailable: 1, processes: 1, oomKills: 0 };
+        return {
+          ...{ memoryTotal: 1, memoryAvailable: 1, processes: 1, oomKills: 0 },
+          ...{ cpuMs: 1, diskTotal: 1, diskUsed: 1 },
+        };
       default:
         return method === "dial" ? {} : null;
     }

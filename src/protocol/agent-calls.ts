@@ -40,6 +40,35 @@ export interface AgentWalkEntry extends AgentDirEntry {
   depth: number;
 }
 
+/** Figures of the guest as a whole. */
+export interface AgentStats {
+  memoryTotal: number;
+  memoryAvailable: number;
+  processes: number;
+  oomKills: number;
+  /** Time that its processors have worked since the boot, `ms`. */
+  cpuMs: number;
+  /** Of its root file system, `bytes`. */
+  diskTotal: number;
+  diskUsed: number;
+  /** As many as were asked for, the busiest first; absent if none were. */
+  busiest?: AgentProcess[] | undefined;
+}
+
+/** One process of the guest. Its name was chosen there. */
+export interface AgentProcess {
+  pid: number;
+  uid: number;
+  name: string;
+  /** As in /proc/PID/stat. */
+  state: string;
+  /** Processor time within the window, `ms`. */
+  cpuMs: number;
+  windowMs: number;
+  /** Resident memory, `bytes`. */
+  rss: number;
+}
+
 export interface AgentExecParams {
   argv: string[];
   env: Record<string, string>;
@@ -111,10 +140,7 @@ export interface AgentCalls {
   detach: Call<Record<string, never>, null>;
   attach: Call<Record<string, never>, null>;
   poweroff: Call<Record<string, never>, null>;
-  stats: Call<
-    Record<string, never>,
-    { memoryTotal: number; memoryAvailable: number; processes: number; oomKills: number }
-  >;
+  stats: Call<{ processes?: number }, AgentStats>;
   exec: Call<AgentExecParams, { pid: number }>;
   wait: Call<{ pid: number }, AgentExit>;
   kill: Call<{ pid: number; signal: string; group: boolean }, null>;

@@ -33,8 +33,36 @@ const path = () => text(MAX_PATH_CHARS);
 const signal = () => z.nullable(z.string().check(z.regex(/^SIG[A-Z0-9+]{1,16}$/)));
 const fileType = () => z.enum(["file", "dir", "symlink", "block", "char", "fifo", "socket"]);
 
+/** Processes in one answer. */
+const MAX_BUSIEST = 64;
+/** What the kernel calls a process has 15 bytes; each may have become a replacement character. */
+const MAX_PROCESS_NAME = 64;
+
 /** 64-bit in the kernel (device numbers, sizes of sparse files): lost bits are no violation. */
 const bigCount = () => z.number().check(z.nonnegative());
+
+const busyProcess = () =>
+  z.object({
+    pid: pid(),
+    uid: id(),
+    name: text(MAX_PROCESS_NAME),
+    state: text(4),
+    cpuMs: bigCount(),
+    windowMs: bigCount(),
+    rss: bigCount(),
+  });
+
+const stats = () =>
+  z.object({
+    memoryTotal: count(),
+    memoryAvailable: count(),
+    processes: count(),
+    oomKills: count(),
+    cpuMs: bigCount(),
+    diskTotal: bigCount(),
+    diskUsed: bigCount(),
+    busiest: z.optional(z.array(busyProcess()).check(z.maxLength(MAX_BUSIEST))),
+  });
 
 const stat = () =>
   z.object({
@@ -97,7 +125,7 @@ const RESULTS: ResultSchemas = {
   detach: none,
   attach: none,
   poweroff: none,
-  stats: () => z.object({ memoryTotal: count(), memoryAvailable: count(), processes: count(), oomKills: count() }),
+  stats,
   exec: () => z.object({ pid: pid() }),
   wait: exit,
   kill: none,

@@ -20,6 +20,7 @@ import (
 	"sbx.dev/agent/internal/jsonlite"
 	"sbx.dev/agent/internal/link"
 	"sbx.dev/agent/internal/proc"
+	"sbx.dev/agent/internal/usage"
 	"sbx.dev/agent/internal/wire"
 )
 
@@ -399,15 +400,52 @@ func (s *Server) powerOff(c *link.Call, _ *jsonlite.Reader) (func(), error) {
 	}, nil
 }
 
-func (s *Server) stats(c *link.Call, _ *jsonlite.Reader) (func(), error) {
+// stats answers with figures of the whole machine and, on request, with its busiest processes.
+func (s *Server) stats(c *link.Call, r *jsonlite.Reader) (func(), error) {
+	var processes int64
+	r.Object(func(key string) {
+		if key == "processes" {
+			processes = r.Int(0, usage.MaxProcesses)
+		}
+	})
+	if err := invalid(r); err != nil {
+		return nil, err
+	}
 	return func() {
+		m := usage.Measure()
 		o := jsonlite.NewObject(nil)
 		o.Int("memoryTotal", int64(s.machine.MemoryTotal()))
 		o.Int("memoryAvailable", memoryAvailable())
 		o.Int("processes", int64(s.machine.Processes()))
 		o.Int("oomKills", int64(s.machine.OOMKills()))
+		o.Int("cpuMs", m.CPUMs)
+		o.Int("diskTotal", m.DiskTotal)
+		o.Int("diskUsed", m.DiskUsed)
+		if processes > 0 {
+			o.Key("busiest")
+			appendProcesses(o, usage.Busiest(int(processes)))
+		}
 		c.OK(o.Close())
 	}, nil
+}
+
+func appendProcesses(o *jsonlite.Object, processes []usage.Process) {
+	o.Out = append(o.Out, '[')
+	for i, p := range processes {
+		if i > 0 {
+			o.Out = append(o.Out, ',')
+		}
+		one := jsonlite.NewObject(o.Out)
+		one.Int("pid", int64(p.PID))
+		one.Int("uid", int64(p.UID))
+		one.String("name", p.Name)
+		one.String("state", string(rune(p.State)))
+		one.Int("cpuMs", p.CPUMs)
+		one.Int("windowMs", p.WindowMs)
+		one.Int("rss", p.RSS)
+		o.Out = one.Close()
+	}
+	o.Out = append(o.Out, ']')
 }
 
 // memoryAvailable returns the kernel's estimate in bytes, 0 if it gives none.

@@ -78,5 +78,12 @@ export const SBX_HANDLERS: Handlers<Methods> = {
     }
   },
   "sbx.info": ({ session }) => session.state.info(),
-  "sbx.stats": async ({ session, signal }) => session.state.link.call("stats", {}, { signal }),
+  "sbx.stats": async ({ session, signal }) => {
+    const { memoryTotal, memoryAvailable, processes, oomKills } = await session.state.link.call(
+      "stats",
+      {},
+      { signal },
+    );
+    return { memoryTotal, memoryAvailable, processes, oomKills };
+  },
 };
