@@ -89,6 +89,52 @@ test("a volume in use is not taken away, and who uses it is named, whatever way 
   await detach(home, id, volume);
 });
 
+/** Statements of Python in the guest, with what mounts: there is no program for it. */
+async function asRoot(id: string, ...statements: string[]): Promise<void> {
+  const lines = [
+    "import ctypes, os",
+    "libc = ctypes.CDLL(None, use_errno=True)",
+    "def must(result): assert result == 0, os.strerror(ctypes.get_errno())",
+    "def mount(*args): must(libc.mount(*args))",
+    "def umount(*args): must(libc.umount(*args))",
+    ...statements,
+  ];
+  await home.must(["exec", id, "--", "sudo", "python3", "-c", lines.join("\n")]);
+}
+
+test("a volume that the guest has mounted elsewhere, or something upon, is not taken away, and neither is that", async () => {
+  const id = await home.create(...SMALL);
+  const volume = makeVolume(home, "moved");
+  await attach(home, id, volume);
+  await asRoot(id, "os.mkdir('/other')", "mount(b'/mnt/moved', b'/other', None, 4096, None)", "umount(b'/mnt/moved')");
+  await home.bash(id, "echo late > /other/late");
+  await assert.rejects(detach(home, id, volume), /cannot be detached: it is in use by its mount at \/other/);
+  assert.equal(await home.bash(id, "cat /other/late"), "late");
+  assert.equal((await snapshot(home, id, volume.id, 64 * MiB)).isClean, true, "it stands still where it is");
+  await asRoot(id, "umount(b'/other')");
+  await detach(home, id, volume);
+  assert.equal(readFromDisk(volume.layers[0]?.path ?? "", "late"), "late\n");
+  await attach(home, id, volume);
+  await asRoot(id, "mount(b'mine', b'/mnt/moved', b'tmpfs', 0, b'mode=1777')");
+  await home.bash(id, "echo mine > /mnt/moved/own");
+  await assert.rejects(detach(home, id, volume), /it is in use by what is mounted at \/mnt\/moved/);
+  assert.equal(await home.bash(id, "cat /mnt/moved/own"), "mine");
+  await asRoot(id, "umount(b'/mnt/moved')");
+  assert.equal(await home.bash(id, "cat /mnt/moved/late"), "late");
+  await detach(home, id, volume);
+});
+
+test("a read-only volume that is in use stays where it is when it is not taken away", async () => {
+  const id = await home.create(...SMALL);
+  const volume = { ...makeVolume(home, "shown"), access: "read-only" as const };
+  await attach(home, id, volume);
+  await home.bash(id, "(sudo unshare --mount sleep 1000) </dev/null >/dev/null 2>&1 & sleep 0.5");
+  await assert.rejects(detach(home, id, volume), /it is in use by sleep/);
+  assert.match(await home.bash(id, "grep ' /mnt/shown ' /proc/mounts"), /ext4 ro,nosuid,nodev/);
+  await home.bash(id, "sudo pkill -x sleep; while pgrep -x sleep; do sleep 0.1; done");
+  await detach(home, id, volume);
+});
+
 for (const victim of ["vm", "supervisor"] as const) {
   test(`what was fsynced survives kill -9 of the ${victim}, and the file system is sound`, async () => {
     const volume = makeVolume(home, `kept-${victim}`);

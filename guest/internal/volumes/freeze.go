@@ -24,13 +24,9 @@ type stillness struct {
 // waits. It goes on by itself after some time, so that a host that is gone leaves no machine like this.
 func (m *Manager) Freeze(path string, limit time.Duration) error {
 	path = filepath.Clean(path)
-	target, err := m.targetOf(path)
+	fd, err := m.open(path)
 	if err != nil {
 		return err
-	}
-	fd, err := syscall.Open(target, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return errno.At(err, path)
 	}
 	// Most of the work, while everybody may still write.
 	_ = sys.SyncFS(fd)
@@ -84,14 +80,33 @@ func (m *Manager) thaw(path string, still *stillness) error {
 	return errno.At(err, path)
 }
 
-// targetOf returns where a path that may stand still really is.
-func (m *Manager) targetOf(path string) (string, error) {
+// open opens what is mounted at a path that may stand still, wherever the machine's user has taken it since.
+func (m *Manager) open(path string) (int, error) {
+	const flags = syscall.O_RDONLY | syscall.O_DIRECTORY | syscall.O_CLOEXEC
 	if path == "/" {
-		return path, nil
+		fd, err := syscall.Open(path, flags, 0)
+		return fd, errno.At(err, path)
 	}
 	disk, there := m.mounted(path)
 	if !there {
-		return "", notMounted(path)
+		return -1, notMounted(path)
 	}
-	return disk.target, nil
+	places := []string{disk.target}
+	for _, one := range mountsIn(ownMounts) {
+		if one.device == deviceName(disk.number) {
+			places = append(places, one.path)
+		}
+	}
+	for _, place := range places {
+		fd, err := syscall.Open(place, flags, 0)
+		if err != nil {
+			continue
+		}
+		var st syscall.Stat_t
+		if err := syscall.Fstat(fd, &st); err == nil && st.Dev == disk.number {
+			return fd, nil
+		}
+		syscall.Close(fd)
+	}
+	return -1, notMounted(path)
 }

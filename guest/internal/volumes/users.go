@@ -11,6 +11,8 @@ import (
 const (
 	// maxUsers is how many processes are named; more would not be read.
 	maxUsers = 8
+	// ownMounts lists the mounts that this process sees.
+	ownMounts = "/proc/self/mountinfo"
 	// maxComm bounds a name: the kernel's have up to 15 bytes.
 	maxComm = 32
 )
@@ -65,41 +67,60 @@ func hasMounted(directory string, number uint64) bool {
 	if other, err := os.Readlink(filepath.Join(directory, "ns", "mnt")); err != nil || other == own {
 		return false
 	}
-	mounts, err := os.ReadFile(filepath.Join(directory, "mountinfo"))
-	if err != nil {
-		return false
-	}
-	// Device numbers as makedev(3) splits them.
-	major := number>>8&0xfff | number>>32&^0xfff
-	minor := number&0xff | number>>12&^0xff
-	device := strconv.FormatUint(major, 10) + ":" + strconv.FormatUint(minor, 10)
-	for _, line := range strings.Split(string(mounts), "\n") {
-		if fields := strings.Fields(line); len(fields) > 2 && fields[2] == device {
+	for _, m := range mountsIn(filepath.Join(directory, "mountinfo")) {
+		if m.device == deviceName(number) {
 			return true
 		}
 	}
 	return false
 }
 
-// mountsBelow names what is mounted below a directory, from a list as proc(5) describes it.
-func mountsBelow(list, directory string) []string {
+// listed is a line of a list of mounts (proc(5)): a device's major and minor number, and a path.
+type listed struct{ device, path string }
+
+func mountsIn(list string) []listed {
 	content, err := os.ReadFile(list)
 	if err != nil {
 		return nil
 	}
-	var below []string
+	var found []listed
 	for _, line := range strings.Split(string(content), "\n") {
-		const point = 4
-		fields := strings.Fields(line)
-		if len(fields) <= point || !strings.HasPrefix(fields[point], directory+"/") {
-			continue
+		const device, point = 2, 4
+		if fields := strings.Fields(line); len(fields) > point {
+			found = append(found, listed{fields[device], fields[point]})
 		}
-		if len(below) == maxUsers {
-			break
-		}
-		below = append(below, "what is mounted at "+fields[point])
 	}
-	return below
+	return found
+}
+
+// deviceName is a device's number as lists have it. It is split as makedev(3) says.
+func deviceName(number uint64) string {
+	major := number>>8&0xfff | number>>32&^0xfff
+	minor := number&0xff | number>>12&^0xff
+	return strconv.FormatUint(major, 10) + ":" + strconv.FormatUint(minor, 10)
+}
+
+// mountsUpon names what else is mounted at a directory or below it.
+func mountsUpon(list, directory string, number uint64) []string {
+	var upon []string
+	for _, m := range mountsIn(list) {
+		isThere := m.path == directory && m.device != deviceName(number)
+		if (isThere || strings.HasPrefix(m.path, directory+"/")) && len(upon) < maxUsers {
+			upon = append(upon, "what is mounted at "+m.path)
+		}
+	}
+	return upon
+}
+
+// mountsElsewhere names other paths that a file system is mounted at.
+func mountsElsewhere(list, directory string, number uint64) []string {
+	var elsewhere []string
+	for _, m := range mountsIn(list) {
+		if m.device == deviceName(number) && m.path != directory && len(elsewhere) < maxUsers {
+			elsewhere = append(elsewhere, "its mount at "+m.path)
+		}
+	}
+	return elsewhere
 }
 
 // nameOf is what a process calls itself, without what would not print.

@@ -69,6 +69,9 @@ type mount struct {
 	// target is path without symbolic links.
 	target, device string
 	number         uint64
+	// flags and options it is mounted with.
+	flags   uintptr
+	options string
 }
 
 // New returns the Manager of this machine.
@@ -124,7 +127,7 @@ func (m *Manager) mountDisk(name, path string, d Disk) (*Mounted, error) {
 		return nil, err
 	}
 	m.mu.Lock()
-	m.disks[path] = mount{target: target, device: device, number: number}
+	m.disks[path] = mount{target: target, device: device, number: number, flags: flags, options: data}
 	m.mu.Unlock()
 	mounted.Device = name
 	return mounted, nil
@@ -191,26 +194,33 @@ func (m *Manager) Unmount(path string) error {
 	if !there {
 		return notMounted(path)
 	}
-	if target, err := os.Open(disk.target); err == nil {
-		_ = sys.SyncFS(int(target.Fd()))
-		target.Close()
-	}
-	const noFollow = 8 // UMOUNT_NOFOLLOW
-	if err := syscall.Unmount(disk.target, noFollow); err != nil {
-		// The user may have been quicker.
-		if err == syscall.EBUSY || !m.isFree(disk.device) {
-			return m.busy(path, disk, err)
+	// Whoever is root here may have mounted it elsewhere, or something upon it: what is there is somebody else's then.
+	if isOn(disk.target, disk.number) {
+		if err := unmountSynced(disk.target); err == syscall.EBUSY {
+			return m.busy(path, disk)
+		} else if err == nil && !m.isFree(disk.device) {
+			// Another mount namespace, or another path, still has it: it must not lose its disk.
+			_ = syscall.Mount(disk.device, disk.target, "ext4", disk.flags, disk.options)
 		}
-	} else if !m.isFree(disk.device) {
-		// Another mount namespace, or another path, still has it: it must not lose its disk.
-		_ = syscall.Mount(disk.device, disk.target, "ext4", mountFlags, options)
-		return m.busy(path, disk, syscall.EBUSY)
+	}
+	if !m.isFree(disk.device) {
+		return m.busy(path, disk)
 	}
 	m.mu.Lock()
 	delete(m.disks, path)
 	m.mu.Unlock()
 	m.letGo(filepath.Base(disk.device))
 	return nil
+}
+
+// unmountSynced writes what a file system still holds while everybody may use it, and unmounts it.
+func unmountSynced(target string) error {
+	if directory, err := os.Open(target); err == nil {
+		_ = sys.SyncFS(int(directory.Fd()))
+		directory.Close()
+	}
+	const noFollow = 8 // UMOUNT_NOFOLLOW
+	return syscall.Unmount(target, noFollow)
 }
 
 // letGo has the kernel forget a disk that the host is about to take away: it writes the disk's cache first, and a disk
@@ -241,12 +251,10 @@ func (m *Manager) isFree(device string) bool {
 	return true
 }
 
-func (m *Manager) busy(path string, disk mount, err error) error {
-	if err != syscall.EBUSY {
-		return errno.At(err, path)
-	}
+func (m *Manager) busy(path string, disk mount) error {
 	message := "it is in use"
-	if users := append(usersOf(disk.number), mountsBelow("/proc/self/mountinfo", disk.target)...); len(users) > 0 {
+	users := append(usersOf(disk.number), mountsUpon(ownMounts, disk.target, disk.number)...)
+	if users = append(users, mountsElsewhere(ownMounts, disk.target, disk.number)...); len(users) > 0 {
 		message += " by " + strings.Join(users, ", ")
 	}
 	return &errno.Error{Code: "EBUSY", Message: message, Path: path}

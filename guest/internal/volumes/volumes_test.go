@@ -46,7 +46,11 @@ func newManager(t *testing.T) (*Manager, *kernel, string) {
 	m := New()
 	m.ioctl = k.ioctl
 	path := t.TempDir()
-	m.disks[path] = mount{target: path}
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	m.disks[path] = mount{target: path, number: st.Dev}
 	return m, k, path
 }
 
@@ -141,6 +145,15 @@ func TestFailedFreezeHoldsNobodyBack(t *testing.T) {
 	_ = m.Thaw(path)
 	if got := code(t, m.Freeze("/elsewhere", time.Hour)); got != "EINVAL" || !canWrite() {
 		t.Fatal("only what is mounted here, or /, can stand still", got)
+	}
+}
+
+func TestWhatIsMountedUponAVolumeIsNotFrozenInItsPlace(t *testing.T) {
+	m, k, path := newManager(t)
+	const nowhere = 1 << 40
+	m.disks[path] = mount{target: path, number: nowhere}
+	if got := code(t, m.Freeze(path, time.Hour)); got != "EINVAL" || k.frozen != 0 {
+		t.Fatal(got)
 	}
 }
 
@@ -283,17 +296,22 @@ func TestDiskThatCannotBeMountedIsForgotten(t *testing.T) {
 	}
 }
 
-func TestWhatIsMountedBelowIsNamed(t *testing.T) {
+func TestWhatIsMountedBelowAndElsewhereIsNamed(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "mountinfo")
 	content := "22 1 254:0 / / rw,noatime - ext4 /dev/root rw\n30 22 8:0 / /data rw - ext4 /dev/sda rw\n" +
-		"31 30 8:16 / /data/more rw - ext4 /dev/sdb rw\n32 22 8:32 / /database rw - ext4 /dev/sdc rw\n\nshort\n"
+		"31 30 8:16 / /data/more rw - ext4 /dev/sdb rw\n32 22 8:32 / /database rw - ext4 /dev/sdc rw\n\nshort\n" +
+		"33 22 8:0 / /other rw - ext4 /dev/sda rw\n34 30 0:40 / /data rw - tmpfs mine rw\n"
 	if err := os.WriteFile(list, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(mountsBelow(list, "/data"), "; "); got != "what is mounted at /data/more" {
+	const sda = 8 << 8
+	if got := strings.Join(mountsUpon(list, "/data", sda), "; "); got != "what is mounted at /data/more; what is mounted at /data" {
 		t.Errorf("%q", got)
 	}
-	if got := mountsBelow(list+"-gone", "/data"); got != nil {
+	if got := strings.Join(mountsElsewhere(list, "/data", sda), "; "); got != "its mount at /other" {
+		t.Errorf("%q", got)
+	}
+	if got := mountsUpon(list+"-gone", "/data", sda); got != nil {
 		t.Errorf("%q", got)
 	}
 }
