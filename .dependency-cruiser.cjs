@@ -18,7 +18,7 @@ module.exports = {
     layer(
       "commands-see-cli-and-runtime-only",
       "^src/commands/",
-      "^src/(protocol|supervisor|vm|guest|store|egress|folders|ssh|server|deploy)/",
+      "^src/(protocol|supervisor|vm|guest|store|egress|folders|gateway|ssh|server|deploy)/",
     ),
     layer("commands-see-the-interface-only", "^src/(commands|cli)/", "^src/runtime/(local|remote)/"),
     layer("only-select-knows-both", "^src/(?!runtime/(select\\.ts|local/|remote/))", "^src/runtime/(local|remote)/"),
@@ -28,6 +28,7 @@ module.exports = {
     layer("local-does-not-link-the-supervisor", "^src/runtime/", "^src/(supervisor|guest|cli|egress|ssh)/"),
     layer("protocol-is-a-leaf", "^src/protocol/", "^src/(?!protocol/|policy/|runtime/errors\\.ts)"),
     layer("policy-is-a-leaf", "^src/policy/", "^src/(?!policy/|runtime/errors\\.ts)"),
+    layer("the-gateway-is-a-leaf", "^src/gateway/", "^src/(?!gateway/)"),
     layer("folders-are-a-leaf", "^src/folders/", "^src/(?!folders/)"),
     layer(
       "egress-stands-alone",

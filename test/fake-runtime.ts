@@ -44,6 +44,7 @@ import type {
 import type { ForkOptions, ForkReport, ForkSpec } from "../src/runtime/checkpoints.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeSnapshots, FakeVolumes } from "./fake-disks.ts";
+import { FakeExposures } from "./fake-exposures.ts";
 import { FakeFolders } from "./fake-folders.ts";
 
 const MIB = 1024 ** 2;
@@ -351,6 +352,7 @@ export class FakeRuntime implements Runtime {
   readonly checkpoints = new FakeCheckpoints((method, ...args) => this.record(method, ...args));
 
   readonly folders = new FakeFolders();
+  readonly exposures = new FakeExposures((method, ...args) => this.record(method, ...args));
 
   readonly secrets: SecretApi = {
     names: async () => {

@@ -1,6 +1,6 @@
 /** A connection to a socket inside the guest, dialled by its agent, as a Duplex. What it reads is hostile. */
 import { Duplex } from "node:stream";
-import type { AgentLink, GuestReadable, GuestWritable } from "./link.ts";
+import { AgentError, type AgentLink, type GuestReadable, type GuestWritable } from "./link.ts";
 
 export type GuestAddress = { host: string; port: number } | { path: string };
 
@@ -8,6 +8,8 @@ export interface DialOptions {
   signal?: AbortSignal;
   /** How long the guest may take to connect, `ms`. */
   timeoutMs?: number;
+  /** The first bytes to be sent. They leave with the call, so that the connection costs no round trip of its own. */
+  first?: Buffer | undefined;
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -20,8 +22,9 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 export async function dialGuest(link: AgentLink, address: GuestAddress, options: DialOptions = {}): Promise<Duplex> {
   const readable = link.openReadable();
   const writable = link.openWritable();
-  const { signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { signal, timeoutMs = DEFAULT_TIMEOUT_MS, first } = options;
   try {
+    if (first !== undefined) writable.write(first);
     await link.call(
       "dial",
       { ...address, read: readable.streamId, write: writable.streamId, timeoutMs },
@@ -38,6 +41,7 @@ export async function dialGuest(link: AgentLink, address: GuestAddress, options:
 class GuestSocket extends Duplex {
   readonly #readable: GuestReadable;
   readonly #writable: GuestWritable;
+  #isStopped = false;
 
   constructor(readable: GuestReadable, writable: GuestWritable) {
     super({ allowHalfOpen: true, readableHighWaterMark: 1, writableHighWaterMark: writable.writableHighWaterMark });
@@ -49,7 +53,9 @@ class GuestSocket extends Duplex {
     readable.pause();
     readable.once("end", () => this.push(null));
     readable.once("error", (error) => this.destroy(error));
-    writable.once("error", (error) => this.destroy(error));
+    // It may have been stopped before this connection was known to stand.
+    if (writable.errored !== null) this.#writeFailed(writable.errored);
+    else writable.once("error", (error) => this.#writeFailed(error));
   }
 
   override _read(): void {
@@ -57,11 +63,15 @@ class GuestSocket extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    this.#writable.write(chunk, callback);
+    // A server that answers and hangs up without reading everything: its answer still counts, so the rest that is
+    // written goes nowhere, quietly, until that has been read.
+    if (this.#isStopped) callback();
+    else this.#writable.write(chunk, (error) => callback(isStop(error) ? null : error));
   }
 
   override _final(callback: (error?: Error | null) => void): void {
-    this.#writable.end(callback);
+    if (this.#isStopped) callback();
+    else this.#writable.end(callback);
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -70,4 +80,19 @@ class GuestSocket extends Duplex {
     if (!this.#writable.writableFinished) this.#writable.destroy(error ?? undefined);
     callback(error);
   }
+
+  #writeFailed(error: Error): void {
+    if (!isStop(error)) {
+      this.destroy(error);
+      return;
+    }
+    this.#isStopped = true;
+    if (this.readableEnded) this.destroy();
+    else this.once("end", () => this.destroy());
+  }
+}
+
+/** The reader in the guest wants no more (LinkWritable). */
+function isStop(error: Error | null | undefined): boolean {
+  return error instanceof AgentError && error.code === "EPIPE";
 }

@@ -65,6 +65,8 @@ export const ERROR_EXITS = {
   connection_closed: EXIT.failure,
   aborted: 130,
   timeout: EXIT.failure,
+  port_in_use: EXIT.failure,
+  exposure_not_found: EXIT.failure,
   unsupported: EXIT.failure,
   internal: EXIT.failure,
 } as const;

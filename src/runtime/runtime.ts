@@ -6,6 +6,7 @@
  * handle can be disposed more than once.
  */
 import type { Readable, Writable, Duplex } from "node:stream";
+import type { ExposureApi } from "./exposures.ts";
 import type { FolderApi } from "./folders.ts";
 import type { PackObserver } from "./copy/copy-records.ts";
 import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "./checkpoints.ts";
@@ -65,6 +66,7 @@ export interface Runtime extends AsyncDisposable {
   readonly volumes: VolumeApi;
   readonly checkpoints: CheckpointApi;
   readonly folders: FolderApi;
+  readonly exposures: ExposureApi;
 }
 
 export interface CreateOptions extends CallOptions, CallerEnvironment {

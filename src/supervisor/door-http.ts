@@ -31,7 +31,12 @@ export interface DoorTable<Control> {
 }
 
 /** Statuses of failures; 500 for all others. */
-const STATUS: Partial<Record<ErrorCode, number>> = { usage: 400, config_invalid: 400, volume_not_found: 404 };
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  usage: 400,
+  config_invalid: 400,
+  volume_not_found: 404,
+  exposure_not_found: 404,
+};
 
 /**
  * Answers a call of the table; false for something else. Never throws.

@@ -26,6 +26,7 @@ import { layerPath } from "../vm/restore-options.ts";
 import { fileSender } from "../vm/send-files.ts";
 import { beginRestore, type VirtualMachine } from "../vm/virtual-machine.ts";
 import { CappedLog, logLine } from "./capped-log.ts";
+import type { Exposures } from "./expose/exposures.ts";
 import type { SandboxDisks } from "./disks/sandbox-disks.ts";
 import { connectAgent, describeExit, giveIdentity, LastWords } from "./guest-boot.ts";
 import type { SandboxFolders } from "./folders.ts";
@@ -100,6 +101,7 @@ class SandboxRun implements SandboxService {
   #watch: HostWatch | undefined;
   #machine: MachineControl | undefined;
   #volumes: Promise<SandboxDisks> | undefined;
+  #exposures: Promise<Exposures> | undefined;
   #link: AgentLink | undefined;
   #state: GuestState | undefined;
   #folders: SandboxFolders | undefined;
@@ -138,6 +140,7 @@ class SandboxRun implements SandboxService {
       network: this.#network,
       machine: () => this.#requireMachine(),
       disks: async () => this.#requireDisks(),
+      exposures: async () => this.#requireExposures(),
       folders: () => this.#folders?.views ?? [],
     });
     doorOpen();
@@ -296,6 +299,20 @@ class SandboxRun implements SandboxService {
     return this.#volumes;
   }
 
+  /** Loaded when it gets its first URL. */
+  async #requireExposures(): Promise<Exposures> {
+    const link = this.#link;
+    if (link === undefined || this.#status !== "running") {
+      throw new SbxError("sandbox_stopped", "the sandbox is not running", { hint: "sbx list" });
+    }
+    this.#exposures ??= (async () => {
+      const { Exposures } = await import("./expose/exposures.ts");
+      const { id, name } = this.#launch;
+      return new Exposures({ id, name, link, isPaused: () => this.#standstill.any });
+    })();
+    return this.#exposures;
+  }
+
   /** While the guest still runs: what it has written goes to its volumes. */
   async #settleVolumes(link: AgentLink): Promise<void> {
     const keepsRoot = this.#launch.rootWrites === "kept";
@@ -407,6 +424,7 @@ class SandboxRun implements SandboxService {
     for (const connection of this.#connections) connection.close(1001, `sandbox ${reason}`);
     for (const { socket } of this.#early.splice(0)) socket.close(1001, `sandbox ${reason}`);
     this.#door?.close();
+    await (await this.#exposures)?.[Symbol.asyncDispose]();
     if (this.#link !== undefined && STILL_RUNS.includes(reason)) {
       await this.#settleFolders(this.#link);
       await this.#settleVolumes(this.#link);

@@ -14,6 +14,7 @@ import type { SandboxInfo } from "../runtime/types.ts";
 import { answerCall, readBody, sendJson, sendTooLarge } from "./door-http.ts";
 import { MACHINE_CALLS, type MachineHandle } from "./machine-routes.ts";
 import { DISK_CALLS, type DiskControl } from "./disks/door-routes.ts";
+import { EXPOSURE_CALLS, type ExposureControl } from "./expose/door-routes.ts";
 import { NETWORK_CALLS, type NetworkControl } from "./network/door-routes.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
@@ -32,6 +33,8 @@ export interface DoorOptions {
   network: NetworkControl;
   /** Its disks; fails unless it runs. */
   disks: () => Promise<DiskControl>;
+  /** Its URLs; fails unless it runs. */
+  exposures: () => Promise<ExposureControl>;
   /** @throws SbxError while there is none */
   machine: () => MachineHandle;
   /** The mounted folders and what has become of them. */
@@ -136,6 +139,7 @@ async function answerFromTables(
   return (
     (await answerCall(request, response, pathname, MACHINE_CALLS, options.machine)) ||
     (await answerCall(request, response, pathname, DISK_CALLS, options.disks)) ||
+    (await answerCall(request, response, pathname, EXPOSURE_CALLS, options.exposures)) ||
     (await answerCall(request, response, pathname, NETWORK_CALLS, () => options.network))
   );
 }

@@ -11,6 +11,7 @@ import { connectTarget } from "../../protocol/sandbox-target.ts";
 import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "../checkpoints.ts";
 import { SbxError } from "../errors.ts";
 import type { SnapshotApi, VolumeApi } from "../disks.ts";
+import type { ExposureApi } from "../exposures.ts";
 import type { FolderApi } from "../folders.ts";
 import type { NetworkApi, SecretApi } from "../network.ts";
 import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
@@ -26,6 +27,7 @@ import { disksOf } from "./disks/disks-of-sandbox.ts";
 import { imageUsers, type ImageUser } from "./disks/image-users.ts";
 import { LocalSnapshots } from "./disks/local-snapshots.ts";
 import { LocalVolumes } from "./disks/local-volumes.ts";
+import { LocalExposures } from "./local-exposures.ts";
 import { LocalFolders } from "./folders/local-folders.ts";
 import type { FolderPlan } from "./folders/plan-folders.ts";
 import { LocalImages } from "./images.ts";
@@ -56,6 +58,7 @@ class LocalRuntime implements Runtime {
   readonly network: NetworkApi;
   readonly secrets: SecretApi;
   readonly folders: FolderApi;
+  readonly exposures: ExposureApi;
   readonly snapshots: SnapshotApi;
   readonly volumes: VolumeApi;
   readonly checkpoints: CheckpointApi;
@@ -88,6 +91,7 @@ class LocalRuntime implements Runtime {
       connect: (ref, options) => this.connect(ref, options),
       onStaging: (stagingPath) => recordStaging(this.#state.staging, stagingPath),
     });
+    this.exposures = new LocalExposures((ref) => this.#findRunning(ref));
     const context = { state, images: this.#images };
     const findRunning = (ref: string): SandboxRow => this.#findRunning(ref);
     this.volumes = new LocalVolumes({ context, findRunning, defaultBytes: settings.diskBytes });

@@ -2,7 +2,7 @@
 import { request } from "node:http";
 import { sandboxTarget } from "../../protocol/sandbox-target.ts";
 import { abortedError } from "../abort.ts";
-import { SbxError } from "../errors.ts";
+import { ERROR_EXITS, SbxError, type ErrorCode } from "../errors.ts";
 import type { SandboxInfo } from "../types.ts";
 
 const MAX_ANSWER_BYTES = 1024 * 1024;
@@ -36,6 +36,13 @@ export interface SupervisorCall {
   signal?: AbortSignal | undefined;
   /** The error for an answer that is no success; `guest_error` if absent. The answer is not parsed. */
   refused?: (status: number, message: string, answer: unknown) => SbxError;
+}
+
+/** A refusal with its code and hint. The supervisor is the same version of sbx: its codes are ours. */
+export function refusedWithCode(_status: number, message: string, answer: unknown): SbxError {
+  const { code, hint } = answer as { code?: unknown; hint?: unknown };
+  const known = typeof code === "string" && Object.hasOwn(ERROR_EXITS, code);
+  return new SbxError(known ? (code as ErrorCode) : "guest_error", message, typeof hint === "string" ? { hint } : {});
 }
 
 /** @throws SbxError `supervisor_lost` when nobody answers in time, `aborted` */

@@ -29,6 +29,7 @@ async function open(t: TestContext): Promise<{ socketPath: string; events: strin
     folders: () => [],
     machine: () => assert.fail("nobody asked for the machine"),
     disks: () => assert.fail("nobody asked for the disks"),
+    exposures: () => assert.fail("nobody asked for the URLs"),
     network: {
       setSecrets: () => ({ set: [], missing: [] }),
       denied: [],

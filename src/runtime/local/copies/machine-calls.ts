@@ -7,9 +7,8 @@ import {
   type CopyAnswer,
   type CopyCall,
 } from "../../../protocol/machine-calls.ts";
-import { ERROR_EXITS, SbxError, type ErrorCode } from "../../errors.ts";
 import type { SandboxInfo } from "../../types.ts";
-import { callSupervisor } from "../supervisor-client.ts";
+import { callSupervisor, refusedWithCode } from "../supervisor-client.ts";
 
 /** QEMU stops a guest in milliseconds; one that waits for the host's disk, later. `ms` */
 const TIMEOUT_MS = 30_000;
@@ -40,12 +39,5 @@ async function call(
   path: string,
   options: { body?: string; timeoutMs: number; maxAnswerBytes?: number },
 ): Promise<unknown> {
-  return callSupervisor(socketPath, "POST", path, { ...options, signal, refused });
-}
-
-/** The supervisor is the same version of sbx: its codes are ours. */
-function refused(_status: number, message: string, answer: unknown): SbxError {
-  const { code, hint } = answer as { code?: unknown; hint?: unknown };
-  const known = typeof code === "string" && Object.hasOwn(ERROR_EXITS, code);
-  return new SbxError(known ? (code as ErrorCode) : "guest_error", message, typeof hint === "string" ? { hint } : {});
+  return callSupervisor(socketPath, "POST", path, { ...options, signal, refused: refusedWithCode });
 }

@@ -8,8 +8,8 @@ import {
   type SnapshotCall,
   type VolumeAttachment,
 } from "../../../protocol/disk-calls.ts";
-import { ERROR_EXITS, SbxError, type ErrorCode } from "../../errors.ts";
-import { callSupervisor } from "../supervisor-client.ts";
+import { SbxError } from "../../errors.ts";
+import { callSupervisor, refusedWithCode } from "../supervisor-client.ts";
 
 /** A guest under load takes its time to mount, and to write what it holds before it lets go, `ms`. */
 const TIMEOUT_MS = 60_000;
@@ -59,15 +59,8 @@ async function call(
 ): Promise<unknown> {
   return callSupervisor(socketPath, method, path, {
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    ...{ signal, timeoutMs, refused },
+    ...{ signal, timeoutMs, refused: refusedWithCode },
   });
-}
-
-/** The supervisor is the same version of sbx: its codes are ours. */
-function refused(_status: number, message: string, answer: unknown): SbxError {
-  const { code, hint } = answer as { code?: unknown; hint?: unknown };
-  const known = typeof code === "string" && Object.hasOwn(ERROR_EXITS, code);
-  return new SbxError(known ? (code as ErrorCode) : "guest_error", message, typeof hint === "string" ? { hint } : {});
 }
 
 /** Whether the request may have been carried out all the same. */

@@ -1,0 +1,255 @@
+/**
+ * One connection to the gateway. The head of every request is judged before it goes on; bodies, answers and whatever an
+ * upgrade leads to are carried as they are. What the client says is hostile until it has named a URL, and bounded after.
+ */
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { answerWaiting, explain, refuse, refuseOrigin, type Trouble } from "./answers.ts";
+import { isForeignOrigin } from "./origin.ts";
+import { HeadError, type RequestHead } from "./request-head.ts";
+import { type Reading, RequestReader } from "./request-reader.ts";
+import { ServerAnswer } from "./server-answer.ts";
+import type { GatewayLimits, Target } from "./target.ts";
+import { waitForServer } from "./wait-for-server.ts";
+
+/** The gateway, as a connection sees it. */
+export interface ConnectionHost {
+  readonly limits: GatewayLimits;
+  /** What is meant by a Host field; the port does not matter. */
+  find(host: string): Target | undefined;
+  /** The connection has named its target. False where there are too many. */
+  admit(connection: ClientConnection): boolean;
+  forget(connection: ClientConnection): void;
+}
+
+/** The request is the gateway's to answer. */
+class OwnAnswer extends Error {
+  readonly bytes: Buffer;
+  constructor(bytes: Buffer) {
+    super("answered by the gateway");
+    this.bytes = bytes;
+  }
+}
+
+export class ClientConnection {
+  readonly #socket: Socket;
+  readonly #host: ConnectionHost;
+  readonly #reader = new RequestReader((head) => this.#judge(head));
+  readonly #gone = new AbortController();
+  #target: Target | undefined;
+  /** The Host that the connection is for. */
+  #hostField = "";
+  #head: RequestHead | undefined;
+  #server: Duplex | undefined;
+  #answer = new ServerAnswer();
+  /** What the client sent behind a request for an upgrade. */
+  #held: Buffer | undefined;
+  #headTimer: NodeJS.Timeout | undefined;
+  #lastTimer: NodeJS.Timeout | undefined;
+  /** Nothing that the client sends from now on matters. */
+  #deaf = false;
+
+  constructor(socket: Socket, host: ConnectionHost) {
+    this.#socket = socket;
+    this.#host = host;
+    socket.setNoDelay(true);
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.on("end", () => this.#clientEnded());
+    socket.on("drain", () => this.#server?.resume());
+    socket.on("error", () => undefined); // "close" follows
+    socket.on("close", () => this.#closed());
+    this.#startHeadTimer();
+  }
+
+  get target(): Target | undefined {
+    return this.#target;
+  }
+
+  /** Ends it at once. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#deaf) return;
+    const reading = this.#reader.read(chunk);
+    if (this.#server === undefined) this.#begin(reading);
+    else this.#goOn(this.#server, reading);
+  }
+
+  /** @throws what ends the passing on of requests */
+  #judge(head: RequestHead): void {
+    if (this.#target === undefined) {
+      const target = head.host === undefined ? undefined : this.#host.find(head.host);
+      // Nothing that would tell a URL that was from one that never was.
+      if (target === undefined) throw new OwnAnswer(refuse(404));
+      this.#target = target;
+      this.#hostField = head.host ?? "";
+      if (head.waits) throw new OwnAnswer(Buffer.alloc(0));
+    } else if (head.host !== this.#hostField || head.waits) {
+      // Somebody in between shares one connection among several users of it.
+      throw new OwnAnswer(refuse(421));
+    }
+    if (head.upgrades && isForeignOrigin(head.origin, this.#hostField)) throw new OwnAnswer(refuseOrigin());
+    this.#head = head;
+  }
+
+  /** Before there is a server: the first request. */
+  #begin({ passed, upgrade, refused }: Reading): void {
+    if (passed === undefined && refused === undefined) return; // a part of a head
+    this.#stopHeadTimer();
+    if (this.#target !== undefined && !this.#host.admit(this)) {
+      this.#explain("busy");
+    } else if (passed !== undefined) {
+      this.#socket.pause();
+      if (upgrade !== undefined) this.#expectUpgrade(upgrade.held);
+      void this.#connect(passed, refused !== undefined);
+    } else if (this.#target !== undefined && refused instanceof OwnAnswer && refused.bytes.length === 0) {
+      void this.#answerWaiting(this.#target);
+    } else {
+      this.#close(
+        refused instanceof OwnAnswer ? refused.bytes : refuse(refused instanceof HeadError ? refused.status : 400),
+      );
+    }
+  }
+
+  #goOn(server: Duplex, { passed, upgrade, refused }: Reading): void {
+    if (upgrade !== undefined) {
+      this.#expectUpgrade(upgrade.held);
+      this.#socket.pause();
+    }
+    if (passed !== undefined && server.writable && !server.write(passed)) this.#socket.pause();
+    if (refused !== undefined) this.#refuseLater(server);
+    if (!this.#reader.isWithinHead) this.#stopHeadTimer();
+    else if (passed !== undefined || this.#headTimer === undefined) this.#startHeadTimer();
+  }
+
+  /** Answers that are under way are still carried; a refusal among them could be taken for a part of one. */
+  #refuseLater(server: Duplex): void {
+    this.#deaf = true;
+    server.end();
+    this.#endWithin(this.#host.limits.lingerMs);
+  }
+
+  async #connect(first: Buffer, isLast: boolean): Promise<void> {
+    const target = this.#target;
+    if (target === undefined) return;
+    if (target.isPaused()) {
+      this.#explain("paused");
+      return;
+    }
+    const tooLate = AbortSignal.timeout(this.#host.limits.dialMs);
+    let server: Duplex;
+    try {
+      server = await target.dial(first, AbortSignal.any([tooLate, this.#gone.signal]));
+    } catch (error) {
+      const isRefused = (error as { code?: unknown }).code === "ECONNREFUSED";
+      this.#explain(target.isPaused() ? "paused" : isRefused ? "nothing-listens" : "no-answer");
+      return;
+    }
+    if (this.#socket.destroyed) {
+      server.destroy();
+      return;
+    }
+    this.#server = server;
+    this.#join(server);
+    if (isLast) this.#refuseLater(server);
+    if (!this.#answer.isAwaited) this.#socket.resume();
+  }
+
+  #join(server: Duplex): void {
+    const socket = this.#socket;
+    server.on("data", (chunk: Buffer) => {
+      const outcome = this.#answer.see(chunk);
+      this.#lastTimer?.refresh();
+      if (!socket.write(chunk)) server.pause();
+      if (outcome !== undefined) this.#upgradeAnswered(server, outcome);
+    });
+    server.on("drain", () => {
+      if (!this.#answer.isAwaited) socket.resume();
+    });
+    server.on("end", () => this.#serverEnded());
+    server.on("error", () => this.#serverFailed());
+  }
+
+  #expectUpgrade(held: Buffer | undefined): void {
+    this.#answer.expect();
+    this.#held = held;
+  }
+
+  #upgradeAnswered(server: Duplex, outcome: "upgraded" | "http"): void {
+    if (outcome === "upgraded") this.#reader.passAll();
+    const held = this.#held;
+    this.#held = undefined;
+    this.#socket.resume();
+    if (held !== undefined) this.#goOn(server, this.#reader.read(held));
+  }
+
+  #clientEnded(): void {
+    if (this.#server === undefined) this.#socket.end();
+    else this.#server.end();
+    // Mostly it is gone altogether, which a server that is silent would never notice.
+    if (!this.#answer.isUpgraded) this.#endWithin(this.#host.limits.halfClosedMs);
+  }
+
+  #serverEnded(): void {
+    if (!this.#answer.hasBegun) {
+      this.#explain("closed-early");
+      return;
+    }
+    this.#socket.end();
+    this.#socket.resume();
+    // Either end of what became of an upgrade may go on by itself.
+    if (!this.#answer.isUpgraded) this.#endWithin(this.#host.limits.lingerMs);
+  }
+
+  #serverFailed(): void {
+    if (!this.#answer.hasBegun) this.#explain("closed-early");
+    // An orderly end could pass for the end of an answer.
+    else this.#socket.resetAndDestroy();
+  }
+
+  async #answerWaiting(target: Target): Promise<void> {
+    const { waitMs } = this.#host.limits;
+    const isThere = await waitForServer(target, AbortSignal.any([AbortSignal.timeout(waitMs), this.#gone.signal]));
+    this.#close(answerWaiting(isThere));
+  }
+
+  #explain(trouble: Trouble): void {
+    if (this.#target === undefined || this.#head === undefined) this.#close(refuse(503));
+    else this.#close(explain(trouble, this.#target.subject, this.#head));
+  }
+
+  /** Says the last thing. What the client still sends is thrown away, so that it reads this before a reset. */
+  #close(bytes: Buffer): void {
+    this.#deaf = true;
+    if (this.#socket.destroyed) return;
+    this.#socket.end(bytes);
+    this.#socket.resume();
+    this.#endWithin(this.#host.limits.lingerMs);
+  }
+
+  /** Unless the server goes on talking. */
+  #endWithin(ms: number): void {
+    clearTimeout(this.#lastTimer);
+    this.#lastTimer = setTimeout(() => this.#socket.destroy(), ms);
+  }
+
+  #startHeadTimer(): void {
+    clearTimeout(this.#headTimer);
+    this.#headTimer = setTimeout(() => this.#socket.destroy(), this.#host.limits.headMs);
+  }
+
+  #stopHeadTimer(): void {
+    clearTimeout(this.#headTimer);
+    this.#headTimer = undefined;
+  }
+
+  #closed(): void {
+    clearTimeout(this.#headTimer);
+    clearTimeout(this.#lastTimer);
+    this.#gone.abort();
+    this.#server?.destroy();
+    this.#host.forget(this);
+  }
+}

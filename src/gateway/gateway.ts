@@ -1,0 +1,129 @@
+/**
+ * A gateway: one port of this machine's loopback, on both families, behind which servers are told apart by the name in
+ * the Host field. The name is what gives access; everything else is answered with nothing.
+ */
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { ClientConnection, type ConnectionHost } from "./client-connection.ts";
+import { GATEWAY_LIMITS, type GatewayLimits, type Target } from "./target.ts";
+
+export type { Target } from "./target.ts";
+
+const LOOPBACKS = ["127.0.0.1", "::1"] as const;
+/** A free port of one family that is taken in the other: try another one. */
+const ATTEMPTS = 20;
+/** Waiting for `accept`; more is refused by the kernel. */
+const BACKLOG = 128;
+
+export interface GatewayOptions {
+  /** 0 for any. */
+  port: number;
+  /** The target that a Host field (lower case, with its port) names. */
+  find: (host: string) => Target | undefined;
+  limits?: Partial<GatewayLimits>;
+}
+
+export interface Gateway extends AsyncDisposable {
+  readonly port: number;
+  /** Hangs up on all who use a target. */
+  drop(target: Target): void;
+}
+
+/**
+ * Listens on 127.0.0.1, and on ::1 where the machine has it: browsers try that first, so whoever had the same port there
+ * would get what is meant for the gateway.
+ *
+ * @throws an error of `listen`, such as EADDRINUSE
+ */
+export async function openGateway(options: GatewayOptions): Promise<Gateway> {
+  for (let attempt = 1; ; attempt++) {
+    const gateway = new LoopbackGateway(options);
+    try {
+      await gateway.open(options.port);
+      return gateway;
+    } catch (error) {
+      await gateway[Symbol.asyncDispose]();
+      if (options.port !== 0 || !isTaken(error) || attempt >= ATTEMPTS) throw error;
+    }
+  }
+}
+
+class LoopbackGateway implements Gateway, ConnectionHost {
+  readonly limits: GatewayLimits;
+  readonly find: (host: string) => Target | undefined;
+  readonly #servers: Server[] = [];
+  readonly #strangers = new Set<ClientConnection>();
+  readonly #guests = new Set<ClientConnection>();
+
+  constructor({ find, limits }: GatewayOptions) {
+    this.find = find;
+    this.limits = { ...GATEWAY_LIMITS, ...limits };
+  }
+
+  get port(): number {
+    const address = this.#servers[0]?.address() as AddressInfo | null | undefined;
+    return address?.port ?? 0;
+  }
+
+  async open(port: number): Promise<void> {
+    for (const address of LOOPBACKS) {
+      const server = createServer({ allowHalfOpen: true, keepAlive: false }, (socket) => this.#accept(socket));
+      try {
+        await listen(server, address, this.#servers.length === 0 ? port : this.port);
+        this.#servers.push(server);
+      } catch (error) {
+        // A machine without IPv6 has no such address, and so nobody else can have it.
+        if (address === "127.0.0.1" || !isMissingFamily(error)) throw error;
+      }
+    }
+  }
+
+  admit(connection: ClientConnection): boolean {
+    this.#strangers.delete(connection);
+    if (this.#guests.size >= this.limits.guests) return false;
+    this.#guests.add(connection);
+    return true;
+  }
+
+  forget(connection: ClientConnection): void {
+    this.#strangers.delete(connection);
+    this.#guests.delete(connection);
+  }
+
+  drop(target: Target): void {
+    for (const connection of [...this.#strangers, ...this.#guests]) {
+      if (connection.target === target) connection.destroy();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    for (const connection of [...this.#strangers, ...this.#guests]) connection.destroy();
+    await Promise.all(closed);
+  }
+
+  #accept(socket: Socket): void {
+    const [oldest] = this.#strangers;
+    if (oldest !== undefined && this.#strangers.size >= this.limits.strangers) oldest.destroy();
+    this.#strangers.add(new ClientConnection(socket, this));
+  }
+}
+
+async function listen(server: Server, host: string, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port, backlog: BACKLOG, exclusive: true }, () => {
+      server.off("error", reject);
+      // A connection that could not be taken (no descriptors left) is that client's trouble.
+      server.on("error", () => undefined);
+      resolve();
+    });
+  });
+}
+
+function isTaken(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "EADDRINUSE";
+}
+
+function isMissingFamily(error: unknown): boolean {
+  return ["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes((error as NodeJS.ErrnoException).code ?? "");
+}

@@ -1,0 +1,44 @@
+/** What the gateway asks of whoever composes it. */
+import type { Duplex } from "node:stream";
+import type { Subject } from "./answers.ts";
+
+/** A server that has a URL. */
+export interface Target {
+  readonly subject: Subject;
+  /** Whether its sandbox stands still, so that dialling would wait. */
+  isPaused(): boolean;
+  /**
+   * Connects. `first` is what the server is sent first; it may leave before the connection is known to stand.
+   *
+   * @throws an error with the `code` ECONNREFUSED where nothing listens
+   */
+  dial(first: Buffer | undefined, signal: AbortSignal): Promise<Duplex>;
+}
+
+/** Bounds of one gateway; what is beyond is refused. */
+export interface GatewayLimits {
+  /** Connections that have not said yet which URL they are for. The oldest gives way: others can open these. */
+  strangers: number;
+  /** Connections to targets. */
+  guests: number;
+  /** For a whole head to arrive, `ms`. */
+  headMs: number;
+  /** For a connection into the guest, `ms`. */
+  dialMs: number;
+  /** A page of the gateway waits so long for a server, then asks again, `ms`. */
+  waitMs: number;
+  /** How long a client may take to hang up when all was said, `ms`. */
+  lingerMs: number;
+  /** A client that has shut down its sending half waits so long for a server that says nothing, `ms`. */
+  halfClosedMs: number;
+}
+
+export const GATEWAY_LIMITS: GatewayLimits = {
+  strangers: 128,
+  guests: 256,
+  headMs: 10_000,
+  dialMs: 10_000,
+  waitMs: 20_000,
+  lingerMs: 5_000,
+  halfClosedMs: 120_000,
+};
