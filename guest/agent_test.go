@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"sbx.dev/agent/internal/sftp"
 	"sbx.dev/agent/internal/testhost"
 )
 
 // TestMain makes the test binary an agent when startAgent asks for one: the tests talk to a process of its own, whose
 // reaper then does not take their children.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "--dev" {
+	if len(os.Args) > 1 && (os.Args[1] == "--dev" || os.Args[1] == sftp.Option) {
 		main()
 		return
 	}

@@ -12,12 +12,13 @@ import (
 	"sbx.dev/agent/internal/server"
 )
 
-const usage = `usage: sbx-agent --dev --socket PATH | --dev --fd N | --clock
+const usage = `usage: sbx-agent --dev --socket PATH | --dev --fd N | --clock | --sftp
 
 Without --dev this is the init of a sandbox. With it, the agent serves its protocol on a Unix socket, with the rights
 of the user that runs it and without touching the machine: for tests of the host's side. On a socket it serves one
 connection after another; on a descriptor it ends with the connection. With --clock it prints the frequency of the
-processor's time-stamp counter in kHz, 0 if there is none.
+processor's time-stamp counter in kHz, 0 if there is none. With --sftp it is an SFTP server on stdin and stdout, with
+the rights of the user that runs it.
 `
 
 // development serves on the machine it is started on.

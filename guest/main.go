@@ -17,6 +17,7 @@ import (
 	"sbx.dev/agent/internal/port"
 	"sbx.dev/agent/internal/proc"
 	"sbx.dev/agent/internal/server"
+	"sbx.dev/agent/internal/sftp"
 	"sbx.dev/agent/internal/volumes"
 )
 
@@ -37,6 +38,9 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == "--clock" {
 		_, _ = os.Stdout.WriteString(strconv.FormatUint(hostclock.KHz(), 10) + "\n")
 		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == sftp.Option {
+		os.Exit(sftp.Main())
 	}
 	development(os.Args[1:])
 }

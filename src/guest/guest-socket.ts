@@ -2,7 +2,8 @@
 import { Duplex } from "node:stream";
 import { AgentError, type AgentLink, type GuestReadable, type GuestWritable } from "./link.ts";
 
-export type GuestAddress = { host: string; port: number } | { path: string };
+/** A TCP port, or a Unix socket that is connected to with a user's rights (by default those of `app`). */
+export type GuestAddress = { host: string; port: number } | { path: string; user?: string };
 
 export interface DialOptions {
   signal?: AbortSignal;
@@ -38,7 +39,8 @@ export async function dialGuest(link: AgentLink, address: GuestAddress, options:
   return new GuestSocket(readable, writable);
 }
 
-class GuestSocket extends Duplex {
+/** Two streams of the link that are the two directions of one connection. */
+export class GuestSocket extends Duplex {
   readonly #readable: GuestReadable;
   readonly #writable: GuestWritable;
   #isStopped = false;

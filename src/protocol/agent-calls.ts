@@ -82,6 +82,17 @@ export interface AgentExecParams {
   extra?: { fd: number; read?: number; write?: number }[];
 }
 
+/** An SFTP server with a user's rights: a process as of `exec`, of the agent's own program. */
+export interface AgentSftpParams {
+  env: Record<string, string>;
+  /** Where relative paths begin. */
+  cwd: string;
+  user: string;
+  stdin: number;
+  stdout: number;
+  stderr: number | null;
+}
+
 export interface AgentExit {
   code: number;
   signal: string | null;
@@ -142,12 +153,14 @@ export interface AgentCalls {
   poweroff: Call<Record<string, never>, null>;
   stats: Call<{ processes?: number }, AgentStats>;
   exec: Call<AgentExecParams, { pid: number }>;
+  sftp: Call<AgentSftpParams, { pid: number }>;
   wait: Call<{ pid: number }, AgentExit>;
   kill: Call<{ pid: number; signal: string; group: boolean }, null>;
   resize: Call<{ pid: number; cols: number; rows: number }, null>;
   listening: Call<{ pid: number }, { ports: number[] }>;
   dial: Call<
-    { host?: string; port?: number; path?: string; read: number; write: number; timeoutMs: number },
+    /** With a path, `user` is who connects. */
+    { host?: string; port?: number; path?: string; user?: string; read: number; write: number; timeoutMs: number },
     Record<string, never>
   >;
   "fs.readFile": Call<WithPath & { stream: number }, null>;

@@ -127,6 +127,7 @@ const RESULTS: ResultSchemas = {
   poweroff: none,
   stats,
   exec: () => z.object({ pid: pid() }),
+  sftp: () => z.object({ pid: pid() }),
   wait: exit,
   kill: none,
   resize: none,

@@ -41,7 +41,15 @@ export const sandboxInfo = () =>
 export const SBX_METHODS = {
   "sbx.resize": method(() => z.extend(terminalSize(), { pid: pid() }), none),
   "sbx.connect": method(
-    () => z.object({ host: opt(name()), port: port(), stdinStreamId: streamId() }),
+    // A port, or the path of a Unix socket.
+    () =>
+      z.object({
+        host: opt(name()),
+        port: opt(port()),
+        path: opt(path()),
+        user: opt(name()),
+        stdinStreamId: streamId(),
+      }),
     () => z.object({ streamId: streamId() }),
   ),
   "sbx.copySend": method(

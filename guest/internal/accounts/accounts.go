@@ -167,6 +167,20 @@ func memberships(groups []string, login string, primary uint32) []uint32 {
 	return out
 }
 
+// Each calls f for the lines of a file such as /etc/passwd or /etc/group that make sense: with the name, the number and
+// all fields.
+func Each(path string, f func(name string, number uint32, fields []string)) {
+	for _, line := range lines(path) {
+		fields := strings.Split(line, ":")
+		if len(fields) < 4 || fields[0] == "" {
+			continue
+		}
+		if number, err := parseID(fields[2]); err == nil {
+			f(fields[0], number, fields)
+		}
+	}
+}
+
 // parseID reads a uid or gid. The highest number means "no change" to the kernel and is no account.
 func parseID(s string) (uint32, error) {
 	v, err := strconv.ParseUint(s, 10, 32)

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
+	"sbx.dev/agent/internal/accounts"
 	"sbx.dev/agent/internal/errno"
 	"sbx.dev/agent/internal/link"
 	"sbx.dev/agent/internal/sys"
@@ -21,6 +23,8 @@ type Target struct {
 	Host string
 	Port int
 	Path string
+	// Identity is who connects to a Unix socket: the kernel checks its permissions, and tells the server.
+	Identity *accounts.Identity
 }
 
 // Connect connects. Without an answer it gives up after timeout.
@@ -30,7 +34,7 @@ func Connect(ctx context.Context, t Target, timeout time.Duration) (net.Conn, er
 		network, address = "unix", t.Path
 	}
 	dialer := net.Dialer{Timeout: timeout, KeepAlive: -1, Resolver: &net.Resolver{PreferGo: true}}
-	conn, err := dialer.DialContext(ctx, network, address)
+	conn, err := connect(ctx, &dialer, network, address, t.Identity)
 	if err == nil {
 		return conn, nil
 	}
@@ -45,6 +49,30 @@ func Connect(ctx context.Context, t Target, timeout time.Duration) (net.Conn, er
 		return nil, errno.New("ETIMEDOUT", "no answer from "+address)
 	}
 	return nil, errno.At(err, address)
+}
+
+// fullQueue is how long to wait when a server on a Unix socket does not take its connections as fast as they come: the
+// kernel tells at once, and does not say when there is room.
+const fullQueue = 5 * time.Millisecond
+
+func connect(ctx context.Context, d *net.Dialer, network, address string, as *accounts.Identity) (net.Conn, error) {
+	if as == nil {
+		return d.DialContext(ctx, network, address)
+	}
+	for deadline := time.Now().Add(d.Timeout); ; time.Sleep(fullQueue) {
+		var conn net.Conn
+		// The dialer makes the system call for a Unix socket on the goroutine that calls it.
+		err := as.Do(func() (err error) {
+			conn, err = d.DialContext(ctx, network, address)
+			return err
+		})
+		if !errors.Is(err, syscall.EAGAIN) {
+			return conn, err
+		}
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			return nil, os.ErrDeadlineExceeded
+		}
+	}
 }
 
 // halfCloser is a TCP or Unix connection.

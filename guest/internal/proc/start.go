@@ -19,7 +19,9 @@ type Size struct{ Cols, Rows uint16 }
 
 // Spec is a process to be started. Streams that are nil are /dev/null.
 type Spec struct {
-	Argv     []string
+	Argv []string
+	// Program is what is executed if that is not what Argv begins with.
+	Program  string
 	Env      []string
 	Dir      string
 	Identity *accounts.Identity
@@ -104,6 +106,9 @@ func (m *Manager) fork(spec *Spec, files []uintptr) (int, error) {
 		attr.Sys.Credential = &syscall.Credential{Uid: id.UID, Gid: id.GID, Groups: id.Groups}
 	}
 	name := spec.Argv[0]
+	if spec.Program != "" {
+		name = spec.Program
+	}
 	if strings.Contains(name, "/") {
 		pid, err := m.forkExec(name, spec.Argv, attr)
 		return pid, explain(err, spec, name)

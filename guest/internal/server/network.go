@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net"
 	"time"
 
 	"sbx.dev/agent/internal/dial"
@@ -19,6 +20,7 @@ func (s *Server) dial(c *link.Call, r *jsonlite.Reader) (func(), error) {
 	target := dial.Target{Host: "127.0.0.1"}
 	timeout := defaultDialTimeout
 	var read, write uint32
+	user := ""
 	r.Object(func(key string) {
 		switch key {
 		case "host":
@@ -31,6 +33,8 @@ func (s *Server) dial(c *link.Call, r *jsonlite.Reader) (func(), error) {
 			if !r.Null() {
 				target.Path = r.String()
 			}
+		case "user":
+			user = r.String()
 		case "read":
 			read = streamID(r)
 		case "write":
@@ -58,7 +62,14 @@ func (s *Server) dial(c *link.Call, r *jsonlite.Reader) (func(), error) {
 		return nil, err
 	}
 	return func() {
-		conn, err := dial.Connect(c.Context(), target, timeout)
+		var err error
+		if target.Path != "" {
+			target.Identity, err = s.machine.Identity(user)
+		}
+		var conn net.Conn
+		if err == nil {
+			conn, err = dial.Connect(c.Context(), target, timeout)
+		}
 		if err != nil {
 			c.Error(err)
 			return

@@ -5,6 +5,7 @@ import (
 	"sbx.dev/agent/internal/jsonlite"
 	"sbx.dev/agent/internal/link"
 	"sbx.dev/agent/internal/proc"
+	"sbx.dev/agent/internal/sftp"
 )
 
 const (
@@ -115,6 +116,28 @@ func (s *Server) exec(c *link.Call, r *jsonlite.Reader) (func(), error) {
 		return nil, err
 	}
 	spec := &proc.Spec{Argv: p.argv, Env: p.env, Dir: p.dir, PTY: p.pty}
+	return s.start(c, p, spec)
+}
+
+// ownProgram is the agent's program, wherever its file is: that of a sandbox has none any more.
+const ownProgram = "/proc/self/exe"
+
+// sftp starts an SFTP server: this program again, as a process like any other, so that what comes from a client is
+// taken apart with the rights of a user and not by PID 1.
+func (s *Server) sftp(c *link.Call, r *jsonlite.Reader) (func(), error) {
+	p := readExec(r)
+	if err := invalid(r); err != nil {
+		return nil, err
+	}
+	if p.argv != nil || p.pty != nil || p.extra != nil {
+		return nil, errno.New("EINVAL", "sftp takes no arguments, terminal or further descriptors")
+	}
+	spec := &proc.Spec{Program: ownProgram, Argv: []string{"sftp-server", sftp.Option}, Env: p.env, Dir: p.dir}
+	return s.start(c, p, spec)
+}
+
+// start opens the streams of a process and returns what starts it.
+func (s *Server) start(c *link.Call, p *execParams, spec *proc.Spec) (func(), error) {
 	if err := openExecStreams(c, p, spec); err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func New(machine Machine, procs *proc.Manager, log func(string)) *Server {
 	s.methods = map[string]method{
 		"info": s.info, "prepare": s.prepare, "resume": s.resume, "clock": s.clock, "sync": s.sync,
 		"poweroff": s.powerOff, "stats": s.stats, "trust": s.trust, "detach": s.detach, "attach": s.attach,
-		"exec": s.exec, "wait": s.wait, "kill": s.kill, "resize": s.resize,
+		"exec": s.exec, "sftp": s.sftp, "wait": s.wait, "kill": s.kill, "resize": s.resize,
 		"fs.readFile": s.readFile, "fs.writeFile": s.writeFile, "fs.walk": s.walk, "fs.umask": s.umask,
 		"fs.open": s.open, "copy.send": s.copySend, "copy.receive": s.copyReceive,
 		"dial": s.dial, "listening": s.listening,

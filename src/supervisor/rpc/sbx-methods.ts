@@ -1,10 +1,12 @@
 /** The calls that sbx adds (docs/protocol-supervisor.md); the dispatcher refuses them to plain clients. */
 import { pipeline } from "node:stream/promises";
-import { dialGuest } from "../../guest/guest-socket.ts";
+import { dialGuest, type GuestAddress } from "../../guest/guest-socket.ts";
 import type { AgentCopyReport } from "../../protocol/agent-calls.ts";
+import type { RpcParams } from "../../protocol/rpc-methods.ts";
 import { callTypeError, describing, onPath } from "./call-error.ts";
 import { freeFrame } from "./free-frame.ts";
 import { fromGuest } from "./outgoing-streams.ts";
+import type { GuestState } from "./guest-state.ts";
 import type { Handlers } from "./session.ts";
 
 type Methods = "sbx.connect" | "sbx.copySend" | "sbx.copyWait" | "sbx.copyReceive" | "sbx.info" | "sbx.stats";
@@ -14,14 +16,14 @@ const LOOPBACK = "127.0.0.1";
 const MAX_COPIES = 256;
 
 export const SBX_HANDLERS: Handlers<Methods> = {
-  "sbx.connect": async (call, { host, port, stdinStreamId }) => {
+  "sbx.connect": async (call, params) => {
     const { session, signal } = call;
-    const input = session.incoming.claim(stdinStreamId);
+    const input = session.incoming.claim(params.stdinStreamId);
     try {
       session.outgoing.assertRoom();
-      const target = host ?? LOOPBACK;
-      const dialling = dialGuest(session.state.link, { host: target, port }, { signal });
-      const socket = await describing(`connect to ${target}:${port}`, dialling);
+      const { address, shown } = addressOf(params, session.state);
+      const dialling = dialGuest(session.state.link, address, { signal });
+      const socket = await describing(`connect to ${shown}`, dialling);
       // Either direction may end by itself; a failure of one ends both.
       pipeline(input, socket, { end: true }).catch(() => undefined);
       const stream = session.outgoing.open({
@@ -87,3 +89,21 @@ export const SBX_HANDLERS: Handlers<Methods> = {
     return { memoryTotal, memoryAvailable, processes, oomKills };
   },
 };
+
+/**
+ * Where a call wants to be connected to, and how that is named in an error.
+ *
+ * @throws CallError unless it is either a port or a path
+ */
+function addressOf(params: RpcParams<"sbx.connect">, state: GuestState): { address: GuestAddress; shown: string } {
+  const { host, port, path, user } = params;
+  if (path == null && port != null && user == null) {
+    const target = host ?? LOOPBACK;
+    return { address: { host: target, port }, shown: `${target}:${port}` };
+  }
+  if (path != null && port == null && host == null) {
+    const absolute = state.resolvePath(path);
+    return { address: { path: absolute, user: user ?? state.user }, shown: `'${absolute}'` };
+  }
+  throw callTypeError("sbx.connect takes a port and perhaps a host, or a path and perhaps a user");
+}
