@@ -13,59 +13,14 @@ import {
   writeSync,
 } from "node:fs";
 import path from "node:path";
-import { test, type TestContext } from "node:test";
-import { DISK_SNAPSHOTS_TARGET, VOLUMES_TARGET, type SnapshotCall } from "../../../src/protocol/disk-calls.ts";
+import { test } from "node:test";
+import { VOLUMES_TARGET, type SnapshotCall } from "../../../src/protocol/disk-calls.ts";
 import { SbxError } from "../../../src/runtime/errors.ts";
-import { emptyQcow2 } from "../../../src/runtime/local/disks/empty-qcow2.ts";
 import { disksOf } from "../../../src/runtime/local/disks/disks-of-sandbox.ts";
 import { claimRoot, findRoot } from "../../../src/runtime/local/disks/sandbox-disks.ts";
-import { templatePaths } from "../../../src/vm/template.ts";
 import { publishSmallImage } from "../image/small-image.ts";
-import { openFakeDoor, type FakeDoor } from "../local-runtime/fake-door.ts";
-import { sampleSandbox } from "../store/sample-sandbox.ts";
-import { inconsistencies, MiB, newDisks, openDisks, type DiskHome } from "./disk-home.ts";
-
-const SWITCH = `POST ${DISK_SNAPSHOTS_TARGET}`;
-const DONE = { body: { isClean: true, pausedMs: 2 } };
-
-interface Box {
-  id: string;
-  door: FakeDoor;
-  directory: string;
-  /** What it was asked to write to, in order. */
-  layers: () => string[];
-}
-
-/** A sandbox with a door, on a template of its own or on what it claims. */
-async function makeBox(t: TestContext, home: DiskHome, name: string): Promise<Box> {
-  const door = await openFakeDoor(t);
-  const directory = path.join(home.path, name);
-  const imageId = await publishSmallImage(home.context.images.store);
-  const layer = emptyLayer();
-  mkdirSync(directory);
-  writeFileSync(path.join(directory, "disk.qcow2"), layer);
-  const template = path.join(home.state.paths.templatesPath, `key-${name}`);
-  mkdirSync(template);
-  writeFileSync(templatePaths(template).diskPath, layer);
-  const spec = { ...sampleSandbox().spec, imageId, templateKey: `key-${name}`, diskBytes: 16 * MiB };
-  const id = home.sandbox({ name, directory, socket: door.socketPath, spec });
-  door.answers.set(SWITCH, () => DONE);
-  const layers = (): string[] => door.requests.map(({ body }) => (body as SnapshotCall).layerPath);
-  return { id, door, directory, layers };
-}
-
-function emptyLayer(): Buffer {
-  const { head, fileBytes } = emptyQcow2(16 * MiB, "raw");
-  return Buffer.concat([head, Buffer.alloc(fileBytes - head.length)]);
-}
-
-/** A volume with a writer behind a door. */
-async function makeUsedVolume(t: TestContext, home: DiskHome): Promise<Box> {
-  const { id } = await home.volumes.create({ slug: "data", capacityBytes: 16 * MiB });
-  const box = await makeBox(t, home, "box");
-  home.state.disks.change(() => home.state.disks.claims.claim({ id, slug: "data" }, box.id, "read-write", "/data"));
-  return box;
-}
+import { DONE, makeBox, makeUsedVolume, SWITCH } from "./boxes.ts";
+import { inconsistencies, MiB, newDisks, openDisks } from "./disk-home.ts";
 
 async function errorOf(promise: Promise<unknown>): Promise<SbxError> {
   const error: unknown = await promise.then(

@@ -1,13 +1,24 @@
 /** Volumes are made, used by one writer, removed, brought back and grown; what is damaged is named and harms nobody else. */
 import { execFileSync } from "node:child_process";
 import assert from "node:assert/strict";
-import { closeSync, openSync, readFileSync, rmSync, statSync, truncateSync, utimesSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { test } from "node:test";
 import { SbxError } from "../../../src/runtime/errors.ts";
 import { imageUsers } from "../../../src/runtime/local/disks/image-users.ts";
 import { claimVolumes, findRoot, findVolumes } from "../../../src/runtime/local/disks/sandbox-disks.ts";
 import { openState } from "../../../src/runtime/local/state.ts";
 import { publishSmallImage } from "../image/small-image.ts";
+import { temporaryDirectory } from "../store/temporary-directory.ts";
 import { inconsistencies, MiB, newDisks, openDisks } from "./disk-home.ts";
 
 const PATH = `${process.env.PATH ?? ""}:/usr/sbin:/sbin`;
@@ -200,6 +211,25 @@ test("a volume grows, never shrinks, and its base does not change", async (t) =>
   assert.equal((await errorOf(home.volumes.resize("data", 32 * MiB))).code, "usage");
   assert.deepEqual((await home.volumes.get("data", { verify: true })).faults, []);
   assert.deepEqual(await inconsistencies(home), []);
+});
+
+test("a volume whose file cannot become so large stays as it was, and can be used", async (t) => {
+  const home = await newDisks(t);
+  await home.volumes.create({ slug: "data", capacityBytes: 16 * MiB });
+  await home.volumes.snapshot("data", "monday");
+  const programs = temporaryDirectory(t);
+  writeFileSync(`${programs}/qemu-img`, "#!/bin/sh\necho too large >&2\nexit 1\n", { mode: 0o755 });
+  const { PATH: path } = process.env;
+  process.env.PATH = `${programs}:${path ?? ""}`;
+  try {
+    await assert.rejects(home.volumes.resize("data", 32 * MiB), /qemu-img/);
+  } finally {
+    process.env.PATH = path;
+  }
+  assert.equal((await home.volumes.get("data")).capacityBytes, 16 * MiB);
+  assert.deepEqual(await inconsistencies(home), []);
+  await home.volumes.snapshot("data", "tuesday");
+  assert.equal((await home.volumes.resize("data", 32 * MiB)).capacityBytes, 32 * MiB);
 });
 
 test("while it is read a volume does not grow, and stays as it was", async (t) => {

@@ -82,6 +82,16 @@ export class LayerFiles {
     await rm(this.pathOf(layer), { force: true });
   }
 
+  async isThere(layer: LayerFile): Promise<boolean> {
+    try {
+      await stat(this.pathOf(layer));
+      return true;
+    } catch (error) {
+      // One that cannot be looked at is not taken for one that is gone.
+      return (error as NodeJS.ErrnoException).code !== "ENOENT";
+    }
+  }
+
   /** Bytes that it takes on the disk; 0 if it is not there. */
   async allocatedBytes(layer: LayerFile): Promise<number> {
     const found = await stat(this.pathOf(layer)).catch(() => null);

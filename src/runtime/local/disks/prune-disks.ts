@@ -2,6 +2,8 @@
 import { readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { DAMAGED_SUFFIX } from "../../../store/database.ts";
+import type { VolumeRow } from "../../../store/disks/volume-store.ts";
+import { SbxError } from "../../errors.ts";
 import type { PrunedKind } from "../../types.ts";
 import type { DiskState } from "./disk-context.ts";
 import { collectGarbage } from "./garbage.ts";
@@ -20,9 +22,7 @@ export async function pruneDisks(
   for (const volume of options.volumes ? removed : []) {
     const head = disks.layers.get(volume.head);
     const bytes = head === undefined ? 0 : await layerFiles.allocatedBytes(head);
-    await attempt("volume", volume.id, bytes, () =>
-      disks.change(() => disks.volumes.forget(volume.id), { frees: true }),
-    );
+    await attempt("volume", volume.id, bytes, () => forgetRemoved(state, volume));
   }
   if (options.dryRun) {
     for (const layer of disks.layers.findGarbage()) {
@@ -35,6 +35,19 @@ export async function pruneDisks(
     // The head was counted with its volume.
     if (!heads.has(id)) await attempt("layer", id, bytes, () => undefined);
   }
+}
+
+/** In one step with the look at it: until then it can be restored. */
+function forgetRemoved({ disks }: DiskState, { id, slug }: VolumeRow): void {
+  disks.change(
+    () => {
+      if (disks.volumes.get(id)?.removedAt === null) {
+        throw new SbxError("volume_in_use", `volume ${slug} was restored meanwhile`);
+      }
+      disks.volumes.forget(id);
+    },
+    { frees: true },
+  );
 }
 
 /** Records of volumes that could not be read and were set aside. */

@@ -49,17 +49,17 @@ export async function prepareRootSwitch(state: DiskState, sandbox: SandboxRow): 
   const disk = before ?? plainDisk(sandbox);
   const sizeBytes = sandbox.spec.diskBytes;
   const sealedId = disk.head ?? newLayerId();
-  const below =
-    disk.head === null && disk.hasTemplate ? await ensureTemplateLayer(state, sandbox, disk.base) : disk.base;
   const next: NewLayer = { id: newLayerId(), parent: sealedId, baseImage: null, format: "qcow2", sizeBytes };
-  disks.change(() => {
+  const begin = (below: string | null): void => {
     const now = Date.now();
     if (disk.head === null) {
       const baseImage = below === null ? sandbox.spec.imageId : null;
       disks.layers.begin({ id: sealedId, parent: below, baseImage, format: "qcow2", sizeBytes }, now);
     }
     disks.layers.begin(next, now);
-  });
+  };
+  if (disk.head === null && disk.hasTemplate) await withTemplateLayer(state, sandbox, disk.base, begin);
+  else disks.change(() => begin(disk.base));
   const abandon = async (): Promise<void> => {
     // The layer that was to be sealed has no file yet, or is the one that is written to.
     await takeBack(state, [next], () => {
@@ -173,14 +173,41 @@ function plainDisk(sandbox: SandboxRow): SandboxDiskRow {
   return { sandboxId: sandbox.id, base: null, hasTemplate: true, snapshotId: null, head: null, next: null };
 }
 
-/** The layer that holds what the template's first boot wrote: one for all that stand on this template. */
-async function ensureTemplateLayer(state: DiskState, sandbox: SandboxRow, base: string | null): Promise<string> {
-  const { disks, layerFiles, paths, database } = state;
-  const { templateKey, imageId, diskBytes } = sandbox.spec;
+/**
+ * The layer that holds what the template's first boot wrote: one for all that stand on this template.
+ *
+ * @param use records what stands on it, in the transaction in which it is certainly there: until then it is garbage
+ */
+async function withTemplateLayer(
+  state: DiskState,
+  sandbox: SandboxRow,
+  base: string | null,
+  use: (layerId: string) => void,
+): Promise<void> {
+  const { disks, layerFiles, database } = state;
+  const { templateKey } = sandbox.spec;
   await using _lock = await acquireLock(database, `template-disk-${templateKey}`);
   const present = disks.layers.ofTemplate(templateKey);
-  if (present?.state === "sealed" && (await layerFiles.fault(present)) === null) return present.id;
+  if (present?.state === "sealed" && (await layerFiles.fault(present)) === null) {
+    const isUsed = disks.change(() => {
+      if (disks.layers.get(present.id)?.state !== "sealed") return false;
+      use(present.id);
+      return true;
+    });
+    if (isUsed) return;
+  }
   if (present !== undefined) await discard(state, present.id);
+  await makeTemplateLayer(state, sandbox, base, use);
+}
+
+async function makeTemplateLayer(
+  state: DiskState,
+  sandbox: SandboxRow,
+  base: string | null,
+  use: (layerId: string) => void,
+): Promise<void> {
+  const { disks, layerFiles, paths } = state;
+  const { templateKey, imageId, diskBytes } = sandbox.spec;
   const baseImage = base === null ? imageId : null;
   const shape = { parent: base, baseImage, format: "qcow2", sizeBytes: diskBytes, templateKey } as const;
   const layer: NewLayer = { id: newLayerId(), ...shape };
@@ -189,8 +216,10 @@ async function ensureTemplateLayer(state: DiskState, sandbox: SandboxRow, base: 
     const { diskPath } = templatePaths(path.join(paths.templatesPath, templateKey));
     await layerFiles.copyFrom(layer, diskPath);
     const stamp = await layerFiles.seal(layer);
-    disks.change(() => disks.layers.seal(layer.id, stamp));
-    return layer.id;
+    disks.change(() => {
+      disks.layers.seal(layer.id, stamp);
+      use(layer.id);
+    });
   } catch (cause) {
     await takeBack(state, [layer], () => disks.layers.forgetTemplate(layer.id));
     if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;

@@ -85,7 +85,9 @@ async function takeBackAbandoned({ disks, layerFiles, paths }: DiskState, now: n
   disks.change(
     () => {
       disks.claims.dropStale();
-      for (const { id } of [...volumes, ...expired]) disks.volumes.forget(id);
+      for (const { id } of volumes) disks.volumes.forget(id);
+      // Not those that were found above: one may have been restored since.
+      for (const { id } of disks.volumes.removedBefore(now - RESTORABLE_MS)) disks.volumes.forget(id);
       for (const { id } of snapshots) disks.snapshots.forget(id);
       for (const { id } of layers) disks.layers.disown(id);
       for (const { id } of checkpoints) disks.checkpoints.forget(id);

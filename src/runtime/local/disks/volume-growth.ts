@@ -43,33 +43,46 @@ export async function settleGrowth(state: DiskState, volume: VolumeRow, timeoutM
   try {
     await growFile(state, volume, diskBytesFor(growTo));
     endGrowth(state, volume, growTo);
+  } catch (error) {
+    // Such as a size that the host's file system has no files of: repeated by each command, it would fail in each.
+    await endFailedGrowth(state, { ...volume, growTo }, { mayHappenYet: false });
+    throw error;
   } finally {
     releaseOwnClaim(state, volume.id, holder);
   }
 }
 
-/**
- * The disk may have grown although its file system has not: then that follows when it is next mounted. Where it was
- * refused, nothing is promised any more.
- */
 async function growInUse(
   state: DiskState,
   volume: VolumeRow & { growTo: number },
   socketPath: string,
   timeoutMs: number | undefined,
 ): Promise<void> {
-  const { disks, layerFiles } = state;
   const sizeBytes = diskBytesFor(volume.growTo);
   try {
     await resizeDisk({ socketPath }, volume.id, { capacityBytes: sizeBytes }, timeoutMs);
   } catch (error) {
-    const head = disks.layers.get(volume.head);
-    const hasGrown = head !== undefined && (await layerFiles.fault({ ...head, sizeBytes })) === null;
-    if (hasGrown) endGrowth(state, volume, volume.growTo);
-    else if (!isUndecided(error)) disks.change(() => disks.volumes.beginGrowth(volume.id, null));
+    await endFailedGrowth(state, volume, { mayHappenYet: isUndecided(error) });
     throw error;
   }
   endGrowth(state, volume, volume.growTo);
+}
+
+/**
+ * The disk may have grown although its file system has not: then that follows when it is next mounted. Where it has not
+ * and will not, nothing is promised any more, and the volume can be used as it is.
+ */
+async function endFailedGrowth(
+  state: DiskState,
+  volume: VolumeRow & { growTo: number },
+  { mayHappenYet }: { mayHappenYet: boolean },
+): Promise<void> {
+  const { disks, layerFiles } = state;
+  const head = disks.layers.get(volume.head);
+  const sizeBytes = diskBytesFor(volume.growTo);
+  const hasGrown = head !== undefined && (await layerFiles.fault({ ...head, sizeBytes })) === null;
+  if (hasGrown) endGrowth(state, volume, volume.growTo);
+  else if (!mayHappenYet) disks.change(() => disks.volumes.beginGrowth(volume.id, null));
 }
 
 /** Its file system is the guest's root, which grows when the guest boots. */

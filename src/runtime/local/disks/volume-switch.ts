@@ -124,15 +124,25 @@ export async function settleSwitch(state: DiskState, volume: VolumeRow, timeoutM
   const next = state.disks.layers.get(volume.next);
   if (next === undefined) return;
   const writer = writerOf(state.disks, volume.id);
+  if (writer === null && !(await state.layerFiles.isThere(next))) {
+    // It was being taken back, and only its file is gone: nobody has written to it.
+    await takeBackSwitch(state, volume, next);
+    return;
+  }
   let isClean = false;
   try {
     if (writer !== null) isClean = await askSupervisor(state, volume, next, writer, timeoutMs);
   } catch (error) {
-    if (isUndecided(error)) throw error;
+    // A sandbox that is ending says nothing about what it did before: it is completed when the sandbox is gone.
+    if (isUndecided(error) || isEnding(error)) throw error;
     await takeBackSwitch(state, volume, next);
     return;
   }
   await commitSwitch(state, volume, { next: next.id, isClean });
+}
+
+function isEnding(error: unknown): boolean {
+  return error instanceof SbxError && error.code === "sandbox_stopped";
 }
 
 async function takeBackSwitch(
