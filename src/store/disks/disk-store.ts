@@ -32,7 +32,7 @@ export class DiskStore {
   }
 
   /**
-   * Changes the tables: all that `work` does, or nothing. The only way to change them, but for
+   * Changes the tables: all that `work` does, or nothing; it is on the host's disk when this returns. The only way to change them, but for
    * {@link ClaimStore.release} and {@link ClaimStore.releaseVolume}.
    *
    * @param options `frees`: the change makes room, so a full disk must not be in its way
@@ -40,6 +40,9 @@ export class DiskStore {
    */
   change<T>(work: () => T, options: { frees?: boolean } = {}): T {
     try {
+      // Guests are told that what they synced is on the disk: so must be the record of the file that it is in. Other
+      // tables may lose their latest changes with the host's power.
+      this.#database.exec("PRAGMA synchronous = FULL");
       return inTransaction(this.#database, () => {
         const result = work();
         this.#writeCatalogue(options.frees === true);
@@ -48,6 +51,8 @@ export class DiskStore {
     } catch (error) {
       if (isSystemError(error, "ENOSPC")) throw this.#full(error);
       throw isSqlite(error) ? translateDatabaseError(error, this.#database.location() ?? "in memory") : error;
+    } finally {
+      this.#database.exec("PRAGMA synchronous = NORMAL");
     }
   }
 

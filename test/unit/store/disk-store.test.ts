@@ -159,6 +159,23 @@ test("a change happens as a whole or not at all, in the tables and in the catalo
   assert.equal(readFileSync(cataloguePath, "utf8"), before);
 });
 
+test("a change is on the host's disk when it is made, and other tables do not wait for that", (t) => {
+  const { database, disks } = open(t);
+  const synchronous = (): unknown => database.prepare("PRAGMA synchronous").get()?.synchronous;
+  assert.equal(
+    disks.change(() => synchronous()),
+    2,
+    "FULL: a commit waits for the disk",
+  );
+  assert.equal(synchronous(), 1);
+  assert.throws(() =>
+    disks.change(() => {
+      throw new Error("no");
+    }),
+  );
+  assert.equal(synchronous(), 1);
+});
+
 test("an empty database is filled from the catalogue, one that is not is left alone", (t) => {
   const directory = temporaryDirectory(t);
   const first = open(t, directory);

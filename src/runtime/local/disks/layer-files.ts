@@ -131,6 +131,8 @@ export class LayerFiles {
     } finally {
       await file.close();
     }
+    // Its name as well: a record of a file that is not there after a loss of power would be a damaged disk.
+    await syncPath(this.directory);
     return target;
   }
 }
