@@ -210,3 +210,24 @@ test("what a killed comparison left is removed by the next one", async (t) => {
   }
   assertClean(world);
 });
+
+test("what could not be brought here is not counted, and offered again by the next sync", async (t) => {
+  const { host, guest, row, compare } = await open(t);
+  writeFileSync(path.join(guest, "one"), "changed\n");
+  writeFileSync(path.join(guest, "sub", "three"), "changed as well\n");
+  {
+    await using comparison = await compare();
+    assert.deepEqual(namesOf(comparison), ["one", "sub/three"]);
+    // Stands for all that the host's file system may refuse: there is nothing to be written.
+    const staging = readdirSync(row.directory).find((name) => name.startsWith("sync-")) ?? "";
+    rmSync(path.join(row.directory, staging, "sub", "three"));
+    assert.equal((await comparison.apply({ remove: false, force: false })).written, 1);
+    assert.equal(readFileSync(path.join(host, "one"), "utf8"), "changed\n");
+  }
+  await using again = await compare();
+  assert.deepEqual(namesOf(again), ["sub/three"]);
+});
+
+function namesOf({ changes }: Comparison): string[] {
+  return changes.map((change) => change.path);
+}

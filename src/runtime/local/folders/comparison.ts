@@ -14,7 +14,7 @@ import type { ApplyOptions, ApplyReport, Change, ChangeTexts, Comparison } from 
 import type { CallOptions, Sandbox } from "../../runtime.ts";
 import { type Manifest, type ManifestEntry, readManifests, writeManifest } from "./copy-manifest.ts";
 import { fetchChanged } from "./fetch-changed.ts";
-import { findCandidates, findChanges, type FoundChange, parentsOf } from "./find-changes.ts";
+import { findCandidates, findChanges, type FoundChange, parentsOf, TIME_SLACK_MS } from "./find-changes.ts";
 import { listGuestTree } from "./guest-listing.ts";
 import { BLOCKED, lookAtHost, NOTHING, readFromHost, removeFromHost } from "./host-side.ts";
 
@@ -172,8 +172,9 @@ class LocalComparison implements Comparison {
     this.#refuseConflicts(changes, force);
     throwIfAborted(signal, "bringing the changes back");
     const skipped: { path: string; reason: string }[] = [];
-    const written = changes.filter(({ kind }) => kind !== "removed");
-    if (written.length > 0) {
+    const wanted = changes.filter(({ kind }) => kind !== "removed");
+    let written = 0;
+    if (wanted.length > 0) {
       using records = new DisposableStack();
       const totals = { files: 0, bytes: 0 };
       const source = { path: Buffer.from(`${stagingPath}/.`), name: Buffer.from("staging"), isDirectory: true };
@@ -183,8 +184,10 @@ class LocalComparison implements Comparison {
         onStaging: (staging) => void records.use(this.#parts.onStaging(staging)),
       });
       skipped.push(...report.skipped);
-      for (const { key, after } of written) {
-        if (after === null) continue;
+      for (const { key, after } of wanted) {
+        // What was skipped is not remembered, and found again by the next comparison.
+        if (after === null || !this.#isBrought(key, after)) continue;
+        written += 1;
         for (const parent of parentsOf(key)) manifest.entries.set(parent, DIRECTORY);
         manifest.entries.set(key, after);
       }
@@ -192,7 +195,16 @@ class LocalComparison implements Comparison {
     const removed = this.#remove(changes, skipped);
     for (const [key, entry] of this.#parts.same) manifest.entries.set(key, entry);
     writeManifest(row.directory, index, manifest);
-    return { written: written.length, removed, skipped };
+    return { written, removed, skipped };
+  }
+
+  /** By a look from afar: times come over with the files. */
+  #isBrought(key: string, after: ManifestEntry): boolean {
+    const host = lookAtHost(this.hostPath, key);
+    if (host === NOTHING || host === BLOCKED || host.kind !== after.kind) return false;
+    if (after.kind === "directory") return true;
+    if (after.kind === "symlink") return host.content() === after.content;
+    return host.size === after.size && Math.abs(host.mtimeMs - after.mtimeMs) <= TIME_SLACK_MS;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -10,7 +10,7 @@ import { BLOCKED, type HostEntry, lookAtHost, NOTHING } from "./host-side.ts";
 
 const EXECUTABLE = 0o111;
 /** Files of the guest that were not changed have the time that the copy gave them, to the millisecond. */
-const TIME_SLACK_MS = 1;
+export const TIME_SLACK_MS = 1;
 
 /** A change with what is needed to bring it over. */
 export interface FoundChange extends Change {
