@@ -121,15 +121,23 @@ export function openNode(folder: Folder, node: Node, flags: number): [handle: nu
     if (!stats.isFile()) throw new FuseError("EACCES");
     handle = folder.files.add(node, access, () => openSync(path, mode | constants.O_NOCTTY | constants.O_NONBLOCK));
     // Root may write to a program that has such bits and leave them on it.
-    if (writable && (stats.mode & SET_ID_BITS) !== 0n) {
-      fchmodSync(folder.files.get(handle).fd, Number(stats.mode & ~SET_ID_BITS & MODE_BITS));
-    }
+    if (writable && (stats.mode & SET_ID_BITS) !== 0n) dropSetId(folder, handle, stats);
     const seen = `${stats.mtimeNs}:${stats.ctimeNs}:${stats.size}`;
     if (node.seen === seen) keep = FOPEN_KEEP_CACHE;
     node.seen = seen;
   });
   if (writable) folder.risks.wrote(wayTo(node).map(({ name }) => name));
   return [handle, keep];
+}
+
+/** Where it may not, as one who may write to a file of somebody else, nothing is open. */
+function dropSetId(folder: Folder, handle: number, { mode }: BigIntStats): void {
+  try {
+    fchmodSync(folder.files.get(handle).fd, Number(mode & ~SET_ID_BITS & MODE_BITS));
+  } catch (error) {
+    folder.files.release(handle);
+    throw error;
+  }
 }
 
 export const read: Operation = (folder, { unique, body }) => {

@@ -3,8 +3,8 @@ import type { Readable, Writable } from "node:stream";
 import type { FolderServer } from "./folder-server.ts";
 import { BrokenStream, RequestDecoder } from "./request.ts";
 
-/** Requests in a row after which the process's other business gets its turn. */
-const TURN_REQUESTS = 32;
+/** How long requests are answered in a row until the process's other business gets its turn, `ms`. */
+const TURN_MS = 5;
 /** Answers after which the number of nodes is looked at. */
 const NOTICE_REQUESTS = 256;
 
@@ -17,13 +17,16 @@ const NOTICE_REQUESTS = 256;
 export async function serveFolder(server: FolderServer, requests: Readable, answers: Writable): Promise<void> {
   const decoder = new RequestDecoder();
   let count = 0;
+  let turnEnds = performance.now() + TURN_MS;
   try {
     for await (const chunk of requests as AsyncIterable<Buffer>) {
       for (const request of decoder.push(chunk)) {
         const answer = await server.handle(request);
         if (answer !== undefined) await send(answers, answer);
         if (++count % NOTICE_REQUESTS === 0) for (const notice of server.takeNotices()) await send(answers, notice);
-        if (count % TURN_REQUESTS === 0) await new Promise(setImmediate);
+        if (performance.now() < turnEnds) continue;
+        await new Promise(setImmediate);
+        turnEnds = performance.now() + TURN_MS;
       }
     }
     answers.end();

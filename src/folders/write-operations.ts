@@ -71,7 +71,9 @@ export const create = changing((folder, { unique, nodeId, body }) => {
     // The guest's mask has been applied; this process has another one.
     fchmodSync(fd, mode);
     noteRisk(folder, parent, name);
-    entry = meet(folder, parent, name, fstatSync(fd, { bigint: true }));
+    const stats = fstatSync(fd, { bigint: true });
+    tookNew(folder, stats);
+    entry = meet(folder, parent, name, stats);
     const rights = { writable: access !== 0, readable: access !== OPEN.writeOnly };
     const handle = folder.files.add(folder.nodes.get(entry.nodeId), rights, () => fd);
     return createReply(unique, entry, folder.owner, handle);
@@ -149,6 +151,7 @@ export const makeSymlink = changing((folder, { unique, nodeId, body }) => {
   const name = body.name();
   const target = body.text();
   if (target === "" || target.length > MAX_LINK_BYTES) throw new FuseError("EINVAL");
+  if (target.length > folder.quota.freeBytes) throw new FuseError("EDQUOT");
   return made(folder, { unique, parentId: nodeId, name }, (path) => {
     symlinkSync(Buffer.from(target, "latin1"), path);
   });
@@ -178,7 +181,19 @@ function made(
   make(folder.tree.child(parent, name), parent, name);
   folder.quota.addFiles(1);
   noteRisk(folder, parent, name);
-  return entryReply(unique, meet(folder, parent, name, folder.tree.look(parent, name)), folder.owner);
+  const stats = folder.tree.look(parent, name);
+  tookNew(folder, stats);
+  return entryReply(unique, meet(folder, parent, name, stats), folder.owner);
+}
+
+/** Counts what a new entry takes by itself, such as the text of a link. Whatever is counted when it goes was counted. */
+function tookNew(folder: Folder, stats: BigIntStats): void {
+  if (isCounted(stats)) folder.quota.addBytes(takenBy(stats));
+}
+
+/** Whether the room of an entry comes and goes with this name: directories count as entries, links by another name not. */
+function isCounted(stats: BigIntStats): boolean {
+  return stats.nlink <= 1n && !stats.isDirectory();
 }
 
 export const unlink = changing((folder, { unique, nodeId, body }) => {
@@ -241,8 +256,7 @@ function findEntry(folder: Folder, parent: Node, name: string): BigIntStats | un
 /** Counts an entry that is gone. What is open elsewhere, or has other names, keeps its room. */
 function gaveBack(folder: Folder, stats: BigIntStats): void {
   folder.quota.addFiles(-1);
-  const isLast = stats.nlink <= 1n && !stats.isDirectory();
-  if (isLast && !folder.budget.isOpen(identityOf(stats))) folder.quota.addBytes(-takenBy(stats));
+  if (isCounted(stats) && !folder.budget.isOpen(identityOf(stats))) folder.quota.addBytes(-takenBy(stats));
 }
 
 export const write = changing((folder, { unique, body }) => {

@@ -1,10 +1,11 @@
 /** What a guest can make a mounted directory's server hold, and make its host's disk hold. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import fs, { chmodSync, linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, beforeEach, test } from "node:test";
+import { syncBuiltinESMExports } from "node:module";
+import { afterEach, beforeEach, mock, test } from "node:test";
 import { OP, SET } from "../../../src/folders/fuse-protocol.ts";
 import { NodeTable } from "../../../src/folders/node-table.ts";
 import { HandleBudget } from "../../../src/folders/open-files.ts";
@@ -70,6 +71,56 @@ test("neither holes nor names that were removed nor links are a way around the q
   await kernel.must(OP.unlink, ROOT, text("next"));
   const last = await kernel.create(ROOT, "last");
   assert.ok((await fill(kernel, last.handle)).written < 0.6 * MIB);
+});
+
+test("the texts of links count as what is written does", async () => {
+  using kernel = new GuestKernel(host, limited(64 * 1024));
+  let made = 0;
+  const another = (): Promise<string | null> => kernel.errorOf(OP.symlink, ROOT, text(`link${made}`, "t".repeat(4000)));
+  while ((await another()) === null) made += 1;
+  assert.equal(await another(), "EDQUOT");
+  assert.ok(made <= 16, `${made} links`);
+});
+
+test("a file that cannot be opened as it is to be is not kept open", async () => {
+  writeFileSync(at("file"), "");
+  chmodSync(at("file"), 0o4666);
+  const budget = new HandleBudget({ handles: 2 });
+  using kernel = new GuestKernel(host, { budget });
+  const { nodeId } = await kernel.lookup(ROOT, "file");
+  // A group's member may write to it, and not take its bit away.
+  const refuses = mock.method(fs, "fchmodSync", () => {
+    throw Object.assign(new Error("no"), { code: "EPERM" });
+  });
+  syncBuiltinESMExports();
+  try {
+    for (let round = 0; round < 4; round++) assert.equal(await kernel.errorOf(OP.open, nodeId, u32(2, 0)), "EPERM");
+  } finally {
+    refuses.mock.restore();
+    syncBuiltinESMExports();
+  }
+  const handle = await kernel.open(nodeId, 2);
+  await kernel.release(handle);
+});
+
+test("what is given back was taken before: making and removing earns no room, whatever is made", async () => {
+  using kernel = new GuestKernel(host, limited(4 * MIB));
+  const target = "t".repeat(4000);
+  for (let round = 0; round < 10; round++) {
+    await kernel.must(OP.symlink, ROOT, text("link", target));
+    await kernel.must(OP.unlink, ROOT, text("link"));
+    await kernel.must(OP.symlink, ROOT, text("link", target));
+    await kernel.must(OP.mknod, ROOT, u32(0o100644, 0, 0, 0), text("node"));
+    await kernel.must(OP.rename, ROOT, u64(ROOT), text("node", "link"));
+    await kernel.must(OP.unlink, ROOT, text("link"));
+    const { handle } = await kernel.create(ROOT, "file");
+    await kernel.release(handle);
+    await kernel.must(OP.unlink, ROOT, text("file"));
+    await kernel.must(OP.mkdir, ROOT, u32(0o755, 0), text("directory"));
+    await kernel.must(OP.rmdir, ROOT, text("directory"));
+  }
+  const { usedBytes, usedFiles } = kernel.server.use();
+  assert.deepEqual({ usedBytes, usedFiles }, { usedBytes: 0, usedFiles: 0 });
 });
 
 test("a file that is open through another folder of the sandbox keeps its room, too", async () => {
