@@ -33,8 +33,8 @@ const spawnParams = () =>
     command: name(),
     args: opt(list(text())),
     ...stdioShape(),
-    /** sbx: a PTY in place of the pipes (its output is stdout), and another account. */
-    sbx: opt(z.object({ pty: opt(terminalSize()), user: opt(name()) })),
+    /** sbx: a PTY in place of the pipes (its output is stdout), another account, a process that nobody waits for. */
+    sbx: opt(z.object({ pty: opt(terminalSize()), user: opt(name()), detached: flag() })),
   });
 
 const spawnDenoParams = () =>

@@ -5,7 +5,7 @@ import type { AgentLink } from "../guest/link.ts";
 import { newIdentity } from "../protocol/agent-greeting.ts";
 import { SbxError } from "../runtime/errors.ts";
 import type { VirtualMachine } from "../vm/virtual-machine.ts";
-import type { CappedLog } from "./capped-log.ts";
+import type { TimedLog } from "./watch/timed-log.ts";
 
 const MAX_TAIL = 2000;
 
@@ -15,7 +15,7 @@ export class LastWords {
   #errors = "";
   #panicked = false;
 
-  constructor(vm: VirtualMachine, logs: { console: CappedLog; vm: CappedLog } | null) {
+  constructor(vm: VirtualMachine, logs: { console: TimedLog; vm: TimedLog } | null) {
     vm.consoleOutput.on("data", (chunk: Buffer) => {
       logs?.console.write(chunk);
       const text = this.#console + chunk.toString("latin1");
@@ -26,6 +26,10 @@ export class LastWords {
     vm.errorOutput.on("data", (chunk: Buffer) => {
       logs?.vm.write(chunk);
       this.#errors = (this.#errors + chunk.toString("latin1")).slice(-MAX_TAIL);
+    });
+    void vm.exited.then(() => {
+      logs?.console.flush();
+      logs?.vm.flush();
     });
   }
 

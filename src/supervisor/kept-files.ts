@@ -1,9 +1,15 @@
-/** What stays of a sandbox's directory after an orderly end: what its network was used for, if it was. */
+/** What stays of a sandbox's directory after an orderly end: what its network was used for, and what ran in it unseen. */
 import { readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { AUDIT_LOG_NAME, PREVIOUS_AUDIT_LOG_NAME } from "../protocol/audit-event.ts";
+import { PREVIOUS_PROCESS_LOG_NAME, PROCESS_LOG_NAME } from "../protocol/line-records.ts";
 
-export const AUDIT_LOGS = [AUDIT_LOG_NAME, PREVIOUS_AUDIT_LOG_NAME] as const;
+export const KEPT_LOGS = [
+  AUDIT_LOG_NAME,
+  PREVIOUS_AUDIT_LOG_NAME,
+  PROCESS_LOG_NAME,
+  PREVIOUS_PROCESS_LOG_NAME,
+] as const;
 
 /** Removes all of a directory but the files named, and the directory itself if there is none of them. */
 export async function keepOnly(directory: string, names: readonly string[]): Promise<void> {

@@ -18,6 +18,7 @@ import { openDatabase } from "../store/database.ts";
 import type { RecordedStatus } from "../store/lifecycle.ts";
 import { ClaimStore } from "../store/disks/claim-store.ts";
 import { VolumeStore } from "../store/disks/volume-store.ts";
+import { EventStore } from "../store/events/event-store.ts";
 import { SandboxStore } from "../store/sandbox-store.ts";
 import { allowDiskSize } from "../vm/file-size-limit.ts";
 import { MachineDisks } from "../vm/machine-disks.ts";
@@ -25,7 +26,7 @@ import { QemuFiles } from "../vm/qemu-files.ts";
 import { layerPath } from "../vm/restore-options.ts";
 import { fileSender } from "../vm/send-files.ts";
 import { beginRestore, type VirtualMachine } from "../vm/virtual-machine.ts";
-import { CappedLog, logLine } from "./capped-log.ts";
+import { logLine } from "./capped-log.ts";
 import type { Exposures } from "./expose/exposures.ts";
 import type { SandboxDisks } from "./disks/sandbox-disks.ts";
 import { connectAgent, describeExit, giveIdentity, LastWords } from "./guest-boot.ts";
@@ -34,11 +35,14 @@ import { HostWatch } from "./host-watch.ts";
 import { Lifetime } from "./lifetime.ts";
 import { MachineControl } from "./machine-control.ts";
 import { SandboxNetwork } from "./network/sandbox-network.ts";
-import { AUDIT_LOGS, keepOnly } from "./kept-files.ts";
+import { KEPT_LOGS, keepOnly } from "./kept-files.ts";
 import { createGuestState, type GuestState } from "./rpc/guest-state.ts";
 import { serveConnection, type RpcConnection } from "./rpc/connection.ts";
 import { openDoor, type Door, type Visitor } from "./socket-server.ts";
 import { Standstill } from "./standstill.ts";
+import { SandboxWatch } from "./watch/sandbox-watch.ts";
+import { TimedLog } from "./watch/timed-log.ts";
+import type { UsageMeter } from "./watch/usage-meter.ts";
 
 /** Reasons after which nobody asks for the logs: they go with the rest. */
 const ORDERLY: readonly StopReason[] = ["killed", "expired", "session_ended", "guest_shutdown"];
@@ -93,6 +97,7 @@ class SandboxRun implements SandboxService {
   readonly #files: QemuFiles;
   readonly #disks: MachineDisks;
   readonly #network: SandboxNetwork;
+  readonly #watched: SandboxWatch;
   readonly #connections = new Set<RpcConnection>();
   /** Clients that came while the sandbox was being made. */
   readonly #early: { socket: WebSocket; how: Visitor }[] = [];
@@ -116,13 +121,18 @@ class SandboxRun implements SandboxService {
   constructor({ launch, vm }: ServiceOptions) {
     this.#launch = launch;
     this.#vm = vm;
-    const log = (name: string): CappedLog => new CappedLog(path.join(launch.directory, name));
+    const log = (name: string): TimedLog => new TimedLog(path.join(launch.directory, name));
     this.#words = new LastWords(vm, { console: log("console.log"), vm: log("vm.log") });
     this.#standstill = new Standstill(vm.qmp);
     this.#files = new QemuFiles(vm.qmp, fileSender(sendFdPath()));
     this.#disks = new MachineDisks({ qmp: vm.qmp, files: this.#files, rootWrites: launch.rootWrites });
+    this.#watched = new SandboxWatch({
+      ...{ sandbox: { id: launch.id, name: launch.name }, directory: launch.directory },
+      write: (events) => this.#record((_, database) => new EventStore(database).append(events)),
+    });
     const past = launch.past ?? NO_PAST;
-    this.#network = new SandboxNetwork({ launch, past, link: vm.networkLink, log: (m) => this.#log(m) });
+    const onSecrets = this.#watched.secretsSet;
+    this.#network = new SandboxNetwork({ launch, past, link: vm.networkLink, log: (m) => this.#log(m), onSecrets });
     ({ promise: this.stopped, resolve: this.#resolveStopped } = Promise.withResolvers<void>());
   }
 
@@ -141,6 +151,7 @@ class SandboxRun implements SandboxService {
       machine: () => this.#requireMachine(),
       disks: async () => this.#requireDisks(),
       exposures: async () => this.#requireExposures(),
+      usage: async () => this.#requireMeter(),
       folders: () => this.#folders?.views ?? [],
     });
     doorOpen();
@@ -235,6 +246,7 @@ class SandboxRun implements SandboxService {
       ...{ link, user: GUEST_USER, home: GUEST_HOME, env },
       info: () => this.info(),
       trustedCertificates: () => this.#network.trustedCertificates,
+      ...{ onProcess: this.#watched.processStarted, keepOutput: this.#watched.keepOutput },
     });
   }
 
@@ -297,6 +309,17 @@ class SandboxRun implements SandboxService {
     }
     this.#volumes ??= this.#openDisks(this.#link);
     return this.#volumes;
+  }
+
+  async #requireMeter(): Promise<UsageMeter> {
+    if (this.#link === undefined || this.#status !== "running") {
+      throw new SbxError("sandbox_stopped", "the sandbox is not running", { hint: "sbx list" });
+    }
+    return this.#watched.meter(this.#link, {
+      ...{ vmPid: this.#vm.pid, qmp: this.#vm.qmp, standsStill: () => this.#standstill.any },
+      layerPath: () => this.#launch.rootLayers.at(-1)?.path ?? layerPath(this.#launch.directory),
+      counters: () => this.#network.counters,
+    });
   }
 
   /** Loaded when it gets its first URL. */
@@ -416,6 +439,7 @@ class SandboxRun implements SandboxService {
     this.#end = { reason, detail, at: Date.now() };
     this.#status = "stopping";
     this.#log(`stopping: ${reason}${detail === null ? "" : ` (${detail})`}`);
+    this.#watched.flush();
     // A start that failed has no orderly end to go through.
     if (reason !== "start_failed") this.#record((store) => store.transition(id, "stopping", { reason, detail }));
     this.#lifetime?.cancel();
@@ -433,7 +457,8 @@ class SandboxRun implements SandboxService {
     await this.#link?.[Symbol.asyncDispose]();
     await this.#network[Symbol.asyncDispose]();
     await this.#folders?.[Symbol.asyncDispose]();
-    if (ORDERLY.includes(reason)) await keepOnly(directory, AUDIT_LOGS);
+    await this.#watched[Symbol.asyncDispose]();
+    if (ORDERLY.includes(reason)) await keepOnly(directory, KEPT_LOGS);
     else await rm(layerPath(directory), { force: true });
     this.#status = reason === "start_failed" ? "failed" : "stopped";
     const at = { stoppedAt: this.#end.at, reason, detail, vmPid: null };

@@ -16,6 +16,7 @@ import { MACHINE_CALLS, type MachineHandle } from "./machine-routes.ts";
 import { DISK_CALLS, type DiskControl } from "./disks/door-routes.ts";
 import { EXPOSURE_CALLS, type ExposureControl } from "./expose/door-routes.ts";
 import { NETWORK_CALLS, type NetworkControl } from "./network/door-routes.ts";
+import { USAGE_CALLS, type UsageControl } from "./watch/usage-routes.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
 /** The latest time that a Date can hold (ECMA-262, 21.4.1.1), `ms`. */
@@ -37,6 +38,8 @@ export interface DoorOptions {
   exposures: () => Promise<ExposureControl>;
   /** @throws SbxError while there is none */
   machine: () => MachineHandle;
+  /** What it uses; fails unless it runs. */
+  usage: () => Promise<UsageControl>;
   /** The mounted folders and what has become of them. */
   folders: () => FolderView[];
 }
@@ -138,6 +141,7 @@ async function answerFromTables(
 ): Promise<boolean> {
   return (
     (await answerCall(request, response, pathname, MACHINE_CALLS, options.machine)) ||
+    (await answerCall(request, response, pathname, USAGE_CALLS, options.usage)) ||
     (await answerCall(request, response, pathname, DISK_CALLS, options.disks)) ||
     (await answerCall(request, response, pathname, EXPOSURE_CALLS, options.exposures)) ||
     (await answerCall(request, response, pathname, NETWORK_CALLS, () => options.network))

@@ -34,6 +34,8 @@ export interface SandboxNetworkOptions {
   link: NetworkLink | null;
   /** A line for the supervisor's log. */
   log: (message: string) => void;
+  /** Told the names of secrets that were given a value, and whether it is their first one. */
+  onSecrets?: (names: readonly string[], how: "granted" | "rotated") => void;
   settingsDeadlineMs?: number;
 }
 
@@ -118,6 +120,7 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
         hint: "secrets are given when a sandbox is made: sbx create --secret NAME@HOST",
       });
     }
+    const had = new Set(this.#settings.values.keys());
     for (const [name, value] of Object.entries(call.values)) {
       this.#egress?.setValue(name, value);
       this.#settings.values.set(name, value);
@@ -126,9 +129,22 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
       this.#settings.proxy = call.proxy ?? this.#settings.proxy;
       this.#settings.extraRootsPem = call.extraRootsPem ?? this.#settings.extraRootsPem;
     }
+    this.#tellOf(Object.keys(call.values), had);
     const missing = this.#missing();
     if (missing.length === 0) this.#settled.resolve();
     return { set: Object.keys(call.values), missing };
+  }
+
+  #tellOf(names: readonly string[], had: ReadonlySet<string>): void {
+    for (const how of ["granted", "rotated"] as const) {
+      const told = names.filter((name) => had.has(name) === (how === "rotated"));
+      if (told.length > 0) this.#options.onSecrets?.(told, how);
+    }
+  }
+
+  /** What it has counted so far; opens nothing. */
+  get counters(): AuditTrail["counters"] {
+    return this.#trail.counters;
   }
 
   get denied(): NetDenial[] {

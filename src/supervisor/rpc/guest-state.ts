@@ -1,10 +1,10 @@
 /** What all connections to one sandbox share: its environment, its processes, and where relative paths begin. */
 import type { AgentLink } from "../../guest/link.ts";
 import type { SandboxInfo } from "../../runtime/types.ts";
-import { callTypeError } from "./call-error.ts";
+import { callTypeError, notSupported } from "./call-error.ts";
 import type { DenoRepl } from "./deno-repl.ts";
 import { Environment } from "./environment.ts";
-import { type GuestProcess, ProcessTable } from "./process-table.ts";
+import { type GuestProcess, type Launched, type ProcessObserver, ProcessTable } from "./process-table.ts";
 
 export interface GuestStateOptions {
   link: AgentLink;
@@ -18,6 +18,10 @@ export interface GuestStateOptions {
   info: () => SandboxInfo;
   /** PEM certificates that `fetch` trusts beside the usual roots. */
   trustedCertificates?: () => readonly string[];
+  /** Told of each process that clients start. */
+  onProcess?: ProcessObserver;
+  /** Takes over a process that runs in the background. Without it there are none. */
+  keepOutput?: (launched: Launched, argv: readonly string[]) => void;
 }
 
 export interface GuestState {
@@ -30,6 +34,8 @@ export interface GuestState {
   readonly repls: WeakMap<GuestProcess, DenoRepl>;
   info(): SandboxInfo;
   trustedCertificates(): readonly string[];
+  /** Takes over a process that no client waits for, and its output. @throws CallError where nobody would keep it */
+  keepOutput(launched: Launched, argv: readonly string[]): void;
   /** An absolute path for a path of a client's. @throws CallError if it holds a NUL */
   resolvePath(path: string): string;
 }
@@ -41,10 +47,15 @@ export function createGuestState(options: GuestStateOptions): GuestState {
     user,
     home,
     environment: new Environment(options.env),
-    processes: new ProcessTable(link),
+    processes: new ProcessTable(link, options.onProcess),
     repls: new WeakMap(),
     info: options.info,
     trustedCertificates: options.trustedCertificates ?? (() => []),
+    keepOutput:
+      options.keepOutput ??
+      (() => {
+        throw notSupported("Processes in the background");
+      }),
     resolvePath(path) {
       if (path.includes("\0")) throw callTypeError("file name contained an unexpected NUL byte");
       // Joined, not normalised: only the guest knows what `link/..` is.

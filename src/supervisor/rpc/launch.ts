@@ -27,6 +27,8 @@ export interface LaunchExtras {
   env?: Record<string, string>;
   /** Goes to stdin where the client has no stream for it. */
   input?: Buffer;
+  /** Whether it runs in the background: its output is kept here, and no client's end is its. */
+  detached?: boolean;
 }
 
 export interface StartedForClient {
@@ -55,6 +57,10 @@ export async function launchForClient(
     }
     const cwd = stdio.cwd == null ? state.home : state.resolvePath(stdio.cwd);
     const pty = extras.pty ?? null;
+    const detached = extras.detached === true;
+    if (detached && (pty !== null || input !== null)) {
+      throw callTypeError("a process in the background has neither a terminal nor an input");
+    }
     const spec: LaunchSpec = {
       argv,
       env: { ...extras.env, ...state.environment.forProcess(stdio.env ?? {}, stdio.clearEnv ?? false) },
@@ -62,11 +68,15 @@ export async function launchForClient(
       user: extras.user ?? state.user,
       pty,
       stdin: input !== null || extras.input !== undefined,
-      stdout: stdio.stdout === "piped",
-      stderr: stdio.stderr === "piped" && pty === null,
+      stdout: detached || stdio.stdout === "piped",
+      stderr: detached || (stdio.stderr === "piped" && pty === null),
       ...(extras.channel === undefined ? {} : { channel: extras.channel }),
     };
     const launched = await launch(call, spec);
+    if (detached) {
+      state.keepOutput(launched, argv);
+      return { launched, result: { pid: launched.process.pid, stdoutStreamId: null, stderrStreamId: null } };
+    }
     return { launched, result: connect(call, launched, input, extras.input) };
   } catch (error) {
     input?.destroy(error instanceof Error ? error : new Error(String(error)));

@@ -13,7 +13,7 @@ export const PROCESS_HANDLERS: Handlers<"spawn" | "processWait" | "processKill" 
   spawn: async (call, params) => {
     const { command, args } = params;
     const sbx = call.session.extensions ? params.sbx : undefined;
-    const extras = { pty: sbx?.pty, user: sbx?.user };
+    const extras = { pty: sbx?.pty, user: sbx?.user, detached: sbx?.detached === true };
     const { result } = await launchForClient(call, [command, ...(args ?? [])], params, extras);
     return result;
   },

@@ -62,13 +62,24 @@ export class GuestProcess {
   }
 }
 
+/** Told of each process that was started. */
+export type ProcessObserver = (started: {
+  pid: number;
+  argv: readonly string[];
+  user: string;
+  hasTerminal: boolean;
+  exit: Promise<AgentExit>;
+}) => void;
+
 export class ProcessTable {
   readonly #link: AgentLink;
+  readonly #observe: ProcessObserver;
   readonly #processes = new Map<number, GuestProcess>();
   readonly #ended: GuestProcess[] = [];
 
-  constructor(link: AgentLink) {
+  constructor(link: AgentLink, observe: ProcessObserver = () => undefined) {
     this.#link = link;
+    this.#observe = observe;
   }
 
   /** @throws CallError if no process of that id is known */
@@ -104,7 +115,10 @@ export class ProcessTable {
     }
     try {
       const { pid } = await link.call("exec", params);
-      return { process: this.#add(pid, spec.pty !== null), stdin, stdout, stderr, channel };
+      const process = this.#add(pid, spec.pty !== null);
+      const { exit, hasTerminal } = process;
+      this.#observe({ pid, argv: spec.argv, user: spec.user, hasTerminal, exit });
+      return { process, stdin, stdout, stderr, channel };
     } catch (error) {
       for (const stream of [stdin, stdout, stderr, channel?.readable, channel?.writable]) stream?.destroy();
       throw error;

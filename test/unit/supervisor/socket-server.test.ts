@@ -30,6 +30,7 @@ async function open(t: TestContext): Promise<{ socketPath: string; events: strin
     machine: () => assert.fail("nobody asked for the machine"),
     disks: () => assert.fail("nobody asked for the disks"),
     exposures: () => assert.fail("nobody asked for the URLs"),
+    usage: async () => ({ measure: async () => assert.fail("nobody asked what it uses") }),
     network: {
       setSecrets: () => ({ set: [], missing: [] }),
       denied: [],

@@ -1,0 +1,73 @@
+/** What a machine's processes use of the host, from /proc. Nothing is started for it. */
+import { readdir, readFile } from "node:fs/promises";
+
+/** USER_HZ, the unit of times in /proc/PID/stat: 100 on every architecture of sbx. */
+const TICK_MS = 10;
+const PAGE_BYTES = 4096;
+
+export interface HostUsage {
+  /** Processor time since they started, `ms`. */
+  cpuMs: number;
+  memoryBytes: number;
+}
+
+export class HostProcesses {
+  readonly #leader: number;
+  /** Who there was the last time; their number changes once, in a machine's first moments. */
+  #tree: number[] = [];
+
+  /** @param leader the machine's outermost process */
+  constructor(leader: number) {
+    this.#leader = leader;
+  }
+
+  /** This process, the machine's, and their descendants. */
+  async measure(): Promise<HostUsage> {
+    const known = await Promise.all(this.#tree.map(async (pid) => measureProcess(pid)));
+    if (known.length === 0 || known.includes(null)) {
+      this.#tree = await descendants([process.pid, this.#leader]);
+      known.splice(0, Infinity, ...(await Promise.all(this.#tree.map(async (pid) => measureProcess(pid)))));
+    }
+    const found = known.filter((usage) => usage !== null);
+    return {
+      cpuMs: found.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+      memoryBytes: found.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0),
+    };
+  }
+}
+
+async function measureProcess(pid: number): Promise<HostUsage | null> {
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+    // The second field is the program's name, which may hold spaces and parentheses.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [user, system, resident] = [11, 12, 21].map((index) => Number(fields[index] ?? 0)) as [
+      number,
+      number,
+      number,
+    ];
+    return { cpuMs: (user + system) * TICK_MS, memoryBytes: (await proportional(pid)) ?? resident * PAGE_BYTES };
+  } catch {
+    return null; // It has ended.
+  }
+}
+
+/** A template's memory is mapped by all of its sandboxes. `null` where the kernel does not tell. */
+async function proportional(pid: number): Promise<number | null> {
+  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, "utf8").catch(() => "");
+  const kilobytes = /^Pss: +(\d+) kB$/m.exec(rollup)?.[1];
+  return kilobytes === undefined ? null : Number(kilobytes) * 1024;
+}
+
+async function descendants(leaders: readonly number[]): Promise<number[]> {
+  const parents = new Map<number, number>();
+  for (const pid of (await readdir("/proc")).map(Number).filter(Number.isInteger)) {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+    parents.set(pid, Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1] ?? 0));
+  }
+  const found = new Set(leaders);
+  for (const pid of found) {
+    for (const [child, parent] of parents) if (parent === pid) found.add(child);
+  }
+  return [...found];
+}
