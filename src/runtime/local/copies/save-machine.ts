@@ -41,12 +41,16 @@ export async function saveMachine(context: DiskContext, source: SandboxRow, opti
   const { files, durable, signal } = options;
   const { memoryPath, statePath } = files;
   await using volumes = await prepareVolumes(context, source, { policy: options.volumes, signal });
+  // Until the supervisor is asked nobody writes to what is new.
+  await using unasked = new AsyncDisposableStack();
+  unasked.defer(async () => volumes.abandon());
   await using _lock = await lockDisk(state, source.id, signal);
   const disk = state.disks.claims.diskOf(source.id);
   if (disk?.next != null) await settleRootSwitch(state, disk);
   refuseLongChain(context, source);
   try {
     const root = await prepareRootSwitch(state, source);
+    unasked.move();
     let answer: CopyAnswer;
     try {
       const call = { memoryPath, statePath, layerPath: root.nextPath, volumes: volumes.layers, durable };
