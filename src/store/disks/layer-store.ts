@@ -152,8 +152,9 @@ export class LayerStore {
   doomGarbage(): LayerRow[] {
     this.#database.exec(`${IN_USE} UPDATE layers SET state = 'doomed', template_key = NULL
       WHERE state <> 'doomed' AND id NOT IN (SELECT id FROM in_use)`);
-    const doomed = this.#database.prepare("SELECT * FROM layers WHERE state = 'doomed'").all();
-    return doomed.map(toLayer);
+    // One that was taken into use all the same is damage for its user, and none of anybody else.
+    const doomed = `${IN_USE} SELECT * FROM layers WHERE state = 'doomed' AND id NOT IN (SELECT id FROM in_use)`;
+    return this.#database.prepare(doomed).all().map(toLayer);
   }
 
   /** As {@link doomGarbage}, without a change. */

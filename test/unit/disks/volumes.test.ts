@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { test } from "node:test";
 import { SbxError } from "../../../src/runtime/errors.ts";
-import { imageUsers } from "../../../src/runtime/local/disks/image-users.ts";
+import { imageUsers, waysToEnd } from "../../../src/runtime/local/disks/image-users.ts";
 import { claimVolumes, findRoot, findVolumes } from "../../../src/runtime/local/disks/sandbox-disks.ts";
 import { openState } from "../../../src/runtime/local/state.ts";
 import { publishSmallImage } from "../image/small-image.ts";
@@ -322,7 +322,9 @@ test("a volume from an image is bootable, and keeps the image from being removed
   assert.deepEqual([...home.state.disks.layers.imagesInUse()], [imageId]);
   assert.deepEqual(imageUsers(home.state.disks, imageId), [{ kind: "volume", name: "dev" }]);
   await home.volumes.remove("dev");
-  assert.equal(imageUsers(home.state.disks, imageId).length, 1, "it can be restored");
+  const users = imageUsers(home.state.disks, imageId);
+  assert.deepEqual(users, [{ kind: "removed volume", name: "dev" }], "it can be restored");
+  assert.equal(waysToEnd(users), "sbx prune --volumes");
   await home.volumes.restore("dev");
   await home.volumes.create({ slug: "plain", capacityBytes: 16 * MiB });
   const error = await errorOf(findRoot(home.context, "plain"));

@@ -140,6 +140,15 @@ test("a layer that is doomed is nobody's to begin with any more", (t) => {
   disks.change(() => disks.layers.doomGarbage());
   assert.equal(disks.layers.ofTemplate("key"), undefined);
   assert.equal(disks.layers.get(id)?.state, "doomed");
+  // Whoever does it all the same keeps nobody from removing the rest.
+  disks.change(() => disks.checkpoints.begin({ id: "chk_1", name: "late", directory: "/late", spec: "{}" }, 1));
+  disks.change(() => disks.checkpoints.hold("chk_1", id));
+  const other = addVolume(disks, "other");
+  disks.change(() => disks.volumes.forget(other.id));
+  assert.deepEqual(
+    disks.change(() => disks.layers.doomGarbage()).map((layer) => layer.id),
+    [other.head],
+  );
 });
 
 test("a change happens as a whole or not at all, in the tables and in the catalogue", (t) => {

@@ -2,7 +2,7 @@
 import type { DiskStore } from "../../../store/disks/disk-store.ts";
 
 export interface ImageUser {
-  kind: "sandbox" | "volume" | "snapshot" | "checkpoint";
+  kind: "sandbox" | "volume" | "removed volume" | "snapshot" | "checkpoint";
   name: string;
 }
 
@@ -11,7 +11,13 @@ export function imageUsers({ layers, volumes, snapshots, checkpoints }: DiskStor
   if (!layers.imagesInUse().has(imageId)) return [];
   const standsOn = (layer: string): boolean => layers.chain(layer)[0]?.baseImage === imageId;
   return [
-    ...volumes.list().flatMap(({ head, slug }) => (standsOn(head) ? [{ kind: "volume" as const, name: slug }] : [])),
+    ...volumes
+      .list()
+      .filter(({ head }) => standsOn(head))
+      .map(({ slug, removedAt }): ImageUser => ({
+        kind: removedAt === null ? "volume" : "removed volume",
+        name: slug,
+      })),
     ...snapshots
       .list()
       .flatMap(({ layer, slug }) => (standsOn(layer) ? [{ kind: "snapshot" as const, name: slug }] : [])),
@@ -25,5 +31,12 @@ export function imageUsers({ layers, volumes, snapshots, checkpoints }: DiskStor
 export function waysToEnd(users: readonly ImageUser[]): string {
   const kind = users[0]?.kind ?? "sandbox";
   const names = users.filter((user) => user.kind === kind).map(({ name }) => name);
-  return `sbx ${kind === "sandbox" ? "kill" : `${kind} remove`} ${names.join(" ")}`;
+  switch (kind) {
+    case "sandbox":
+      return `sbx kill ${names.join(" ")}`;
+    case "removed volume":
+      return "sbx prune --volumes";
+    default:
+      return `sbx ${kind} remove ${names.join(" ")}`;
+  }
 }
