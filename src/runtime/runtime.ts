@@ -86,11 +86,14 @@ export interface Sandbox extends AsyncDisposable {
   download(sources: string[], destination: string, options?: CopyOptions): Promise<CopyReport>;
   /** Copies between two sandboxes without touching the host's disk. */
   transfer(sources: string[], target: Sandbox, destination: string, options?: CopyOptions): Promise<CopyReport>;
-  /** A connection to a TCP port inside the guest. */
-  openTunnel(guestPort: number, options?: CallOptions): Promise<Duplex>;
+  /** A connection to a server inside the guest. Each direction ends by itself; destroying it resets the server's end. */
+  openTunnel(target: TunnelTarget, options?: CallOptions): Promise<Duplex>;
   /** Settles when the link to the sandbox is gone, with the reason if it was not asked for. */
   readonly closed: Promise<Error | undefined>;
 }
+
+/** A TCP port of the guest's loopback, of either family, or a Unix socket. */
+export type TunnelTarget = { port: number } | { path: string };
 
 export interface ExecSession extends AsyncDisposable {
   readonly pid: number;

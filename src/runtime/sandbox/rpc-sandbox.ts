@@ -4,7 +4,7 @@
  */
 import type { Duplex } from "node:stream";
 import { SbxError } from "../errors.ts";
-import type { CallOptions, CopyOptions, CopyReport, ExecSession, Sandbox } from "../runtime.ts";
+import type { CallOptions, CopyOptions, CopyReport, ExecSession, Sandbox, TunnelTarget } from "../runtime.ts";
 import type { ExecSpec, SandboxInfo } from "../types.ts";
 import type { CopyEnd } from "./copy-calls.ts";
 import { startExec } from "./exec-session.ts";
@@ -99,17 +99,16 @@ export class RpcSandbox implements Sandbox {
     return transferFiles(this.#copyEnd, sources, target.#copyEnd, destination, options);
   }
 
-  async openTunnel(guestPort: number, options: CallOptions = {}): Promise<Duplex> {
+  async openTunnel(target: TunnelTarget, options: CallOptions = {}): Promise<Duplex> {
     const client = this.#client;
     const { signal } = options;
     try {
       return await client.openDuplex(async (stdinStreamId) => {
         const onLate = (late: { streamId: number }): void => client.refuseStream(late.streamId);
-        const params = { port: guestPort, stdinStreamId };
-        return (await client.call("sbx.connect", params, { signal, onLate })).streamId;
+        return (await client.call("sbx.connect", { ...target, stdinStreamId }, { signal, onLate })).streamId;
       });
     } catch (error) {
-      throw guestError(error, `connecting to port ${guestPort}`);
+      throw guestError(error, "port" in target ? `connecting to port ${target.port}` : `connecting to ${target.path}`);
     }
   }
 

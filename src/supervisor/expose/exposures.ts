@@ -1,8 +1,7 @@
 /** The URLs of one sandbox, and the gateways that serve them: one for each port of this machine that they are at. */
 import { timingSafeEqual } from "node:crypto";
 import { type Gateway, openGateway, type Target } from "../../gateway/gateway.ts";
-import { LoopbackDialer } from "../../guest/dial-loopback.ts";
-import type { AgentLink } from "../../guest/link.ts";
+import type { LoopbackDialer } from "../../guest/dial-loopback.ts";
 import { type ExposeCall, type ExposureRecord, MAX_EXPOSURES } from "../../protocol/expose-calls.ts";
 import { SbxError } from "../../runtime/errors.ts";
 import { makeExposureHost } from "./exposure-name.ts";
@@ -11,7 +10,7 @@ export interface ExposuresOptions {
   /** Of the sandbox. */
   id: string;
   name: string | null;
-  link: AgentLink;
+  loopback: LoopbackDialer;
   isPaused: () => boolean;
 }
 
@@ -23,7 +22,6 @@ interface Exposed {
 
 export class Exposures implements AsyncDisposable {
   readonly #options: ExposuresOptions;
-  readonly #dialer: LoopbackDialer;
   /** By port of the guest. */
   readonly #exposed = new Map<number, Exposed>();
   /** By port of this machine. */
@@ -35,7 +33,6 @@ export class Exposures implements AsyncDisposable {
 
   constructor(options: ExposuresOptions) {
     this.#options = options;
-    this.#dialer = new LoopbackDialer(options.link);
   }
 
   list(): ExposureRecord[] {
@@ -69,7 +66,7 @@ export class Exposures implements AsyncDisposable {
 
   async #add({ guestPort, hostPort }: ExposeCall): Promise<ExposureRecord> {
     if (this.#closed) throw new SbxError("sandbox_stopped", "the sandbox is being stopped", { hint: "sbx list" });
-    const { id, name, isPaused } = this.#options;
+    const { id, name, loopback, isPaused } = this.#options;
     const ref = name ?? id;
     const there = this.#exposed.get(guestPort)?.record;
     if (there !== undefined && (hostPort === undefined || hostPort === there.hostPort)) return there;
@@ -93,7 +90,7 @@ export class Exposures implements AsyncDisposable {
     const target: Target = {
       subject: { sandbox: ref, port: guestPort },
       isPaused,
-      dial: async (first, signal) => this.#dialer.dial(guestPort, { first, signal }),
+      dial: async (first, signal) => loopback.dial(guestPort, { first, signal }),
     };
     this.#exposed.set(guestPort, { record, hostBytes: Buffer.from(host), target });
     return record;

@@ -66,12 +66,7 @@ async function dialProcess(
   const ports = await listeningPorts(state.link, process, signal);
   const chosen = ports.includes(port) ? port : Math.min(...ports);
   if (!Number.isFinite(chosen)) throw new AgentError("ECONNREFUSED", `process ${process.pid} listens on no port`);
-  try {
-    return await dial(state, { host: "127.0.0.1", port: chosen }, signal);
-  } catch (error) {
-    if (!(error instanceof AgentError) || error.code !== "ECONNREFUSED") throw error;
-    return dial(state, { host: "::1", port: chosen }, signal);
-  }
+  return state.loopback.dial(chosen, { signal, timeoutMs: CONNECT_TIMEOUT_MS });
 }
 
 async function dial(state: GuestState, address: GuestAddress, signal: AbortSignal): Promise<Duplex> {

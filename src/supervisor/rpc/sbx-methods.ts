@@ -1,6 +1,7 @@
 /** The calls that sbx adds (docs/protocol-supervisor.md); the dispatcher refuses them to plain clients. */
 import { pipeline } from "node:stream/promises";
-import { dialGuest, type GuestAddress } from "../../guest/guest-socket.ts";
+import type { Duplex } from "node:stream";
+import { dialGuest, type DialOptions } from "../../guest/guest-socket.ts";
 import type { AgentCopyReport } from "../../protocol/agent-calls.ts";
 import type { RpcParams } from "../../protocol/rpc-methods.ts";
 import { callTypeError, describing, onPath } from "./call-error.ts";
@@ -11,7 +12,6 @@ import type { Handlers } from "./session.ts";
 
 type Methods = "sbx.connect" | "sbx.copySend" | "sbx.copyWait" | "sbx.copyReceive" | "sbx.info" | "sbx.stats";
 
-const LOOPBACK = "127.0.0.1";
 /** Copies of one connection whose report has not been asked for. */
 const MAX_COPIES = 256;
 
@@ -21,9 +21,8 @@ export const SBX_HANDLERS: Handlers<Methods> = {
     const input = session.incoming.claim(params.stdinStreamId);
     try {
       session.outgoing.assertRoom();
-      const { address, shown } = addressOf(params, session.state);
-      const dialling = dialGuest(session.state.link, address, { signal });
-      const socket = await describing(`connect to ${shown}`, dialling);
+      const { dial, shown } = destinationOf(params, session.state);
+      const socket = await describing(`connect to ${shown}`, dial({ signal }));
       // Either direction may end by itself; a failure of one ends both.
       pipeline(input, socket, { end: true }).catch(() => undefined);
       const stream = session.outgoing.open({
@@ -90,20 +89,26 @@ export const SBX_HANDLERS: Handlers<Methods> = {
   },
 };
 
+interface Destination {
+  dial: (options: DialOptions) => Promise<Duplex>;
+  shown: string;
+}
+
 /**
  * Where a call wants to be connected to, and how that is named in an error.
  *
  * @throws CallError unless it is either a port or a path
  */
-function addressOf(params: RpcParams<"sbx.connect">, state: GuestState): { address: GuestAddress; shown: string } {
+function destinationOf(params: RpcParams<"sbx.connect">, state: GuestState): Destination {
   const { host, port, path, user } = params;
   if (path == null && port != null && user == null) {
-    const target = host ?? LOOPBACK;
-    return { address: { host: target, port }, shown: `${target}:${port}` };
+    if (host == null) return { dial: async (options) => state.loopback.dial(port, options), shown: `port ${port}` };
+    return { dial: async (options) => dialGuest(state.link, { host, port }, options), shown: `${host}:${port}` };
   }
   if (path != null && port == null && host == null) {
     const absolute = state.resolvePath(path);
-    return { address: { path: absolute, user: user ?? state.user }, shown: `'${absolute}'` };
+    const address = { path: absolute, user: user ?? state.user };
+    return { dial: async (options) => dialGuest(state.link, address, options), shown: `'${absolute}'` };
   }
   throw callTypeError("sbx.connect takes a port and perhaps a host, or a path and perhaps a user");
 }

@@ -453,7 +453,7 @@ async function tunnel(): Promise<Stage & { opened: Promise<RpcParams<"sbx.connec
 
 test("a tunnel ends in each direction on its own", async () => {
   await using all = await tunnel();
-  const duplex = await all.sandbox.openTunnel(8080);
+  const duplex = await all.sandbox.openTunnel({ port: 8080 });
   const { port, stdinStreamId } = await all.opened;
   assert.equal(port, 8080);
   duplex.end("request");
@@ -467,7 +467,7 @@ test("a tunnel ends in each direction on its own", async () => {
 
 test("a peer that answers and hangs up before it has read everything is still heard", async () => {
   await using all = await tunnel();
-  const duplex = await all.sandbox.openTunnel(8080);
+  const duplex = await all.sandbox.openTunnel({ port: 8080 });
   const { stdinStreamId } = await all.opened;
   all.peer.start(OUT);
   await all.peer.send(OUT, Buffer.from("413 too large"));
@@ -480,7 +480,7 @@ test("a peer that answers and hangs up before it has read everything is still he
 
 test("destroying a tunnel ends both directions at the server", async () => {
   await using all = await tunnel();
-  const duplex = await all.sandbox.openTunnel(8080);
+  const duplex = await all.sandbox.openTunnel({ port: 8080 });
   const { stdinStreamId } = await all.opened;
   duplex.destroy();
   await all.peer.until(
@@ -490,6 +490,6 @@ test("destroying a tunnel ends both directions at the server", async () => {
 
 test("a port that nobody listens on is told as the guest told it", async () => {
   await using all = await tunnel();
-  const error = await failure(all.sandbox.openTunnel(1));
+  const error = await failure(all.sandbox.openTunnel({ port: 1 }));
   assert.match(error.message, /connecting to port 1 failed in the sandbox: refused/);
 });
