@@ -1,6 +1,7 @@
 /** `sbx create`: a new sandbox, with a shell, a command, or to be left running. */
 import * as Args from "@oclif/core/args";
 import { planCreate, type CreatePlan } from "../cli/create/plan.ts";
+import { exposeFlags, exposePorts, urlNotice } from "../cli/expose/new-urls.ts";
 import { durationFlag, switchFlag } from "../cli/flags/common.ts";
 import { placeFlags } from "../cli/flags/guest-command.ts";
 import { newSandboxFlags, readNewSandbox } from "../cli/flags/new-sandbox.ts";
@@ -9,7 +10,9 @@ import { humanRest } from "../cli/output/human.ts";
 import { toGuestArgv } from "../cli/parsers/command-line.ts";
 import { usageError } from "../cli/parsers/usage-error.ts";
 import { LIFETIME_LIMITS } from "../cli/settings/keys.ts";
+import { exposureJson } from "../cli/view/exposure-view.ts";
 import { sandboxJson } from "../cli/view/sandbox-view.ts";
+import type { Exposure } from "../runtime/exposures.ts";
 import type { Sandbox } from "../runtime/runtime.ts";
 import type { ExecSpec } from "../runtime/types.ts";
 import { prose } from "../cli/output/prose.ts";
@@ -17,6 +20,12 @@ import { prose } from "../cli/output/prose.ts";
 /** A login shell, as ssh would start it. */
 const SHELL = ["bash", "-l"] as const;
 const AGAIN = { kind: "again", command: "create" } as const;
+
+interface AnnounceOptions {
+  json: boolean;
+  quiet: boolean;
+  exposures: readonly Exposure[];
+}
 
 export default class Create extends GuestCommand {
   static override aliases = ["new"];
@@ -61,6 +70,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
   static override flags = {
     ...newSandboxFlags,
     ...placeFlags,
+    ...exposeFlags,
     timeout: durationFlag({ summary: "Let the sandbox live this long.", ...LIFETIME_LIMITS }),
     detach: switchFlag({ char: "d", summary: "Print the id and leave the sandbox running." }),
   };
@@ -81,7 +91,10 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
     const quiet = flags.quiet || flags.json;
     await using runtime = await this.openRuntime();
     await using sandbox = await this.createSandbox(runtime, spec, { quiet });
-    if (plan.lifetime.kind === "duration") this.#announce(sandbox, exec !== undefined, flags);
+    const { signal } = this.interrupt;
+    const exposures = await exposePorts(runtime, sandbox, flags["expose-http"], { signal });
+    if (!quiet) for (const exposure of exposures) this.notice(urlNotice(exposure));
+    if (plan.lifetime.kind === "duration") this.#announce(sandbox, exec !== undefined, { ...flags, exposures });
     else if (plan.run === "shell" && !quiet)
       this.notice(`${sandbox.info.name ?? sandbox.id} is removed when this shell ends`);
     if (exec === undefined) return;
@@ -103,13 +116,14 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
   }
 
   /** Tells which sandbox lives on: on stdout, or on stderr where stdout is the command's. */
-  #announce({ id, info }: Sandbox, hasCommand: boolean, flags: { json: boolean; quiet: boolean }): void {
+  #announce({ id, info }: Sandbox, hasCommand: boolean, flags: AnnounceOptions): void {
+    const json = { ...sandboxJson(info), exposures: flags.exposures.map(exposureJson) };
     if (hasCommand) {
       const left = info.expiresAt === null ? "" : ` for ${humanRest(info.expiresAt - this.context.now())}`;
-      if (flags.json) this.context.stderr.write(`${JSON.stringify(sandboxJson(info))}\n`);
+      if (flags.json) this.context.stderr.write(`${JSON.stringify(json)}\n`);
       else if (!flags.quiet) this.notice(`${id} lives on${left}`);
     } else if (flags.json) {
-      this.printJson(sandboxJson(info));
+      this.printJson(json);
     } else {
       this.print(id);
     }

@@ -3,6 +3,7 @@ import * as Args from "@oclif/core/args";
 import { SbxCommand } from "../cli/base-command.ts";
 import { renderFields } from "../cli/output/table.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
+import { exposureFields, exposureJson } from "../cli/view/exposure-view.ts";
 import { copyJson, folderFields } from "../cli/view/folder-view.ts";
 import { sandboxFields, sandboxJson } from "../cli/view/sandbox-view.ts";
 
@@ -28,12 +29,17 @@ export default class Inspect extends SbxCommand {
       return;
     }
     // A sandbox that ends in this moment has none.
-    const mounts = info.status === "running" ? await runtime.folders.mounts(info.id, { signal }).catch(() => []) : [];
+    const runs = info.status === "running" || info.status === "paused";
+    const mounts = runs ? await runtime.folders.mounts(info.id, { signal }).catch(() => []) : [];
+    const exposures = runs ? await runtime.exposures.list(info.id, { signal }).catch(() => []) : [];
     // A record that cannot be read is what sbx sync complains of; the rest is worth knowing all the same.
     const copies = await runtime.folders.copies(info.id, { signal }).catch(() => []);
-    if (flags.json) this.printJson({ ...sandboxJson(info), mounts, copies: copies.map(copyJson) });
-    else {
-      const fields = [...sandboxFields(info, this.context.now()), ...folderFields(mounts, copies)];
+    if (flags.json) {
+      const others = { mounts, copies: copies.map(copyJson), exposures: exposures.map(exposureJson) };
+      this.printJson({ ...sandboxJson(info), ...others });
+    } else {
+      const more = [...folderFields(mounts, copies), ...exposureFields(exposures)];
+      const fields = [...sandboxFields(info, this.context.now()), ...more];
       this.print(renderFields(fields, await this.stdoutPalette()));
     }
   }

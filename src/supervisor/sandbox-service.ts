@@ -324,14 +324,14 @@ class SandboxRun implements SandboxService {
 
   /** Loaded when it gets its first URL. */
   async #requireExposures(): Promise<Exposures> {
-    const link = this.#link;
-    if (link === undefined || this.#status !== "running") {
+    const loopback = this.#state?.loopback;
+    if (loopback === undefined || this.#status !== "running") {
       throw new SbxError("sandbox_stopped", "the sandbox is not running", { hint: "sbx list" });
     }
     this.#exposures ??= (async () => {
       const { Exposures } = await import("./expose/exposures.ts");
       const { id, name } = this.#launch;
-      return new Exposures({ id, name, link, isPaused: () => this.#standstill.any });
+      return new Exposures({ id, name, loopback, isPaused: () => this.#standstill.any });
     })();
     return this.#exposures;
   }

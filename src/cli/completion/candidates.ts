@@ -75,6 +75,8 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   exec: ["running", "none"],
   kill: ["running"],
   extend: ["running", "none"],
+  expose: ["running", "none"],
+  forward: ["running", "none"],
   sync: ["running", "file", "none"],
   fork: ["running", "none"],
   "checkpoint:create": ["running", "none"],

@@ -1,4 +1,5 @@
 /** What all connections to one sandbox share: its environment, its processes, and where relative paths begin. */
+import { LoopbackDialer } from "../../guest/dial-loopback.ts";
 import type { AgentLink } from "../../guest/link.ts";
 import type { SandboxInfo } from "../../runtime/types.ts";
 import { callTypeError, notSupported } from "./call-error.ts";
@@ -26,6 +27,8 @@ export interface GuestStateOptions {
 
 export interface GuestState {
   readonly link: AgentLink;
+  /** For servers on the guest's loopback. */
+  readonly loopback: LoopbackDialer;
   readonly user: string;
   readonly home: string;
   readonly environment: Environment;
@@ -44,6 +47,7 @@ export function createGuestState(options: GuestStateOptions): GuestState {
   const { link, user, home } = options;
   return {
     link,
+    loopback: new LoopbackDialer(link),
     user,
     home,
     environment: new Environment(options.env),
