@@ -1,8 +1,8 @@
 /** `sbx create`: a new sandbox, with a shell, a command, or to be left running. */
 import * as Args from "@oclif/core/args";
 import { planCreate, type CreatePlan } from "../cli/create/plan.ts";
-import { exposeFlags, exposePorts, urlNotice } from "../cli/expose/new-urls.ts";
-import { durationFlag, switchFlag } from "../cli/flags/common.ts";
+import { exposeFlags, exposePorts } from "../cli/expose/new-urls.ts";
+import { type BaseFlagValues, durationFlag, switchFlag } from "../cli/flags/common.ts";
 import { placeFlags } from "../cli/flags/guest-command.ts";
 import { newSandboxFlags, readNewSandbox } from "../cli/flags/new-sandbox.ts";
 import { GuestCommand, type PlaceFlags } from "../cli/guest-command.ts";
@@ -20,12 +20,6 @@ import { prose } from "../cli/output/prose.ts";
 /** A login shell, as ssh would start it. */
 const SHELL = ["bash", "-l"] as const;
 const AGAIN = { kind: "again", command: "create" } as const;
-
-interface AnnounceOptions {
-  json: boolean;
-  quiet: boolean;
-  exposures: readonly Exposure[];
-}
 
 export default class Create extends GuestCommand {
   static override aliases = ["new"];
@@ -92,9 +86,9 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
     await using runtime = await this.openRuntime();
     await using sandbox = await this.createSandbox(runtime, spec, { quiet });
     const { signal } = this.interrupt;
-    const exposures = await exposePorts(runtime, sandbox, flags["expose-http"], { signal });
-    if (!quiet) for (const exposure of exposures) this.notice(urlNotice(exposure));
-    if (plan.lifetime.kind === "duration") this.#announce(sandbox, exec !== undefined, { ...flags, exposures });
+    const onUrl = quiet ? undefined : (text: string) => this.notice(text);
+    const exposures = await exposePorts(runtime, sandbox, flags["expose-http"], { signal, onUrl });
+    if (plan.lifetime.kind === "duration") this.#announce(sandbox, exec !== undefined, flags, exposures);
     else if (plan.run === "shell" && !quiet)
       this.notice(`${sandbox.info.name ?? sandbox.id} is removed when this shell ends`);
     if (exec === undefined) return;
@@ -116,8 +110,8 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
   }
 
   /** Tells which sandbox lives on: on stdout, or on stderr where stdout is the command's. */
-  #announce({ id, info }: Sandbox, hasCommand: boolean, flags: AnnounceOptions): void {
-    const json = { ...sandboxJson(info), exposures: flags.exposures.map(exposureJson) };
+  #announce({ id, info }: Sandbox, hasCommand: boolean, flags: BaseFlagValues, exposures: readonly Exposure[]): void {
+    const json = { ...sandboxJson(info), exposures: exposures.map(exposureJson) };
     if (hasCommand) {
       const left = info.expiresAt === null ? "" : ` for ${humanRest(info.expiresAt - this.context.now())}`;
       if (flags.json) this.context.stderr.write(`${JSON.stringify(json)}\n`);

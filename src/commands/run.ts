@@ -1,6 +1,6 @@
 /** `sbx run`: one command in a sandbox of its own, gone afterwards. */
 import * as Args from "@oclif/core/args";
-import { exposeFlags, exposePorts, urlNotice } from "../cli/expose/new-urls.ts";
+import { exposeFlags, exposePorts } from "../cli/expose/new-urls.ts";
 import { durationFlag } from "../cli/flags/common.ts";
 import { placeFlags, stdinFlags } from "../cli/flags/guest-command.ts";
 import { newSandboxFlags, readNewSandbox } from "../cli/flags/new-sandbox.ts";
@@ -61,8 +61,8 @@ Options of sbx come before the command. The sandbox reaches no host but those th
     await using runtime = await this.openRuntime();
     await using sandbox = await this.createSandbox(runtime, spec, { quiet: flags.quiet });
     const { signal } = this.interrupt;
-    const exposures = await exposePorts(runtime, sandbox, flags["expose-http"], { signal });
-    if (!flags.quiet) for (const exposure of exposures) this.notice(urlNotice(exposure));
+    const onUrl = flags.quiet ? undefined : (text: string) => this.notice(text);
+    await exposePorts(runtime, sandbox, flags["expose-http"], { signal, onUrl });
     await this.runInGuest(runtime, sandbox, exec, flags.timeout);
     if (flags.quiet || flags.json) return;
     await this.noticeDenied(runtime, sandbox, { kind: "again", command: "run" });

@@ -17,25 +17,23 @@ export const exposeFlags = {
   }),
 };
 
-/** Makes them. A sandbox that cannot have them is not left behind. */
+/** Makes them, and tells a person. A sandbox that cannot have them is not left behind. */
 export async function exposePorts(
   runtime: Runtime,
   sandbox: Sandbox,
   ports: readonly string[] | undefined,
-  options: CallOptions,
+  { onUrl, ...options }: CallOptions & { onUrl?: ((notice: string) => void) | undefined },
 ): Promise<Exposure[]> {
   const exposures: Exposure[] = [];
   try {
     for (const port of new Set((ports ?? []).map(parsePort))) {
-      exposures.push(await runtime.exposures.add(sandbox.id, { guestPort: port }, options));
+      const exposure = await runtime.exposures.add(sandbox.id, { guestPort: port }, options);
+      onUrl?.(`port ${port} is at ${exposure.url}`);
+      exposures.push(exposure);
     }
     return exposures;
   } catch (error) {
     await runtime.remove(sandbox.id);
     throw error;
   }
-}
-
-export function urlNotice({ guestPort, url }: Exposure): string {
-  return `port ${guestPort} is at ${url}`;
 }

@@ -20,6 +20,11 @@ export const baseFlags = {
   quiet: switchFlag({ char: "q", summary: "Print no more than the essential.", helpGroup: "GLOBAL" }),
 };
 
+export interface BaseFlagValues {
+  json: boolean;
+  quiet: boolean;
+}
+
 export const yesFlag = switchFlag({ char: "y", summary: "Do not ask, do it." });
 
 /** `--label KEY=VALUE`, any number of times; each is refused here if it is none. */
