@@ -35,6 +35,8 @@ export interface CommandContext {
   now(): number;
   openRuntime(settings: Settings): Promise<Runtime>;
   setExitStatus(status: number): void;
+  /** Stops the process, and the job it is a part of, until the shell has it go on. */
+  suspend(): void;
   /** Ends the process at once, without cleaning up: for the user who asks a second time. */
   exitNow(status: number): void;
 }
@@ -54,6 +56,9 @@ export function processContext(): CommandContext {
     openRuntime: async (settings) => (await import("../runtime/select.ts")).openRuntime(settings),
     setExitStatus: (status) => {
       process.exitCode = status;
+    },
+    suspend: () => {
+      process.kill(0, "SIGTSTP");
     },
     exitNow: (status) => process.exit(status),
   };

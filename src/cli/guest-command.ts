@@ -5,7 +5,8 @@
 import type { Runtime, Sandbox } from "../runtime/runtime.ts";
 import type { ExecSpec, SandboxSpec } from "../runtime/types.ts";
 import { SbxCommand } from "./base-command.ts";
-import { explainLostSandbox } from "./create/failures.ts";
+import { explainLostSandbox, explainStandstill } from "./create/failures.ts";
+import { readTerminalFlags, type TerminalFlags } from "./flags/guest-command.ts";
 import type { DeniedWay } from "./network/denied-notice.ts";
 import { splitCommandLine, type OptionShape } from "./parsers/command-line.ts";
 import { humanDuration } from "./output/human.ts";
@@ -21,6 +22,9 @@ export interface PlaceFlags {
   "no-stdin"?: boolean | undefined;
   json?: boolean | undefined;
 }
+
+/** What a user has said about colours: whether the terminal has all of them, and whether they are wanted. */
+const TERMINAL_VARIABLES = ["COLORTERM", "NO_COLOR"];
 
 export abstract class GuestCommand extends SbxCommand {
   /**
@@ -59,11 +63,16 @@ export abstract class GuestCommand extends SbxCommand {
       argv,
       ...(flags.cwd === undefined ? {} : { cwd: flags.cwd }),
       ...(flags.user === undefined ? {} : { user: flags.user }),
-      ...(tty
-        ? { tty: { ...terminalSize(this.context.stdout), term: this.context.env.TERM ?? "xterm-256color" } }
-        : {}),
+      ...(tty ? this.#terminalSpec() : {}),
       stdin: wanted && flags["no-stdin"] !== true,
     };
+  }
+
+  /** The user's terminal, with what programs ask the environment about it. */
+  #terminalSpec(): Pick<ExecSpec, "tty" | "env"> {
+    const { env, stdout } = this.context;
+    const known = TERMINAL_VARIABLES.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]] as const]));
+    return { tty: { ...terminalSize(stdout), term: env.TERM ?? "xterm-256color" }, env: Object.fromEntries(known) };
   }
 
   /** Makes a sandbox; one that was not complete is not left behind. */
@@ -110,12 +119,20 @@ export abstract class GuestCommand extends SbxCommand {
   }
 
   /** Runs a command to its end and takes over its status. */
-  protected async runInGuest(runtime: Runtime, sandbox: Sandbox, spec: ExecSpec, limitMs?: number): Promise<void> {
+  protected async runInGuest(
+    runtime: Runtime,
+    sandbox: Sandbox,
+    spec: ExecSpec,
+    flags: TerminalFlags,
+    limitMs?: number,
+  ): Promise<void> {
     try {
       const result = await runSession(sandbox, spec, {
         context: this.context,
         interrupt: this.interrupt,
         limitMs,
+        terminal: readTerminalFlags(flags),
+        askWhyStill: async () => explainStandstill(runtime, sandbox.id),
         onStarted: () => {
           this.phase = "guest-command-running";
         },
@@ -123,6 +140,7 @@ export abstract class GuestCommand extends SbxCommand {
       if (result.timedOut && limitMs !== undefined) {
         this.notice(`the command was stopped after ${humanDuration(limitMs)}`);
       }
+      if (result.left) this.notice("left; the command was hung up");
       if (result.oom !== null) {
         this.notice(`the command was killed because the sandbox ran out of memory; give it more with --memory`);
       }

@@ -92,7 +92,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
     else if (plan.run === "shell" && !quiet)
       this.notice(`${sandbox.info.name ?? sandbox.id} is removed when this shell ends`);
     if (exec === undefined) return;
-    await this.runInGuest(runtime, sandbox, exec);
+    await this.runInGuest(runtime, sandbox, exec, flags);
     if (quiet) return;
     const stays = plan.lifetime.kind === "duration";
     const way = stays ? ({ kind: "running", sandbox: sandbox.info.name ?? sandbox.id } as const) : AGAIN;

@@ -60,6 +60,7 @@ failed before the command ran, 126 or 127 if the command cannot be run or found.
     const spec = this.execSpec(toGuestArgv([first, ...rest]), flags);
     await using runtime = await this.openRuntime();
     await using sandbox = await runtime.connect(parseSandboxRef(args.sandbox), { signal: this.interrupt.signal });
-    await this.runInGuest(runtime, sandbox, { ...spec, env, clearEnv: flags["clear-env"] }, flags.timeout);
+    const complete = { ...spec, env: { ...spec.env, ...env }, clearEnv: flags["clear-env"] };
+    await this.runInGuest(runtime, sandbox, complete, flags, flags.timeout);
   }
 }

@@ -63,7 +63,7 @@ Options of sbx come before the command. The sandbox reaches no host but those th
     const { signal } = this.interrupt;
     const onUrl = flags.quiet ? undefined : (text: string) => this.notice(text);
     await exposePorts(runtime, sandbox, flags["expose-http"], { signal, onUrl });
-    await this.runInGuest(runtime, sandbox, exec, flags.timeout);
+    await this.runInGuest(runtime, sandbox, exec, flags, flags.timeout);
     if (flags.quiet || flags.json) return;
     await this.noticeDenied(runtime, sandbox, { kind: "again", command: "run" });
     await this.noticeRisks(runtime, sandbox, spec);

@@ -40,3 +40,14 @@ async function untilStopped(runtime: Runtime, id: string): Promise<SandboxInfo |
     return undefined;
   }
 }
+
+/** Says that a sandbox stands still and what has it go on; `undefined` if it does not, or that cannot be learnt. */
+export async function explainStandstill(runtime: Runtime, id: string): Promise<string | undefined> {
+  try {
+    const { status, name } = await runtime.get(id, { signal: AbortSignal.timeout(PATIENCE_MS) });
+    return status === "paused" ? `the sandbox is paused; sbx resume ${name ?? id} has it go on` : undefined;
+  } catch {
+    // It is gone, and the session will hear of that by itself, or nobody answers.
+    return undefined;
+  }
+}

@@ -6,8 +6,10 @@ import { MAX_ENV_FILE_BYTES, parseEnvFile } from "../parsers/env-file.ts";
 import { parseEnvPair, type HostEnvironment } from "../parsers/env-pair.ts";
 import { formatSize } from "../parsers/size.ts";
 import { usageError } from "../parsers/usage-error.ts";
+import type { TerminalChoices } from "../session/run-session.ts";
 import { switchFlag } from "./common.ts";
 
+const NO_ESCAPE_KEY = "none";
 const ACCOUNT = /^[a-z_][a-z0-9_.-]{0,31}$|^\d{1,10}$/i;
 
 export const environmentFlags = {
@@ -26,7 +28,24 @@ export const environmentFlags = {
   }),
 };
 
+const terminalFlags = {
+  "escape-key": Flags.string({
+    summary: "First of the keys that leave a session (after Enter, with a dot), or none.",
+    helpValue: "CHAR",
+    default: "~",
+    parse: async (text) => {
+      if (text !== NO_ESCAPE_KEY && !/^[!-~]$/.test(text)) {
+        throw usageError(`${JSON.stringify(text)} cannot be the escape key`, 'one printable character, or "none"');
+      }
+      return text;
+    },
+  }),
+  unfiltered: switchFlag({ summary: "Let all control sequences of the sandbox reach the terminal." }),
+};
+
+/** Where and how it runs. */
 export const placeFlags = {
+  ...terminalFlags,
   cwd: Flags.string({
     char: "w",
     summary: "Directory in the sandbox to run in.",
@@ -52,6 +71,17 @@ export const stdinFlags = {
   interactive: switchFlag({ char: "i", summary: "Pass stdin on although it is a terminal." }),
   "no-stdin": switchFlag({ summary: "Do not pass stdin on.", exclusive: ["interactive"] }),
 };
+
+export interface TerminalFlags {
+  "escape-key": string;
+  unfiltered: boolean;
+}
+
+/** How the user wants a terminal. */
+export function readTerminalFlags(flags: TerminalFlags): TerminalChoices {
+  const key = flags["escape-key"];
+  return { escapeKey: key === NO_ESCAPE_KEY ? undefined : key, unfiltered: flags.unfiltered };
+}
 
 /**
  * The variables of `--env-file` and `--env`; the latter win.

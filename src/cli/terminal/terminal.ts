@@ -18,13 +18,6 @@ const STTY_LIMIT_MS = 1000;
 /** Largest size that is passed on; a PTY's own fields have 16 bits. */
 const MAX_CELLS = 65_535;
 
-/**
- * What a full-screen program may have left on when its connection broke: the alternate screen, a hidden cursor, mouse
- * reports, bracketed paste, colours (names: the xterm control sequences document).
- */
-const LEAVE_MODES =
-  "\u001b[?1049l\u001b[?25h\u001b[?1000l\u001b[?1002l\u001b[?1003l\u001b[?1006l\u001b[?2004l\u001b[0m";
-
 /** The size of the terminal, or what terminals used to have where it is not known. */
 export function terminalSize(stdout: OutputStream): TerminalSize {
   const cell = (value: number | undefined, otherwise: number): number =>
@@ -52,7 +45,7 @@ function passOutputUnchanged({ fd }: InputStream): void {
  * Puts the terminal into raw mode and reports its size whenever it changes, until disposed. Streams that are no
  * terminals are left alone.
  */
-export function takeTerminal(options: TerminalOptions): Disposable & { resetModes(): void } {
+export function takeTerminal(options: TerminalOptions): Disposable & { release(): void } {
   const { stdin, stdout, signals, onResize } = options;
   const setRaw = (raw: boolean): void => {
     if (stdin.isTTY !== true) return;
@@ -70,9 +63,8 @@ export function takeTerminal(options: TerminalOptions): Disposable & { resetMode
   stdout.on("resize", resize);
   signals.on("SIGCONT", afterStop);
   return {
-    resetModes: () => {
-      if (stdout.isTTY === true) stdout.write(LEAVE_MODES);
-    },
+    /** For as long as the program is stopped. */
+    release: () => setRaw(false),
     [Symbol.dispose]: () => {
       stdout.off("resize", resize);
       signals.off("SIGCONT", afterStop);

@@ -93,6 +93,7 @@ export async function runCommand(
     setExitStatus: (status) => {
       result.status = status;
     },
+    suspend: () => undefined,
     exitNow: (status) => result.exitedNow.push(status),
   };
   abstract class InContext extends CommandClass {

@@ -143,7 +143,6 @@ test("a stream that is no terminal is left alone, and has a size all the same", 
     signals: new EventEmitter(),
     onResize: () => undefined,
   });
-  terminal.resetModes();
   terminal[Symbol.dispose]();
   assert.equal(stdout.read(), null);
 });
