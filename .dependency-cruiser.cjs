@@ -26,6 +26,7 @@ module.exports = {
       "^src/runtime/select\\.ts$",
     ]),
     layer("local-does-not-link-the-supervisor", "^src/runtime/", "^src/(supervisor|guest|cli|egress|ssh)/"),
+    layer("ssh-stands-alone", "^src/ssh/", "^src/(?!ssh/)"),
     layer("protocol-is-a-leaf", "^src/protocol/", "^src/(?!protocol/|policy/|runtime/errors\\.ts)"),
     layer("policy-is-a-leaf", "^src/policy/", "^src/(?!policy/|runtime/errors\\.ts)"),
     layer("the-gateway-is-a-leaf", "^src/gateway/", "^src/(?!gateway/)"),

@@ -44,7 +44,7 @@ const OPTIONS = {
   legalComments: "eof",
   banner: { js: BANNER },
   external: EXTERNAL,
-  plugins: [builtinModules(), lazyRequires(), noCompression(), englishOnly()],
+  plugins: [builtinModules(), lazyRequires(), noCompression(), englishOnly(), noNativeHelpers()],
   logLevel: "warning",
   write: false,
   outdir: join(ROOT, "dist"),
@@ -103,6 +103,22 @@ function noCompression() {
         if (contents === source) throw new Error(`${path} is not as this build knows it`);
         return { contents, loader: "js" };
       });
+    },
+  };
+}
+
+/**
+ * ssh2 takes helpers in machine code where npm has built them, and gets along without. Which of the two an installation
+ * has must not decide what it does, so they are never there.
+ */
+function noNativeHelpers() {
+  return {
+    name: "no-native-helpers",
+    setup(builder) {
+      builder.onResolve({ filter: /(?:sshcrypto\.node|^cpu-features)$/ }, ({ path }) => ({ path, namespace: "native" }));
+      builder.onLoad({ filter: /.*/, namespace: "native" }, ({ path }) => ({
+        contents: `throw new Error(${JSON.stringify(`${path} is not used`)});`,
+      }));
     },
   };
 }

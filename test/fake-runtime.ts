@@ -46,6 +46,7 @@ import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeSnapshots, FakeVolumes } from "./fake-disks.ts";
 import { FakeExposures } from "./fake-exposures.ts";
 import { FakeFolders } from "./fake-folders.ts";
+import { FakeSsh } from "./fake-ssh.ts";
 
 const MIB = 1024 ** 2;
 
@@ -351,6 +352,7 @@ export class FakeRuntime implements Runtime {
   readonly volumes = new FakeVolumes();
   readonly checkpoints = new FakeCheckpoints((method, ...args) => this.record(method, ...args));
 
+  readonly ssh = new FakeSsh(async (ref) => (await this.get(ref)).id);
   readonly folders = new FakeFolders();
   readonly exposures = new FakeExposures((method, ...args) => this.record(method, ...args));
 

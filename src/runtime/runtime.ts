@@ -12,6 +12,7 @@ import type { PackObserver } from "./copy/copy-records.ts";
 import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "./checkpoints.ts";
 import type { SnapshotApi, VolumeApi } from "./disks.ts";
 import type { NetworkApi, SecretApi } from "./network.ts";
+import type { SshApi } from "./ssh.ts";
 import type {
   CallerEnvironment,
   CallOptions,
@@ -66,6 +67,7 @@ export interface Runtime extends AsyncDisposable {
   readonly volumes: VolumeApi;
   readonly checkpoints: CheckpointApi;
   readonly folders: FolderApi;
+  readonly ssh: SshApi;
   readonly exposures: ExposureApi;
 }
 

@@ -39,6 +39,7 @@ import { KEPT_LOGS, keepOnly } from "./kept-files.ts";
 import { createGuestState, type GuestState } from "./rpc/guest-state.ts";
 import { serveConnection, type RpcConnection } from "./rpc/connection.ts";
 import { openDoor, type Door, type Visitor } from "./socket-server.ts";
+import { SshDoor } from "./ssh/ssh-door.ts";
 import { Standstill } from "./standstill.ts";
 import { SandboxWatch } from "./watch/sandbox-watch.ts";
 import { TimedLog } from "./watch/timed-log.ts";
@@ -97,6 +98,7 @@ class SandboxRun implements SandboxService {
   readonly #files: QemuFiles;
   readonly #disks: MachineDisks;
   readonly #network: SandboxNetwork;
+  readonly #ssh: SshDoor;
   readonly #watched: SandboxWatch;
   readonly #connections = new Set<RpcConnection>();
   /** Clients that came while the sandbox was being made. */
@@ -133,6 +135,8 @@ class SandboxRun implements SandboxService {
     const past = launch.past ?? NO_PAST;
     const onSecrets = this.#watched.secretsSet;
     this.#network = new SandboxNetwork({ launch, past, link: vm.networkLink, log: (m) => this.#log(m), onSecrets });
+    const running = (): GuestState | undefined => (this.#status === "running" ? this.#state : undefined);
+    this.#ssh = new SshDoor({ id: launch.id, state: running });
     ({ promise: this.stopped, resolve: this.#resolveStopped } = Promise.withResolvers<void>());
   }
 
@@ -147,6 +151,7 @@ class SandboxRun implements SandboxService {
       stop: (reason) => this.stop(reason),
       extendTo: (stopAtMs) => this.#extendTo(stopAtMs),
       connected: (socket, how) => this.#connected(socket, how),
+      ssh: (...upgrade) => this.#ssh.upgrade(...upgrade),
       network: this.#network,
       machine: () => this.#requireMachine(),
       disks: async () => this.#requireDisks(),
@@ -447,6 +452,7 @@ class SandboxRun implements SandboxService {
     this.#watch?.[Symbol.dispose]();
     for (const connection of this.#connections) connection.close(1001, `sandbox ${reason}`);
     for (const { socket } of this.#early.splice(0)) socket.close(1001, `sandbox ${reason}`);
+    this.#ssh.close(`the sandbox has ended: ${reason.replaceAll("_", " ")}`);
     this.#door?.close();
     await (await this.#exposures)?.[Symbol.asyncDispose]();
     if (this.#link !== undefined && STILL_RUNS.includes(reason)) {

@@ -31,6 +31,8 @@ export interface DoorOptions {
   /** Extends its life to this time, epoch `ms`; returns the end that holds. */
   extendTo: (stopAtMs: number) => number;
   connected: (socket: WebSocket, visitor: Visitor) => void;
+  /** Takes an upgrade to SSH; false for another one. */
+  ssh: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
   network: NetworkControl;
   /** Its disks; fails unless it runs. */
   disks: () => Promise<DiskControl>;
@@ -73,6 +75,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => undefined); // the peer may vanish in the middle of the handshake
+    if (options.ssh(request, socket, head)) return;
     if (parseTarget(request.url)?.pathname !== connectTarget(options.id)) {
       refuse(socket, 404, "SANDBOX_NOT_FOUND", "this socket serves another sandbox");
       return;

@@ -40,6 +40,8 @@ import { readLogs } from "./sandbox-logs.ts";
 import { findSandbox, LOCAL_REGION } from "./sandbox-id.ts";
 import { LocalSecrets, openVault } from "./secrets/local-secrets.ts";
 import type { CreateContext } from "./start-sandbox.ts";
+import type { SshApi } from "../ssh.ts";
+import { forgetHosts, LocalSsh } from "./ssh/local-ssh.ts";
 import { openState, type LocalState } from "./state.ts";
 import { requestExtension, requestStop } from "./supervisor-client.ts";
 
@@ -62,6 +64,7 @@ class LocalRuntime implements Runtime {
   readonly snapshots: SnapshotApi;
   readonly volumes: VolumeApi;
   readonly checkpoints: CheckpointApi;
+  readonly ssh: SshApi;
   readonly #checkpoints: LocalCheckpoints;
   readonly #settings: Settings;
   readonly #state: LocalState;
@@ -98,6 +101,7 @@ class LocalRuntime implements Runtime {
     this.snapshots = new LocalSnapshots({ context, findRunning, volumes: this.volumes });
     this.#checkpoints = new LocalCheckpoints({ context, findRunning });
     this.checkpoints = this.#checkpoints;
+    this.ssh = new LocalSsh({ state, findReady: (ref) => this.#findReady(ref) });
   }
 
   async create(spec: SandboxSpec, options: CreateOptions = {}): Promise<Sandbox> {
@@ -129,8 +133,7 @@ class LocalRuntime implements Runtime {
   }
 
   async connect(ref: string, options: CallOptions = {}): Promise<Sandbox> {
-    const row = this.#findRunning(ref);
-    if (row.isPaused) throw isPaused(row);
+    const row = this.#findReady(ref);
     return openRpcSandbox({
       socketPath: row.socket,
       requestPath: connectTarget(row.id),
@@ -156,6 +159,7 @@ class LocalRuntime implements Runtime {
     throwIfAborted(options.signal, "removing the sandbox");
     const row = this.#find(ref);
     if (isLive(row.status)) await this.#stop(row);
+    await forgetHosts(this.#state, row.id);
     return toInfo(this.#state.store.get(row.id) ?? row);
   }
 
@@ -206,6 +210,12 @@ class LocalRuntime implements Runtime {
   #findRunning(ref: string): SandboxRow {
     const row = this.#find(ref);
     if (row.status !== "running") throw notRunning(row);
+    return row;
+  }
+
+  #findReady(ref: string): SandboxRow {
+    const row = this.#findRunning(ref);
+    if (row.isPaused) throw isPaused(row);
     return row;
   }
 

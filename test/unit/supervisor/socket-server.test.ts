@@ -26,6 +26,7 @@ async function open(t: TestContext): Promise<{ socketPath: string; events: strin
       events.push("connected");
       socket.close();
     },
+    ssh: () => false,
     folders: () => [],
     machine: () => assert.fail("nobody asked for the machine"),
     disks: () => assert.fail("nobody asked for the disks"),

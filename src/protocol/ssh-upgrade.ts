@@ -1,0 +1,10 @@
+/** How an SSH connection is opened at a supervisor's socket: an HTTP upgrade (docs/protocol-supervisor.md). */
+
+export const SSH_TARGET = "/sbx/v1/ssh";
+export const SSH_UPGRADE = "sbx-ssh";
+/** Of the request: the public key that the client has to have, as in a line of `authorized_keys`. */
+export const SSH_KEY_HEADER = "x-sbx-ssh-key";
+/** Of the request: `client` where the server has to wait for the client's first byte. */
+export const SSH_FIRST_HEADER = "x-sbx-ssh-first";
+/** Of the answer: the server's public key, of the same form. */
+export const SSH_HOST_KEY_HEADER = "x-sbx-ssh-host-key";

@@ -1,0 +1,36 @@
+/** SSH into sandboxes, as commands see it. Part of the Runtime interface. */
+import type { Duplex } from "node:stream";
+import type { CallOptions } from "./types.ts";
+
+export interface SshApi {
+  /**
+   * Opens a connection to the SSH server of a running sandbox. Before it returns, the server's key is among the known
+   * hosts under the host name that is given.
+   *
+   * @throws SbxError `sandbox_not_found`, `sandbox_ambiguous`, `sandbox_stopped`, `sandbox_paused`, `supervisor_lost`
+   */
+  open(ref: string, options: SshOpenOptions): Promise<SshConnection>;
+  /** Where SSH clients find what they need. What is missing is made. */
+  files(options?: CallOptions): Promise<SshFiles>;
+}
+
+export interface SshOpenOptions extends CallOptions {
+  /** What the client calls the sandbox. */
+  hostName: string;
+  /** Whether the server waits for the client's first byte, so that the stream can be handed over before. */
+  clientFirst?: boolean;
+}
+
+export interface SshConnection {
+  readonly sandboxId: string;
+  /** SSH from its first byte on. A socket of this machine where the sandbox is on this machine. */
+  readonly stream: Duplex;
+}
+
+export interface SshFiles {
+  /** A directory of sbx's own, closed to others. */
+  readonly directoryPath: string;
+  /** The private key that all sandboxes of this runtime take; its public half is beside it, with `.pub`. */
+  readonly identityPath: string;
+  readonly knownHostsPath: string;
+}

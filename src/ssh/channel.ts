@@ -1,0 +1,188 @@
+/**
+ * One channel (RFC 4254, section 5): bytes both ways, each way with a window. What the client sends goes to a writable
+ * stream, and the window opens again when that has taken it; what the guest sends waits for the client's window and for
+ * its socket. So neither side makes this process hold more than a window.
+ */
+import type { Readable, Writable } from "node:stream";
+import { MAX_DATA_BYTES, WINDOW_BYTES, WINDOW_STEP_BYTES } from "./limits.ts";
+import { encodePayload, MSG, ProtocolError, type Field } from "./payload.ts";
+import type { SshTransport } from "./transport.ts";
+
+/** The only kind of extended data there is. */
+const STDERR = 1;
+
+export interface ChannelPeer {
+  /** Number of the channel at the client. */
+  id: number;
+  windowBytes: number;
+  /** Longest data that it takes at once. */
+  maxBytes: number;
+}
+
+export class Channel {
+  readonly id: number;
+  readonly #transport: SshTransport;
+  readonly #peer: ChannelPeer;
+  /** Called when both sides have closed, or the connection is over. */
+  readonly #forget: () => void;
+  readonly #onClosed: (() => void)[] = [];
+  #windowBytes = WINDOW_BYTES;
+  /** Bytes that were taken and that the client has not been told of. */
+  #takenBytes = 0;
+  #sink: Writable | undefined;
+  /** What came before there was a sink. */
+  #early: Buffer[] = [];
+  #peerEnded = false;
+  #sentEof = false;
+  #sentClose = false;
+  #over = false;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(id: number, transport: SshTransport, peer: ChannelPeer, forget: () => void) {
+    this.id = id;
+    this.#transport = transport;
+    this.#peer = peer;
+    this.#forget = forget;
+  }
+
+  get isOver(): boolean {
+    return this.#over || this.#sentClose;
+  }
+
+  /** Runs when the client has closed the channel, or is gone. */
+  onClosed(action: () => void): void {
+    if (this.#over) action();
+    else this.#onClosed.push(action);
+  }
+
+  confirm(): void {
+    this.#send(MSG.channelOpenConfirmation, this.id, WINDOW_BYTES, MAX_DATA_BYTES);
+  }
+
+  answer(succeeded: boolean): void {
+    this.#send(succeeded ? MSG.channelSuccess : MSG.channelFailure);
+  }
+
+  /** Tells the client something about the channel; a client that wants an answer never gets to it. */
+  request(type: string, ...fields: readonly Field[]): void {
+    if (!this.isOver) this.#send(MSG.channelRequest, type, false, ...fields);
+  }
+
+  /** Where data of the client's goes from now on, what has come already included; nowhere without a sink. */
+  receiveInto(sink: Writable | undefined): void {
+    this.#sink = sink ?? undefined;
+    const early = this.#early;
+    this.#early = [];
+    sink?.on("error", () => undefined); // it takes no more: what comes is thrown away
+    for (const chunk of early) this.#pass(chunk);
+    this.#isOpenForData = true;
+    if (this.#peerEnded) sink?.end();
+  }
+
+  #isOpenForData = false;
+
+  /** @throws ProtocolError for more than the window */
+  data(chunk: Buffer): void {
+    this.#windowBytes -= chunk.length;
+    if (this.#windowBytes < 0) throw new ProtocolError("more data than the window has room for");
+    if (this.#peerEnded) throw new ProtocolError("data behind its end");
+    if (this.#isOpenForData) this.#pass(chunk);
+    else this.#early.push(chunk);
+  }
+
+  eofReceived(): void {
+    this.#peerEnded = true;
+    if (this.#isOpenForData) this.#sink?.end();
+  }
+
+  /** The client's CLOSE, or the end of the connection. */
+  closeReceived(): void {
+    if (this.#over) return;
+    this.close();
+    this.#over = true;
+    this.#early = [];
+    this.#wake();
+    for (const action of this.#onClosed.splice(0)) action();
+    this.#forget();
+  }
+
+  adjust(bytes: number): void {
+    this.#peer.windowBytes += bytes;
+    if (this.#peer.windowBytes > 0xffff_ffff) throw new ProtocolError("a window beyond its limit");
+    this.#wake();
+  }
+
+  /** Sends all that a stream has. False if the client did not want all of it; the stream is destroyed then. */
+  async sendAll(source: Readable, kind: "stdout" | "stderr" = "stdout"): Promise<boolean> {
+    this.onClosed(() => source.destroy());
+    try {
+      for await (const chunk of source as AsyncIterable<Buffer>) {
+        if (!(await this.send(chunk, kind))) return false;
+      }
+      return true;
+    } catch {
+      return false; // The guest's end of it broke: there is nothing more to send.
+    }
+  }
+
+  /** Settles when the data has left for the client; false if it cannot. */
+  async send(data: Buffer, kind: "stdout" | "stderr" = "stdout"): Promise<boolean> {
+    const most = Math.min(this.#peer.maxBytes, MAX_DATA_BYTES);
+    for (let at = 0; at < data.length;) {
+      if (!this.#transport.hasRoom) await this.#transport.writable();
+      while (this.#peer.windowBytes === 0 && !this.#isDeaf) {
+        await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      }
+      if (this.#isDeaf) return false;
+      if (!this.#transport.hasRoom) continue;
+      const length = Math.min(data.length - at, most, this.#peer.windowBytes);
+      this.#peer.windowBytes -= length;
+      const part = data.subarray(at, at + length);
+      if (kind === "stdout") this.#send(MSG.channelData, part);
+      else this.#send(MSG.channelExtendedData, STDERR, part);
+      at += length;
+    }
+    return !this.#isDeaf;
+  }
+
+  eof(): void {
+    if (this.#sentEof || this.isOver) return;
+    this.#sentEof = true;
+    this.#send(MSG.channelEof);
+  }
+
+  /** Sends nothing more. The channel is over when the client has closed it as well. */
+  close(): void {
+    if (this.#sentClose || this.#over) return;
+    this.eof();
+    this.#send(MSG.channelClose);
+    this.#sentClose = true;
+    this.#wake();
+  }
+
+  get #isDeaf(): boolean {
+    return this.isOver || this.#transport.isOver;
+  }
+
+  #pass(chunk: Buffer): void {
+    const sink = this.#sink;
+    if (sink === undefined || sink.destroyed || sink.writableEnded) this.#taken(chunk.length);
+    else sink.write(chunk, () => this.#taken(chunk.length));
+  }
+
+  #taken(bytes: number): void {
+    this.#takenBytes += bytes;
+    if (this.#takenBytes < WINDOW_STEP_BYTES || this.isOver || this.#peerEnded) return;
+    this.#windowBytes += this.#takenBytes;
+    this.#send(MSG.channelWindowAdjust, this.#takenBytes);
+    this.#takenBytes = 0;
+  }
+
+  #send(message: number, ...fields: readonly Field[]): void {
+    this.#transport.send(encodePayload(message, this.#peer.id, ...fields));
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}

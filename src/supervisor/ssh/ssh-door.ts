@@ -1,0 +1,106 @@
+/**
+ * SSH behind the supervisor's socket. Whoever can open that socket may do anything to the sandbox; the key that it names
+ * is what the client on the other end of the connection has to have. The host key is made when it is first needed and
+ * exists in this process only.
+ */
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { makeOpensshKey } from "../../host/openssh-key.ts";
+import { SANDBOX_ID_HEADER } from "../../protocol/rpc-messages.ts";
+import {
+  SSH_FIRST_HEADER,
+  SSH_HOST_KEY_HEADER,
+  SSH_KEY_HEADER,
+  SSH_TARGET,
+  SSH_UPGRADE,
+} from "../../protocol/ssh-upgrade.ts";
+import type { ErrorCode } from "../../runtime/errors.ts";
+import type { SshServer } from "../../ssh/server.ts";
+import type { GuestState } from "../rpc/guest-state.ts";
+
+export interface SshDoorOptions {
+  id: string;
+  /** Undefined while the guest cannot be used, or not any more. */
+  state: () => GuestState | undefined;
+}
+
+interface Opened {
+  server: SshServer;
+  publicKey: string;
+}
+
+export class SshDoor {
+  readonly #options: SshDoorOptions;
+  #opened: Promise<Opened> | undefined;
+  #server: SshServer | undefined;
+
+  constructor(options: SshDoorOptions) {
+    this.#options = options;
+  }
+
+  /** Takes an upgrade request if it is one for SSH; says whether it is. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+    if (request.url !== SSH_TARGET) return false;
+    this.#accept(request, socket, head).catch((error: unknown) => {
+      refuse(socket, 500, "internal", error instanceof Error ? error.message : String(error));
+    });
+    return true;
+  }
+
+  /** Hangs up on all clients, and tells them why. */
+  close(why: string): void {
+    this.#server?.close(why);
+  }
+
+  async #accept(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const state = this.#options.state();
+    if (state === undefined) {
+      refuse(socket, 503, "sandbox_stopped", "the sandbox is not running");
+      return;
+    }
+    if (request.headers.upgrade !== SSH_UPGRADE) {
+      refuse(socket, 400, "usage", `${SSH_TARGET} is for upgrades to ${SSH_UPGRADE}`);
+      return;
+    }
+    const { parsePublicKey } = await import("../../ssh/public-key.ts");
+    const line = request.headers[SSH_KEY_HEADER];
+    const key = typeof line === "string" ? parsePublicKey(line) : undefined;
+    if (key === undefined) {
+      refuse(socket, 400, "usage", `${SSH_KEY_HEADER} holds no ssh-ed25519 key`);
+      return;
+    }
+    const { server, publicKey } = await (this.#opened ??= this.#open(state));
+    if (!server.hasRoom) {
+      refuse(socket, 503, "insufficient_resources", "the sandbox has as many SSH connections as it takes");
+      return;
+    }
+    const lines = [
+      "HTTP/1.1 101 Switching Protocols",
+      "connection: Upgrade",
+      `upgrade: ${SSH_UPGRADE}`,
+      `${SANDBOX_ID_HEADER}: ${this.#options.id}`,
+      `${SSH_HOST_KEY_HEADER}: ${publicKey}`,
+    ];
+    socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+    if (head.length > 0) socket.unshift(head);
+    server.accept(socket, key, { waitsForClient: request.headers[SSH_FIRST_HEADER] === "client" });
+  }
+
+  async #open(state: GuestState): Promise<Opened> {
+    const [{ SshServer }, { GuestAccess }] = await Promise.all([
+      import("../../ssh/server.ts"),
+      import("./guest-access.ts"),
+    ]);
+    const { privateKey, publicKey } = makeOpensshKey(this.#options.id);
+    this.#server = new SshServer({ guest: new GuestAccess(state), hostKey: privateKey });
+    return { server: this.#server, publicKey };
+  }
+}
+
+function refuse(socket: Duplex, status: number, code: ErrorCode, message: string): void {
+  const body = JSON.stringify({ code, message });
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
+      `connection: close\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,52 @@
+/** SSH of the fake runtime: connections are the ends of pairs, files are where a test says. */
+import { Duplex } from "node:stream";
+import type { SshApi, SshConnection, SshFiles, SshOpenOptions } from "../src/runtime/ssh.ts";
+
+export class FakeSsh implements SshApi {
+  /** The calls, in order. */
+  readonly opened: { ref: string; options: SshOpenOptions }[] = [];
+  /** The servers' ends of the connections. */
+  readonly servers: Duplex[] = [];
+  directoryPath = "/nowhere/ssh";
+  readonly #idOf: (ref: string) => Promise<string>;
+
+  constructor(idOf: (ref: string) => Promise<string>) {
+    this.#idOf = idOf;
+  }
+
+  async open(ref: string, options: SshOpenOptions): Promise<SshConnection> {
+    const sandboxId = await this.#idOf(ref);
+    this.opened.push({ ref, options });
+    const [stream, server] = duplexPair();
+    this.servers.push(server);
+    return { sandboxId, stream };
+  }
+
+  async files(): Promise<SshFiles> {
+    const { directoryPath } = this;
+    return {
+      directoryPath,
+      identityPath: `${directoryPath}/identity/id_ed25519`,
+      knownHostsPath: `${directoryPath}/known_hosts`,
+    };
+  }
+}
+
+function duplexPair(): [Duplex, Duplex] {
+  const ends: Duplex[] = [];
+  for (const other of [1, 0]) {
+    const end = new Duplex({
+      read: () => undefined,
+      write: (chunk: Buffer, _encoding, done) => {
+        ends[other]?.push(chunk);
+        done();
+      },
+      final: (done) => {
+        ends[other]?.push(null);
+        done();
+      },
+    });
+    ends.push(end);
+  }
+  return ends as [Duplex, Duplex];
+}
