@@ -127,7 +127,8 @@ class SandboxRun implements SandboxService {
     this.#words = new LastWords(vm, { console: log("console.log"), vm: log("vm.log") });
     this.#standstill = new Standstill(vm.qmp);
     this.#files = new QemuFiles(vm.qmp, fileSender(sendFdPath()));
-    this.#disks = new MachineDisks({ qmp: vm.qmp, files: this.#files, rootWrites: launch.rootWrites });
+    const rootTop = launch.rootLayers.at(-1) ?? { path: layerPath(launch.directory), format: "qcow2" };
+    this.#disks = new MachineDisks({ qmp: vm.qmp, files: this.#files, rootTop, rootWrites: launch.rootWrites });
     this.#watched = new SandboxWatch({
       ...{ sandbox: { id: launch.id, name: launch.name }, directory: launch.directory },
       write: (events) => this.#record((_, database) => new EventStore(database).append(events)),
