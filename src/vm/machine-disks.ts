@@ -5,16 +5,16 @@
  *
  * Whatever step fails, the steps before it are undone: a disk is there as a whole or not at all.
  */
-import { constants, fstatSync } from "node:fs";
+import { constants } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import * as z from "zod/mini";
 import { SbxError } from "../runtime/errors.ts";
 import { overlayNode, ROOT_NODE, chainNode } from "./disk-nodes.ts";
 import type { DiskLayer } from "./machine-spec.ts";
 import type { FileSet, GivenFd, QemuFiles } from "./qemu-files.ts";
 import type { DiskWrites } from "./qemu-args.ts";
 import type { Qmp } from "./qmp.ts";
+import { virtualBytes } from "./virtual-size.ts";
 
 /** How long QEMU may take to let go of a disk, on a host under load. `ms` */
 const UNPLUG_DEADLINE_MS = 20_000;
@@ -43,7 +43,8 @@ export interface DiskPlace {
 export interface MachineDisksOptions {
   qmp: Qmp;
   files: QemuFiles;
-  /** Of the root disk. */
+  /** The layer of the root disk that the machine was started on. */
+  rootTop: DiskLayer;
   rootWrites: DiskWrites;
 }
 
@@ -59,6 +60,15 @@ interface Node {
   files: FileSet[] | null;
   /** Which file is on top, whatever it is called by now; `null` for the root disk's first one. */
   top: string | null;
+  /** Of the disk, `bytes`; `null` where it was not looked at yet. */
+  bytes: number | null;
+}
+
+/** A file that QEMU was given. */
+interface GivenFile {
+  set: FileSet;
+  inode: string;
+  bytes: number | null;
 }
 
 /** Nodes of a disk that QEMU was told of, the one that is written to last. */
@@ -66,7 +76,7 @@ type Disk = Node[];
 
 export class MachineDisks {
   readonly #options: MachineDisksOptions;
-  readonly #disks = new Map<string, Disk>([[ROOT_DISK, [{ name: ROOT_NODE, files: null, top: null }]]]);
+  readonly #disks = new Map<string, Disk>([[ROOT_DISK, [{ name: ROOT_NODE, files: null, top: null, bytes: null }]]]);
   /** One change at a time. */
   #turn: Promise<unknown> = Promise.resolve();
   #nextNode = 1;
@@ -175,7 +185,9 @@ export class MachineDisks {
    */
   async resize(serial: string, bytes: number): Promise<void> {
     await this.#inTurn(async () => {
-      await this.#execute("block_resize", { "node-name": this.#disk(serial).at(-1)?.name, size: bytes });
+      const top = this.#top(serial);
+      await this.#execute("block_resize", { "node-name": top.name, size: bytes });
+      top.bytes = bytes;
     });
   }
 
@@ -188,14 +200,14 @@ export class MachineDisks {
 
   async #addChain({ layers, access }: DiskSpec): Promise<Node> {
     const given = await this.#give(
-      layers.map(({ path }, index) => ({ path, writable: access === "read-write" && index === layers.length - 1 })),
+      layers.map((layer, index) => ({ layer, writable: access === "read-write" && index === layers.length - 1 })),
     );
     const files = given.map(({ set }) => set);
     const name = `disk${this.#nextNode++}`;
     try {
       const opened = layers.map(({ format }, index) => ({ format, path: files[index]?.path ?? "" }));
       await whenUnlocked(async () => this.#execute("blockdev-add", chainNode(name, opened, access)));
-      return { name, files, top: given.at(-1)?.inode ?? null };
+      return { name, files, top: given.at(-1)?.inode ?? null, bytes: given.at(-1)?.bytes ?? null };
     } catch (error) {
       await removeSets(files);
       throw error;
@@ -203,14 +215,16 @@ export class MachineDisks {
   }
 
   async #addOverlays(overlays: readonly Overlay[]): Promise<Node[]> {
-    const given = await this.#give(overlays.map(({ layerPath }) => ({ path: layerPath, writable: true })));
+    const given = await this.#give(
+      overlays.map(({ layerPath: path }) => ({ layer: { path, format: "qcow2" }, writable: true })),
+    );
     const added: Node[] = [];
     try {
-      for (const [index, { set, inode }] of given.entries()) {
+      for (const [index, { set, inode, bytes }] of given.entries()) {
         const name = `disk${this.#nextNode++}`;
         const writes = overlays[index]?.disk === ROOT_DISK ? this.#options.rootWrites : "kept";
         await this.#execute("blockdev-add", overlayNode(name, set.path, writes));
-        added.push({ name, files: [set], top: inode });
+        added.push({ name, files: [set], top: inode, bytes });
       }
       await this.#requireEqualSizes(overlays, added);
       return added;
@@ -221,43 +235,43 @@ export class MachineDisks {
     }
   }
 
-  /** QEMU would take any: the guest's disk would change its size with it. */
+  /**
+   * QEMU would take any: the guest's disk would change its size with it. It is not asked, as it tells of all layers of all
+   * disks or of none, and takes seconds for that where they are a hundred.
+   */
   async #requireEqualSizes(overlays: readonly Overlay[], nodes: readonly Node[]): Promise<void> {
-    const answer = await this.#options.qmp.execute("query-named-block-nodes", { flat: true });
-    const sizes = new Map(
-      z
-        .array(sizedNode())
-        .parse(answer)
-        .map((node) => [node["node-name"], node]),
-    );
     for (const [index, { disk, layerPath }] of overlays.entries()) {
-      const [own, below] = [nodes[index], this.#disk(disk).at(-1)].map((node) => sizes.get(node?.name ?? ""));
-      const [bytes, needed] = [own?.image["virtual-size"], below?.image["virtual-size"]];
-      if (bytes === undefined || bytes !== needed) {
-        throw new SbxError("usage", `${layerPath} has ${bytes} bytes, and the disk ${disk} has ${needed}`);
+      const top = this.#top(disk);
+      // Only the root disk's first one was not looked at, and that still has its path.
+      top.bytes ??= await sizeOf(this.#options.rootTop);
+      const bytes = nodes[index]?.bytes;
+      if (bytes !== top.bytes) {
+        throw new SbxError("usage", `${layerPath} has ${bytes} bytes, and the disk ${disk} has ${top.bytes}`);
       }
     }
   }
 
   /** Opens files and gives them to QEMU: what it may write in both ways, as it is only read once it is frozen. */
-  async #give(wanted: readonly { path: string; writable: boolean }[]): Promise<{ set: FileSet; inode: string }[]> {
+  async #give(wanted: readonly { layer: DiskLayer; writable: boolean }[]): Promise<GivenFile[]> {
     const handles: FileHandle[] = [];
-    const fdOf = async (path: string, access: GivenFd["access"]): Promise<GivenFd> => {
+    const openOne = async ({ path }: DiskLayer, access: GivenFd["access"]): Promise<FileHandle> => {
       const handle = await openLayer(path, access);
       handles.push(handle);
-      return { fd: handle.fd, access };
+      return handle;
     };
     try {
       const fds: GivenFd[][] = [];
-      const inodes: string[] = [];
-      for (const { path, writable } of wanted) {
-        const own = [await fdOf(path, "read-only")];
-        inodes.push(inodeOf(fstatSync(own[0]?.fd ?? -1, { bigint: true })));
-        if (writable) own.push(await fdOf(path, "read-write"));
+      const facts: Omit<GivenFile, "set">[] = [];
+      for (const { layer, writable } of wanted) {
+        const handle = await openOne(layer, "read-only");
+        const own: GivenFd[] = [{ fd: handle.fd, access: "read-only" }];
+        const bytes = await virtualBytes(handle, layer.format);
+        facts.push({ inode: inodeOf(await handle.stat({ bigint: true })), bytes });
+        if (writable) own.push({ fd: (await openOne(layer, "read-write")).fd, access: "read-write" });
         fds.push(own);
       }
       const sets = await this.#options.files.give(fds);
-      return sets.map((set, index) => ({ set, inode: inodes[index] ?? "" }));
+      return sets.map((set, index) => ({ set, ...(facts[index] ?? { inode: "", bytes: null }) }));
     } finally {
       await Promise.all(handles.map(async (handle) => handle.close()));
     }
@@ -293,6 +307,13 @@ export class MachineDisks {
     const disk = this.#disks.get(serial);
     if (disk === undefined) throw new SbxError("usage", `there is no disk ${serial}`);
     return disk;
+  }
+
+  /** What is written to. */
+  #top(serial: string): Node {
+    const top = this.#disk(serial).at(-1);
+    if (top === undefined) throw new SbxError("internal", `the disk ${serial} has no node`);
+    return top;
   }
 
   async #execute(command: string, args: object): Promise<void> {
@@ -343,7 +364,10 @@ async function openLayer(path: string, access: GivenFd["access"]): Promise<FileH
   }
 }
 
-const sizedNode = () => z.object({ "node-name": z.string(), image: z.object({ "virtual-size": z.number() }) });
+async function sizeOf({ path, format }: DiskLayer): Promise<number | null> {
+  await using handle = await openLayer(path, "read-only");
+  return await virtualBytes(handle, format);
+}
 
 function inodeOf({ dev, ino }: { dev: bigint; ino: bigint }): string {
   return `${dev}:${ino}`;

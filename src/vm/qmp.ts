@@ -6,8 +6,8 @@
 import type { Duplex } from "node:stream";
 import { SbxError } from "../runtime/errors.ts";
 
-/** Longest line that is taken, `bytes`. */
-const MAX_LINE_BYTES = 1024 * 1024;
+/** Longest line that is taken, characters: QEMU may tell of each layer of each disk, several hundred in all. */
+const MAX_LINE_LENGTH = 16 * 1024 * 1024;
 
 export interface QmpEvent {
   event: string;
@@ -39,7 +39,9 @@ export class Qmp {
   readonly #socket: Duplex;
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Set<(event: QmpEvent) => void>();
-  #buffer = "";
+  /** The beginning of a line, in the pieces in which it came. */
+  #pieces: string[] = [];
+  #length = 0;
   #nextId = 1;
   #failure: Error | undefined;
   /** Lines that wait for somebody else to be done with the socket; `undefined` while it is this session's. */
@@ -158,15 +160,18 @@ export class Qmp {
   }
 
   #receive(chunk: string): void {
-    this.#buffer += chunk;
-    while (this.#failure === undefined) {
-      const end = this.#buffer.indexOf("\n");
-      if (end < 0) break;
-      const line = this.#buffer.slice(0, end);
-      this.#buffer = this.#buffer.slice(end + 1);
+    let rest = chunk;
+    for (let end = rest.indexOf("\n"); end >= 0 && this.#failure === undefined; end = rest.indexOf("\n")) {
+      const line = [...this.#pieces, rest.slice(0, end)].join("");
+      rest = rest.slice(end + 1);
+      this.#pieces = [];
+      this.#length = 0;
       if (line.trim() !== "") this.#dispatch(line);
     }
-    if (this.#buffer.length > MAX_LINE_BYTES) this.#fail(new Error("the monitor sent a line that is too long"));
+    if (this.#failure !== undefined) return;
+    if (rest !== "") this.#pieces.push(rest);
+    this.#length += rest.length;
+    if (this.#length > MAX_LINE_LENGTH) this.#fail(new Error("the monitor sent a line that is too long"));
   }
 
   #dispatch(line: string): void {
@@ -196,7 +201,7 @@ export class Qmp {
       reject(error);
     }
     this.#pending.clear();
-    this.#buffer = "";
+    this.#pieces = [];
     this.#socket.destroy();
   }
 }

@@ -35,7 +35,10 @@ async function open(t: TestContext, change: (send: FileSender) => FileSender = (
   const files = new QemuFiles(machine.qmp, change(machine.send));
   return {
     ...{ machine, directory, raw },
-    disks: new MachineDisks({ qmp: machine.qmp, files, rootWrites: "discarded" }),
+    disks: new MachineDisks({
+      ...{ qmp: machine.qmp, files, rootWrites: "discarded" },
+      rootTop: { path: path.join(directory, "root"), format: "raw" },
+    }),
     overlay: async (name, bytes = 16 * MiB) => {
       const file = path.join(directory, name);
       await createOverlay(file, { path: "below", format: "raw" }, bytes);

@@ -74,6 +74,16 @@ test("lines may arrive in any pieces", async () => {
   assert.equal(await answer, "grüße");
 });
 
+test("an answer may be megabytes long: QEMU tells of every layer of every disk", async () => {
+  const { monitor, qmp } = open();
+  const answer = qmp.execute("query-blockstats");
+  const text = "x".repeat(1024);
+  monitor.push(Buffer.from('{"return": ["'));
+  for (let part = 0; part < 4096; part++) monitor.push(Buffer.from(text));
+  monitor.push(Buffer.from('"], "id": 2}\n'));
+  assert.deepEqual(await answer, [text.repeat(4096)]);
+});
+
 test("replies to commands that were never sent are ignored", async () => {
   const { monitor, qmp } = open();
   monitor.say({ return: 1, id: 99 }, { return: 1, id: "2" }, { return: 1 }, { id: null }, {});
@@ -85,7 +95,7 @@ test("replies to commands that were never sent are ignored", async () => {
 for (const [what, bytes] of [
   ["a line that is no JSON", "hello\n"],
   ["a line that is no object", "[1]\n"],
-  ["a line without an end", "x".repeat(1024 * 1024 + 1)],
+  ["a line without an end", "x".repeat(16 * 1024 * 1024 + 1)],
 ] as const) {
   test(`${what} ends the session, for commands under way and later ones`, async () => {
     const { monitor, qmp } = open();
