@@ -20,6 +20,7 @@ import { flowsRow } from "./rows/egress-flows.ts";
 import { bulkRow, connectRow } from "./rows/egress-guest.ts";
 import { policyRow } from "./rows/egress-policy.ts";
 import { latencyRow, requestsRow } from "./rows/egress-proxy.ts";
+import { exposeRow } from "./rows/expose.ts";
 import { createCopyRow, mountRow } from "./rows/folders.ts";
 import { forkRow } from "./rows/fork.ts";
 import { idleRow, memoryRow } from "./rows/footprint.ts";
@@ -49,6 +50,7 @@ const ROWS: readonly Row[] = [
   forkRow,
   createCopyRow,
   mountRow,
+  exposeRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };
