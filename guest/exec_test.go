@@ -51,6 +51,17 @@ func signalOf(e testhost.Exit) string {
 	return *e.Signal
 }
 
+func TestALingeringProcessIsOverWhenNobodyHoldsItsPipes(t *testing.T) {
+	h := startAgent(t)
+	params := testhost.Exec("sh", "-c", "(sleep 0.3; echo late) & echo early; exit 4")
+	params["lingers"] = true
+	exit, out, _, err := h.Run(params, nil)
+	must(t, err)
+	if string(out) != "early\nlate\n" || exit.Code != 4 {
+		t.Fatalf("%q %+v", out, exit)
+	}
+}
+
 func TestCallsBeforeResumeAreRefused(t *testing.T) {
 	h := startUnresumed(t)
 	var info struct{ BootID string }

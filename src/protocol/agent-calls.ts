@@ -80,6 +80,8 @@ export interface AgentExecParams {
   stderr: number | null;
   /** More descriptors (3 and up): a pipe to the host with `read`, from it with `write`, a socket with both. */
   extra?: { fd: number; read?: number; write?: number }[];
+  /** Pipes are carried until nobody holds them any more, and not only until the process has ended. */
+  lingers?: boolean;
 }
 
 /** An SFTP server with a user's rights: a process as of `exec`, of the agent's own program. */

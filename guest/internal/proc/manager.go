@@ -62,6 +62,7 @@ type process struct {
 	outputs []*output
 	inputs  []*input
 	reaped  bool
+	lingers bool
 	// pending counts what is to be over before the status is told: the process and each of its outputs.
 	pending int
 	status  Status
@@ -167,7 +168,9 @@ func (m *Manager) bury(pid int) {
 		in.leaderGone()
 	}
 	for _, out := range p.outputs {
-		out.leaderGone()
+		if !p.lingers || out.terminal != nil {
+			out.leaderGone()
+		}
 	}
 	m.settle(p)
 }

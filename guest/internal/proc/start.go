@@ -30,6 +30,8 @@ type Spec struct {
 	Stdin          *link.Consumer
 	Stdout, Stderr *link.Producer
 	Extra          []Extra
+	// Lingers means that pipes are carried until nobody holds them any more, and not only until the leader has ended.
+	Lingers bool
 }
 
 // Extra is a further descriptor of a process: a pipe, or a socket if it goes both ways.
@@ -48,7 +50,7 @@ func (m *Manager) Start(spec *Spec, started func(pid int)) error {
 	if err != nil {
 		return err
 	}
-	p := &process{pty: io.pty}
+	p := &process{pty: io.pty, lingers: spec.Lingers}
 	if m.oom != nil {
 		p.oomMark = m.oom.Count()
 	}

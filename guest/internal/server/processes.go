@@ -19,6 +19,7 @@ type execParams struct {
 	argv, env             []string
 	dir, user             string
 	pty                   *proc.Size
+	lingers               bool
 	stdin, stdout, stderr uint32
 	extra                 []extraParams
 }
@@ -64,6 +65,8 @@ func readExec(r *jsonlite.Reader) *execParams {
 			if !r.Null() {
 				p.pty = readSize(r)
 			}
+		case "lingers":
+			p.lingers = r.Bool()
 		case "stdin":
 			p.stdin = streamID(r)
 		case "stdout":
@@ -115,7 +118,7 @@ func (s *Server) exec(c *link.Call, r *jsonlite.Reader) (func(), error) {
 	if err := invalid(r); err != nil {
 		return nil, err
 	}
-	spec := &proc.Spec{Argv: p.argv, Env: p.env, Dir: p.dir, PTY: p.pty}
+	spec := &proc.Spec{Argv: p.argv, Env: p.env, Dir: p.dir, PTY: p.pty, Lingers: p.lingers}
 	return s.start(c, p, spec)
 }
 

@@ -20,6 +20,8 @@ export interface LaunchSpec {
   stdin: boolean;
   stdout: boolean;
   stderr: boolean;
+  /** Output of what it leaves behind goes on after its end; the status waits for it. */
+  lingers?: boolean;
   /** Side channel on descriptor 3: a pipe to the host, or a socket. */
   channel?: "pipe" | "socket";
 }
@@ -109,6 +111,7 @@ export class ProcessTable {
       stdout: stdout?.streamId ?? null,
       stderr: stderr?.streamId ?? null,
     };
+    if (spec.lingers === true) params.lingers = true;
     if (channel !== null) {
       const { readable, writable } = channel;
       params.extra = [{ fd: 3, read: readable.streamId, ...(writable === null ? {} : { write: writable.streamId }) }];
