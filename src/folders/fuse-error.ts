@@ -3,9 +3,11 @@ import { constants } from "node:os";
 
 /** A request fails with this errno. Made for what the server itself decides; system calls throw their own. */
 export class FuseError extends Error {
+  readonly code: string;
   readonly errno: number;
   constructor(code: keyof typeof constants.errno) {
     super(code);
+    this.code = code;
     this.errno = constants.errno[code];
   }
 }

@@ -43,11 +43,11 @@ export class HostTree implements Disposable {
   readonly #retired: number[] = [];
 
   /**
-   * @param path of a directory; links on the way to it count
-   * @throws the system's error
+   * @param path of a directory, absolute and without links: it was checked, and somebody may have put one in its place since
+   * @throws the system's error; FuseError ELOOP where the directory is not at this path
    */
   constructor(path: string, forbidden: ReadonlySet<Identity> = new Set()) {
-    this.#rootFd = openSync(path, O_PATH | constants.O_DIRECTORY);
+    this.#rootFd = openRoot(path);
     this.rootIdentity = identityOf(fstatSync(this.#rootFd, { bigint: true }));
     this.#forbidden = forbidden;
   }
@@ -197,6 +197,14 @@ function staleIfGone<R>(call: () => R): R {
     if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP") throw new FuseError("ESTALE");
     throw error;
   }
+}
+
+/** What was opened must be what the path says, whatever it led over. */
+function openRoot(path: string): number {
+  const fd = openSync(path, O_PATH | constants.O_DIRECTORY);
+  if (readlinkSync(procPath(fd)) === path) return fd;
+  closeSync(fd);
+  throw new FuseError("ELOOP");
 }
 
 /** Whether an open directory is below the root. Of one whose path is too long to be told nobody knows. */

@@ -165,6 +165,13 @@ test("a directory that was moved out of the folder can no longer be reached, alt
   assert.equal(fingerprint(), before);
 });
 
+test("what took the folder's place after its path was checked is not served, at its end or on the way", () => {
+  assert.throws(() => new GuestKernel(at("link", "dir")), { code: "ELOOP" });
+  renameSync(at("dir"), at("moved"));
+  symlinkSync("../outside/dir", at("dir"));
+  assert.throws(() => new GuestKernel(at("dir")), { code: "ELOOP" });
+});
+
 test("a folder that was renamed as a whole goes on being served", async () => {
   using kernel = new GuestKernel(host);
   const { nodeId: dir } = await kernel.lookup(ROOT, "dir");
