@@ -25,7 +25,7 @@ import { streamsOfCall } from "./call-streams.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { LinkReadable } from "./guest-readable.ts";
 import { LinkWritable } from "./guest-writable.ts";
-import { AgentError, type AgentLink, type GuestReadable, type GuestWritable } from "./link.ts";
+import { AgentError, type AgentLink, type GuestReadable, type GuestWritable, type ReadableOptions } from "./link.ts";
 import { WindowBudget } from "./window-budget.ts";
 
 /** Calls without an answer, cancelled ones included. An agent that leaves more is not working. */
@@ -215,8 +215,8 @@ class SocketAgentLink implements AgentLink {
     }
   }
 
-  openReadable(): GuestReadable {
-    return this.#openStream((id) => new LinkReadable(id, this.#streamHost));
+  openReadable(options: ReadableOptions = {}): GuestReadable {
+    return this.#openStream((id) => new LinkReadable(id, this.#streamHost, options));
   }
 
   openWritable(): GuestWritable {

@@ -6,11 +6,13 @@ import { Readable } from "node:stream";
 import { agentViolation, encodeCredit, encodeFrame, FRAME, INITIAL_WINDOW_BYTES } from "../protocol/agent-frames.ts";
 import type { AgentFailure } from "../protocol/agent-replies.ts";
 import type { FrameWriter } from "./frame-writer.ts";
-import { AgentError, type GuestReadable } from "./link.ts";
+import { AgentError, type GuestReadable, type ReadableOptions } from "./link.ts";
 import type { WindowBudget } from "./window-budget.ts";
 
 /** Bytes consumed after which credit is given back. */
 const CREDIT_STEP_BYTES = 64 * 1024;
+/** The same for a terminal, for which the agent keeps to a smaller window. */
+const TERMINAL_CREDIT_STEP_BYTES = 16 * 1024;
 /** Pieces below this are copied together: a view of one byte would keep the whole chunk that it came in. */
 const SMALL_PIECE_BYTES = 16 * 1024;
 const GATHER_BYTES = 32 * 1024;
@@ -29,6 +31,7 @@ export class LinkReadable extends Readable implements GuestReadable {
   /** Whether a CALL has named the id: before, the guest must not hear of it. */
   announced = false;
   readonly #host: ReadableHost;
+  readonly #isTerminal: boolean;
   #queue: Buffer[] = [];
   /** The newest bytes, behind the queue, and how much of the buffer they fill. */
   #gather: Buffer | undefined;
@@ -41,11 +44,12 @@ export class LinkReadable extends Readable implements GuestReadable {
   /** Set when the guest is done: null for END, an error for FAIL. */
   #outcome: AgentError | null | undefined;
 
-  constructor(streamId: number, host: ReadableHost) {
+  constructor(streamId: number, host: ReadableHost, { terminal = false }: ReadableOptions = {}) {
     // One byte: the queue here is the buffer, and what Node's own holds counts as consumed.
     super({ highWaterMark: 1 });
     this.streamId = streamId;
     this.#host = host;
+    this.#isTerminal = terminal;
     // A guest fails its streams when it likes. Who consumes this stream is told; nobody else must die of it.
     this.on("error", () => undefined);
   }
@@ -136,14 +140,14 @@ export class LinkReadable extends Readable implements GuestReadable {
   /** Says whether more is wanted. */
   #deliver(bytes: Buffer): boolean {
     this.#owedBytes += bytes.length;
-    if (this.#owedBytes >= CREDIT_STEP_BYTES) this.#repay();
+    if (this.#owedBytes >= (this.#isTerminal ? TERMINAL_CREDIT_STEP_BYTES : CREDIT_STEP_BYTES)) this.#repay();
     this.#wanted = this.push(bytes);
     return this.#wanted;
   }
 
   #repay(): void {
     if (this.#outcome !== undefined) return;
-    if (this.#extraWindowBytes === 0 && this.#receivedBytes >= GROW_AFTER_BYTES) {
+    if (!this.#isTerminal && this.#extraWindowBytes === 0 && this.#receivedBytes >= GROW_AFTER_BYTES) {
       this.#extraWindowBytes = this.#host.budget.take();
       this.#owedBytes += this.#extraWindowBytes;
     }

@@ -5,6 +5,11 @@
 import type { Readable, Writable } from "node:stream";
 import type { AgentCalls, AgentEvent, AgentHello } from "../protocol/agent-calls.ts";
 
+export interface ReadableOptions {
+  /** A terminal's: little of it is to be under way, so that what was interrupted ends soon. */
+  terminal?: boolean;
+}
+
 export interface AgentLink extends AsyncDisposable {
   /** What the agent said of itself. */
   readonly hello: AgentHello;
@@ -21,7 +26,7 @@ export interface AgentLink extends AsyncDisposable {
     options?: { signal?: AbortSignal },
   ): Promise<AgentCalls[M]["result"]>;
   /** Claims an id for bytes that the guest will produce. Destroying the stream sends STOP. */
-  openReadable(): GuestReadable;
+  openReadable(options?: ReadableOptions): GuestReadable;
   /** Claims an id for bytes that the guest will consume. Ending sends END, destroying with an error sends FAIL. */
   openWritable(): GuestWritable;
   onEvent(listener: (event: AgentEvent) => void): void;

@@ -13,6 +13,11 @@ export const PLAIN_CHUNK_BYTES = 64 * 1024;
 export const BINARY_CHUNK_BYTES = 256 * 1024;
 /** What a producer of a stream may send before the first credit (extension). */
 export const STREAM_WINDOW_BYTES = 1024 * 1024;
+/**
+ * The same for a terminal's output, where the client asks for it: whoever presses Ctrl-C sees all that is under way. The
+ * client gives credit in steps of a quarter of the window.
+ */
+export const TERMINAL_WINDOW_BYTES = 64 * 1024;
 /** Bytes that may wait for a stream id that no call has named yet, a connection. */
 export const UNCLAIMED_STREAM_BYTES = 4 * 1024 * 1024;
 /** Stream ids that no call has named yet, a connection. */

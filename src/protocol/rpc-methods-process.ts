@@ -6,13 +6,13 @@ import {
   list,
   method,
   name,
+  newTerminal,
   none,
   opt,
   path,
   pid,
   port,
   streamId,
-  terminalSize,
   text,
 } from "./rpc-schema.ts";
 
@@ -34,7 +34,7 @@ const spawnParams = () =>
     args: opt(list(text())),
     ...stdioShape(),
     /** sbx: a PTY in place of the pipes (its output is stdout), another account, a process that nobody waits for. */
-    sbx: opt(z.object({ pty: opt(terminalSize()), user: opt(name()), detached: flag() })),
+    sbx: opt(z.object({ pty: opt(newTerminal()), user: opt(name()), detached: flag() })),
   });
 
 const spawnDenoParams = () =>

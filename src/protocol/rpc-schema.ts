@@ -3,7 +3,7 @@
  * every method's schemas are built when they are first used.
  */
 import * as z from "zod/mini";
-import { MAX_LIST_ITEMS, MAX_PATH_CHARS, MAX_STREAM_ID, MAX_TEXT_CHARS } from "./rpc-limits.ts";
+import { MAX_LIST_ITEMS, MAX_PATH_CHARS, MAX_STREAM_ID, MAX_TEXT_CHARS, STREAM_WINDOW_BYTES } from "./rpc-limits.ts";
 
 /** One row of the method table. */
 export interface RpcMethod<P extends z.core.$ZodType, R extends z.core.$ZodType> {
@@ -57,6 +57,12 @@ export const environment = () =>
     .record(z.string().check(z.maxLength(4096)), text())
     .check(z.refine((value) => Object.keys(value).length <= MAX_LIST_ITEMS, { error: "too many variables" }));
 export const none = () => z.null();
+/** A terminal to be made: its size, and how much of its output may be under way (absent: as of any stream). */
+export const newTerminal = () =>
+  z.extend(terminalSize(), {
+    windowBytes: opt(z.number().check(z.int(), z.minimum(1024), z.maximum(STREAM_WINDOW_BYTES))),
+  });
+
 export const terminalSize = () =>
   z.object({
     cols: z.number().check(z.int(), z.minimum(1), z.maximum(65_535)),

@@ -34,6 +34,15 @@ func newProducer(s *Session, id uint32) *Producer {
 	return p
 }
 
+// Narrow begins with a smaller window than the host gives: less is then under way to whoever interrupts the process. The
+// host gives credit for what it took in small enough steps.
+func (p *Producer) Narrow(bytes int64) {
+	o := &p.session.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p.credit = min(p.credit, bytes)
+}
+
 // OnOver has f called once when the stream is over: its END or FAIL is on its way, or the host wants no more.
 // It is called at once if that is so already.
 func (p *Producer) OnOver(f func()) {

@@ -17,6 +17,8 @@ const (
 	defaultPipeBytes = 64 << 10
 	// bulkPipeBytes is what a pipe is made to hold when it turns out to carry much.
 	bulkPipeBytes = 1 << 20
+	// terminalWindowBytes is how much of a terminal's output may be under way.
+	terminalWindowBytes = 64 << 10
 	// lateTerminalBytes is the most that is taken out of a terminal after its leader is gone.
 	lateTerminalBytes = 1 << 20
 )

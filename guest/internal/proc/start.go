@@ -346,12 +346,14 @@ func (s *streams) openTerminal(spec *Spec) error {
 	if err != nil {
 		return err
 	}
+	spec.Env = withKnownTerm(spec.Env)
 	s.pty = t
 	s.child = append(s.child, slave)
 	for fd := range 3 {
 		s.place(fd, slave)
 	}
 	if spec.Stdout != nil {
+		spec.Stdout.Narrow(terminalWindowBytes)
 		s.outputs = append(s.outputs, &output{terminal: t, producer: spec.Stdout})
 	}
 	if spec.Stdin != nil {

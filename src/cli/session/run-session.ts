@@ -77,6 +77,8 @@ export async function runSession(sandbox: Sandbox, spec: ExecSpec, options: Sess
     if (ending.kind === "left") session.signal("SIGHUP");
     return toResult(ending, limit.expired);
   } catch (error) {
+    // What is said next begins a line of its own.
+    if (terminal !== undefined) context.stderr.write("\r\n");
     session.signal("SIGKILL");
     throw error;
   }

@@ -28,6 +28,7 @@ export class SessionTerminal implements Disposable {
   readonly #stillness: StillnessNotice;
   readonly #keys: EscapeKeys;
   readonly #leave: () => void;
+  #comeBack: () => void = () => undefined;
 
   constructor(options: SessionTerminalOptions) {
     const { context, session, screen, askWhyStill, escapeKey } = options;
@@ -35,7 +36,14 @@ export class SessionTerminal implements Disposable {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.leave = promise;
     this.#leave = resolve;
-    this.#terminal = takeTerminal({ ...context, onResize: ({ cols, rows }) => session.resize(cols, rows) });
+    this.#terminal = takeTerminal({
+      ...context,
+      onResize: ({ cols, rows }) => session.resize(cols, rows),
+      onResume: () => {
+        this.#comeBack();
+        this.#redraw();
+      },
+    });
     this.#stillness = new StillnessNotice({
       stdout: context.stdout,
       lastOutputAt: () => screen.lastOutputAt,
@@ -63,12 +71,15 @@ export class SessionTerminal implements Disposable {
   }
 
   #act(action: EscapeAction): void {
-    const { context, escapeKey = "" } = this.#options;
+    const { context, screen, escapeKey = "" } = this.#options;
     switch (action) {
       case "disconnect":
+        // What is said next begins a line of its own.
+        context.stderr.write("\r\n");
         this.#leave();
         return;
       case "suspend":
+        this.#comeBack = screen.stepAside();
         this.#terminal.release();
         // SIGCONT has the terminal taken again.
         context.suspend();

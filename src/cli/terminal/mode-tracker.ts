@@ -93,6 +93,20 @@ export class ModeTracker {
 
   /** What puts the terminal right; empty if there is nothing to do. The tracker begins anew. */
   takeReset(): string {
+    const text = this.reset;
+    this.#forget();
+    return text;
+  }
+
+  /** What has it as it is now again after a reset, for a program that draws its screen anew. */
+  get restoration(): string {
+    const modes = [...SCREEN_MODES, ...OFF_MODES, ...ON_MODES].filter((mode) => this.#private.has(mode));
+    const parts = modes.map((mode) => `\u001b[?${mode}${ON_MODES.includes(mode) ? "l" : "h"}`);
+    if (this.#flags.has("keypad")) parts.push("\u001b=");
+    return parts.join("");
+  }
+
+  get reset(): string {
     const parts: string[] = [];
     const on = (mode: number): boolean => this.#private.has(mode);
     for (const mode of OFF_MODES.filter(on)) parts.push(`\u001b[?${mode}l`);
@@ -109,7 +123,6 @@ export class ModeTracker {
     if (this.#flags.has("link")) parts.push("\u001b]8;;\u001b\\");
     for (const code of this.#colors) parts.push(`\u001b]${code + 100}\u001b\\`);
     if (this.#flags.has("colors")) parts.push("\u001b[0m");
-    this.#forget();
     return parts.join("");
   }
 

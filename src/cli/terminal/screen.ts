@@ -50,19 +50,29 @@ export class Screen implements Disposable {
     return filter;
   }
 
+  /** Puts the terminal right for a while. The result has it as the guest wants it again. */
+  stepAside(): () => void {
+    const { reset, restoration } = this.#tracker;
+    this.#write(reset);
+    return () => this.#write(restoration);
+  }
+
   /** Turns off what the guest left on. */
   [Symbol.dispose](): void {
     this.#undo[Symbol.dispose]();
   }
 
   #reset(): void {
-    const { stdout, stderr, unfiltered } = this.#options;
-    const terminal = [stdout, stderr].find((stream) => stream.isTTY === true);
-    if (terminal === undefined) return;
+    const { unfiltered } = this.#options;
     const unfinished = this.#guards.some((guard) => guard.isUnfinished);
     const end = unfinished ? (unfiltered ? END_ANY_SEQUENCE : "\u001b\\") : "";
-    const text = end + this.#tracker.takeReset();
-    if (text !== "") terminal.write(text);
+    this.#write(end + this.#tracker.takeReset());
+  }
+
+  #write(text: string): void {
+    const { stdout, stderr } = this.#options;
+    const terminal = [stdout, stderr].find((stream) => stream.isTTY === true);
+    if (text !== "") terminal?.write(text);
   }
 }
 

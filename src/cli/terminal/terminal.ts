@@ -30,6 +30,8 @@ export interface TerminalOptions {
   stdout: OutputStream;
   signals: SignalSource;
   onResize: (size: TerminalSize) => void;
+  /** The program was stopped and goes on: what is on the screen is no longer the guest's. */
+  onResume: () => void;
 }
 
 /**
@@ -46,7 +48,7 @@ function passOutputUnchanged({ fd }: InputStream): void {
  * terminals are left alone.
  */
 export function takeTerminal(options: TerminalOptions): Disposable & { release(): void } {
-  const { stdin, stdout, signals, onResize } = options;
+  const { stdin, stdout, signals, onResize, onResume } = options;
   const setRaw = (raw: boolean): void => {
     if (stdin.isTTY !== true) return;
     stdin.setRawMode?.(raw);
@@ -56,7 +58,7 @@ export function takeTerminal(options: TerminalOptions): Disposable & { release()
   const afterStop = (): void => {
     // A shell that brings a stopped program back has its own idea of the terminal's modes.
     setRaw(true);
-    resize();
+    onResume();
   };
   setRaw(true);
   const undo = undoLater(() => setRaw(false));

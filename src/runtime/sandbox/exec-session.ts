@@ -2,6 +2,7 @@
 import { Readable, type Writable } from "node:stream";
 import type { ProcessStatus } from "../../protocol/rpc-methods-process.ts";
 import type { RpcParamsInput, RpcResult } from "../../protocol/rpc-methods.ts";
+import { TERMINAL_WINDOW_BYTES } from "../../protocol/rpc-limits.ts";
 import { SbxError } from "../errors.ts";
 import type { ExecSession } from "../runtime.ts";
 import type { ExecSpec, ExitStatus } from "../types.ts";
@@ -12,6 +13,8 @@ import type { RpcWritable } from "./rpc-stream.ts";
 
 /** How long dispose waits for a killed process to be reported as gone, `ms`. */
 const DISPOSE_WAIT_MS = 5_000;
+/** The same where a person waits, who may have left because nothing answers, `ms`. */
+const TERMINAL_DISPOSE_WAIT_MS = 1_000;
 const DEFAULT_TERM = "xterm-256color";
 
 /**
@@ -37,7 +40,7 @@ export async function startExec(
       signal,
       onLate: (late) => undoSpawn(client, late),
     });
-    return new RpcExecSession(client, started, stdin, signal);
+    return new RpcExecSession(client, started, { stdin, signal, hasTerminal: spec.tty !== undefined });
   } catch (error) {
     stdin?.destroy();
     throw execError(error, spec, id);
@@ -61,7 +64,9 @@ function spawnParams(spec: ExecSpec, stdin: RpcWritable | null): RpcParamsInput<
     ...(needsExtensions
       ? {
           sbx: {
-            ...(tty === undefined ? {} : { pty: { cols: tty.cols, rows: tty.rows } }),
+            ...(tty === undefined
+              ? {}
+              : { pty: { cols: tty.cols, rows: tty.rows, windowBytes: TERMINAL_WINDOW_BYTES } }),
             ...(user === undefined ? {} : { user }),
           },
         }
@@ -77,6 +82,12 @@ function undoSpawn(client: RpcClient, late: RpcResult<"spawn">): void {
   kill(client, late.pid, "SIGKILL");
 }
 
+interface SessionParts {
+  stdin: Writable | null;
+  signal: AbortSignal | undefined;
+  hasTerminal: boolean;
+}
+
 class RpcExecSession implements ExecSession {
   readonly pid: number;
   readonly stdin: Writable | null;
@@ -85,14 +96,16 @@ class RpcExecSession implements ExecSession {
   readonly exit: Promise<ExitStatus>;
   readonly #client: RpcClient;
   readonly #ended: Promise<void>;
+  readonly #hasTerminal: boolean;
   #isEnded = false;
 
-  constructor(client: RpcClient, started: RpcResult<"spawn">, stdin: Writable | null, signal: AbortSignal | undefined) {
+  constructor(client: RpcClient, started: RpcResult<"spawn">, { stdin, signal, hasTerminal }: SessionParts) {
     this.#client = client;
     this.pid = started.pid;
     this.stdin = stdin;
+    this.#hasTerminal = hasTerminal;
     const status = client.call("processWait", { pid: this.pid });
-    const stdout = openOutput(client, started.stdoutStreamId);
+    const stdout = openOutput(client, started.stdoutStreamId, hasTerminal ? TERMINAL_WINDOW_BYTES : undefined);
     const stderr = openOutput(client, started.stderrStreamId);
     this.stdout = stdout.stream;
     this.stderr = stderr.stream;
@@ -124,7 +137,7 @@ class RpcExecSession implements ExecSession {
     this.stderr.destroy();
     this.signal("SIGKILL");
     const { promise: waited, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, DISPOSE_WAIT_MS);
+    const timer = setTimeout(resolve, this.#hasTerminal ? TERMINAL_DISPOSE_WAIT_MS : DISPOSE_WAIT_MS);
     await Promise.race([this.#ended, waited]);
     clearTimeout(timer);
     this.stdin?.destroy();
@@ -137,9 +150,13 @@ function kill(client: RpcClient, pid: number, signal: string): void {
   client.call("processKill", { pid, signal, ...sbx }).catch(() => undefined);
 }
 
-function openOutput(client: RpcClient, streamId: number | null): { stream: Readable; received: Promise<void> } {
+function openOutput(
+  client: RpcClient,
+  streamId: number | null,
+  windowBytes?: number,
+): { stream: Readable; received: Promise<void> } {
   if (streamId === null) return { stream: Readable.from([]), received: Promise.resolve() };
-  const output = client.openReadable(streamId);
+  const output = client.openReadable(streamId, windowBytes);
   // A lost connection fails `exit`; whoever reads one stream alone must not fall over the other one's error.
   output.stream.on("error", () => undefined);
   return output;

@@ -47,6 +47,7 @@ export class InboundStream {
   #error: Error | undefined;
   /** What the server may still send, and what was consumed but not yet granted again. */
   #allowanceBytes = STREAM_WINDOW_BYTES;
+  #creditStepBytes = CREDIT_STEP_BYTES;
   #ungrantedBytes = 0;
   /** Whether the server has announced the stream. */
   isStarted = false;
@@ -61,6 +62,11 @@ export class InboundStream {
 
   get queuedBytes(): number {
     return this.#queuedBytes;
+  }
+
+  /** The server was asked to keep to a smaller window: credit goes out in smaller steps. */
+  narrow(windowBytes: number): void {
+    this.#creditStepBytes = windowBytes / 4;
   }
 
   /** Connects the consumer; what came before waits for its first `pull`. */
@@ -163,7 +169,7 @@ export class InboundStream {
     if (sink.push(chunk)) this.#isWanted = true;
     if (!this.#port.hasCredits) return;
     this.#ungrantedBytes += chunk.length;
-    if (this.#ungrantedBytes < CREDIT_STEP_BYTES || this.#state !== "open") return;
+    if (this.#ungrantedBytes < this.#creditStepBytes || this.#state !== "open") return;
     const bytes = this.#ungrantedBytes;
     this.#ungrantedBytes = 0;
     this.#allowanceBytes += bytes;

@@ -162,10 +162,14 @@ export class RpcClient implements AsyncDisposable {
     this.#socket.sendText(encodeNotification(notification));
   }
 
-  /** The bytes of a stream that a reply named. */
-  openReadable(streamId: number): { stream: RpcReadable; received: Promise<void> } {
+  /**
+   * The bytes of a stream that a reply named.
+   *
+   * @param windowBytes what the server was asked to keep to, if it is less than usual
+   */
+  openReadable(streamId: number, windowBytes?: number): { stream: RpcReadable; received: Promise<void> } {
     const inbound = this.#streams.claimInbound(streamId);
-    return { stream: new RpcReadable(inbound), received: inbound.received };
+    return { stream: new RpcReadable(inbound, windowBytes), received: inbound.received };
   }
 
   /** A new stream to the server, to be named in the call that comes next. */

@@ -14,8 +14,10 @@ export class RpcReadable extends Readable {
   readonly #inbound: InboundStream;
   readonly #afterRead: () => void;
 
-  constructor(inbound: InboundStream) {
-    super({ highWaterMark: HIGH_WATER_BYTES });
+  /** @param windowBytes what the server was asked to keep to, if it is less than usual */
+  constructor(inbound: InboundStream, windowBytes?: number) {
+    super({ highWaterMark: windowBytes === undefined ? HIGH_WATER_BYTES : windowBytes / 4 });
+    if (windowBytes !== undefined) inbound.narrow(windowBytes);
     this.#inbound = inbound;
     this.#afterRead = attach(this, inbound);
   }

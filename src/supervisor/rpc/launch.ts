@@ -21,7 +21,7 @@ export interface StdioParams {
 
 export interface LaunchExtras {
   user?: string | null | undefined;
-  pty?: { cols: number; rows: number } | null | undefined;
+  pty?: { cols: number; rows: number; windowBytes?: number | null | undefined } | null | undefined;
   channel?: NonNullable<LaunchSpec["channel"]>;
   /** Variables that the caller's may override. */
   env?: Record<string, string>;
@@ -77,7 +77,7 @@ export async function launchForClient(
       state.keepOutput(launched, argv);
       return { launched, result: { pid: launched.process.pid, stdoutStreamId: null, stderrStreamId: null } };
     }
-    return { launched, result: connect(call, launched, input, extras.input) };
+    return { launched, result: connect(call, launched, input, extras) };
   } catch (error) {
     input?.destroy(error instanceof Error ? error : new Error(String(error)));
     throw error;
@@ -112,7 +112,7 @@ function connect(
   call: Call,
   { process, stdin, stdout, stderr }: Launched,
   input: IncomingStream | null,
-  text: Buffer | undefined,
+  { input: text, pty }: LaunchExtras,
 ): StartedForClient["result"] {
   const { session } = call;
   if (stdin !== null && input !== null) {
@@ -136,7 +136,10 @@ function connect(
   }
   const [out, err] = [stdout, stderr].map((readable): OutgoingStream | null => {
     if (readable === null) return null;
-    const stream = session.outgoing.open(fromGuest(readable, "drain"));
+    const stream = session.outgoing.open({
+      ...fromGuest(readable, "drain"),
+      windowBytes: pty?.windowBytes ?? undefined,
+    });
     session.addOutput(process, stream);
     call.afterReply(() => stream.start());
     return stream;

@@ -12,6 +12,8 @@ import type { RpcSocket } from "./rpc-socket.ts";
 /** What a stream takes its chunks from. */
 export interface ChunkSource {
   chunks: AsyncIterable<Uint8Array>;
+  /** Less than the usual window (extension). */
+  windowBytes?: number | undefined;
   /** Each chunk is one message: never cut, however long. */
   whole?: boolean;
   /** What happens when the client has gone: a process must not die of it, so its output is read to the end. */
@@ -40,7 +42,7 @@ export class OutgoingStream {
     this.#source = source;
     this.#socket = socket;
     this.#binary = extensions;
-    this.#windowBytes = extensions ? STREAM_WINDOW_BYTES : Infinity;
+    this.#windowBytes = extensions ? (source.windowBytes ?? STREAM_WINDOW_BYTES) : Infinity;
     this.done = new Promise((resolve) => (this.#finish = resolve));
   }
 

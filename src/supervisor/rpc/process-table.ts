@@ -95,7 +95,7 @@ export class ProcessTable {
   async launch(spec: LaunchSpec): Promise<Launched> {
     const link = this.#link;
     const stdin = spec.stdin ? link.openWritable() : null;
-    const stdout = spec.stdout ? link.openReadable() : null;
+    const stdout = spec.stdout ? link.openReadable({ terminal: spec.pty !== null }) : null;
     const stderr = spec.stderr ? link.openReadable() : null;
     const channel =
       spec.channel === undefined
@@ -106,7 +106,7 @@ export class ProcessTable {
       env: spec.env,
       cwd: spec.cwd,
       user: spec.user,
-      pty: spec.pty,
+      pty: spec.pty === null ? null : { cols: spec.pty.cols, rows: spec.pty.rows },
       stdin: stdin?.streamId ?? null,
       stdout: stdout?.streamId ?? null,
       stderr: stderr?.streamId ?? null,

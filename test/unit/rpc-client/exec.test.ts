@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import type { SerializedError } from "../../../src/protocol/rpc-error.ts";
+import { TERMINAL_WINDOW_BYTES } from "../../../src/protocol/rpc-limits.ts";
 import type { RpcParams } from "../../../src/protocol/rpc-methods.ts";
 import { SbxError } from "../../../src/runtime/errors.ts";
 import { connectRpc } from "../../../src/runtime/sandbox/rpc-client.ts";
@@ -207,7 +208,7 @@ test("a terminal asks for a PTY of its size, names it in TERM, and has no stderr
   await using all = await stage();
   const session = await all.sandbox.exec({ argv: ["sh"], tty: { cols: 80, rows: 24 }, user: "root" });
   const params = await all.process.spawned.promise;
-  assert.deepEqual(params.sbx, { pty: { cols: 80, rows: 24 }, user: "root" });
+  assert.deepEqual(params.sbx, { pty: { cols: 80, rows: 24, windowBytes: TERMINAL_WINDOW_BYTES }, user: "root" });
   assert.deepEqual(params.env, { TERM: "xterm-256color" });
   assert.equal(params.stderr, "null");
   assert.notEqual(session.stdin, null);

@@ -120,10 +120,15 @@ test("the terminal is raw again after the program was stopped and continued, and
   const stdin = Object.assign(new PassThrough(), { isTTY: true, setRawMode: (raw: boolean) => modes.push(raw) });
   const stdout = Object.assign(new PassThrough(), { isTTY: true, columns: 90, rows: 30 });
   const signals = new EventEmitter();
-  const terminal = takeTerminal({ stdin, stdout, signals, onResize: (size) => sizes.push(size) });
+  const terminal = takeTerminal({
+    ...{ stdin, stdout, signals },
+    onResize: (size) => sizes.push(size),
+    onResume: () => sizes.push("resumed"),
+  });
   signals.emit("SIGCONT");
   assert.deepEqual(modes, [true, true]);
-  assert.deepEqual(sizes, [{ cols: 90, rows: 30 }]);
+  stdout.emit("resize");
+  assert.deepEqual(sizes, ["resumed", { cols: 90, rows: 30 }]);
   terminal[Symbol.dispose]();
   terminal[Symbol.dispose]();
   assert.deepEqual(modes, [true, true, false]);
@@ -142,6 +147,7 @@ test("a stream that is no terminal is left alone, and has a size all the same", 
     stdout,
     signals: new EventEmitter(),
     onResize: () => undefined,
+    onResume: () => undefined,
   });
   terminal[Symbol.dispose]();
   assert.equal(stdout.read(), null);

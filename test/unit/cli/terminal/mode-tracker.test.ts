@@ -64,6 +64,15 @@ test("what is forbidden is not tracked either: it never reached the terminal", (
   assert.equal(resetAfter(`${ESC}[?1049;38h`), "");
 });
 
+test("a program that was suspended finds the terminal as it left it", () => {
+  const tracker = new ModeTracker();
+  const modes = `${ESC}[?1049h${ESC}[?1006h${ESC}[?25l${ESC}=`;
+  new ScreenGuard(tracker).pass(Buffer.from(modes));
+  assert.equal(tracker.reset, `${ESC}[?1006l${ESC}[?1049l${ESC}[?25h${ESC}>`);
+  assert.equal(tracker.restoration, modes);
+  assert.equal(tracker.takeReset(), `${ESC}[?1006l${ESC}[?1049l${ESC}[?25h${ESC}>`);
+});
+
 test("a reset is taken once", () => {
   const tracker = new ModeTracker();
   new ScreenGuard(tracker).pass(Buffer.from(`${ESC}[?1049h`));

@@ -142,7 +142,6 @@ test("a picture that breaks off leaves the terminal to be told so", () => {
 /** The terminal of a test that trusts nothing: finds every introducer that is there, in whatever form. */
 function introducers(bytes: Buffer): string[] {
   const text = bytes.toString();
-  // eslint-disable-next-line no-control-regex -- controls are what this is about
   return (
     text.match(/(?:\u001b|\u009b|\u009d|\u0090|\u009f)(?:\[[\d;:<=>?]*[ -/]*[@-~]?|[\])P_^X][^\u0007\u001b]*)?/g) ?? []
   );
