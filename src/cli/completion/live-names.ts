@@ -2,7 +2,7 @@
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { SnapshotInfo, VolumeInfo } from "../../runtime/disks.ts";
 import type { SandboxInfo } from "../../runtime/types.ts";
-import { formatSize } from "../parsers/size.ts";
+import { displaySize } from "../parsers/size.ts";
 import type { Candidate, LiveKind } from "./candidates.ts";
 
 /** Nobody waits longer for a completion, `ms`. */
@@ -62,7 +62,7 @@ async function candidatesOf(
 }
 
 function volumeName({ slug, capacityBytes }: VolumeInfo): Candidate {
-  return { value: slug, description: `volume, ${formatSize(capacityBytes)}` };
+  return { value: slug, description: `volume, ${displaySize(capacityBytes)}` };
 }
 
 function snapshotName({ slug, source }: SnapshotInfo): Candidate {

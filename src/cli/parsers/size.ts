@@ -8,6 +8,7 @@
 import { quoteValue, usageError } from "./usage-error.ts";
 
 const PREFIXES = ["", "k", "m", "g", "t"] as const;
+const MiB = 1024 ** 2;
 const FORM = /^(\d{1,16})(?:\.(\d{1,6}))?(?:([kmgt])(ib?|b)?|(b))$/i;
 
 export interface SizeLimits {
@@ -59,4 +60,16 @@ export function formatSize(bytes: number): string {
   ]);
   const best = units.find(([, unit]) => bytes > 0 && bytes % unit === 0);
   return best === undefined ? `${bytes}B` : `${bytes / best[1]}${best[0]}`;
+}
+
+/**
+ * A disk's size for people: as it was asked for. Root disks have whole MiB, so one of 10GB has some bytes more, for which
+ * there is no other short name than `9537MiB`.
+ */
+export function displaySize(bytes: number): string {
+  for (const unit of [1000 ** 4, 1000 ** 3]) {
+    const asked = Math.floor(bytes / unit) * unit;
+    if (asked > 0 && bytes % MiB === 0 && bytes - asked < MiB) return formatSize(asked);
+  }
+  return formatSize(bytes);
 }

@@ -41,6 +41,13 @@ export function parseVolumeMount(text: string): VolumeMount {
     );
   }
   const [, name = "", path = "", access] = match;
+  // Somebody meant :ro, or :rw,noexec as of another tool: not a directory with such a name, open for writing.
+  if (path.includes(":")) {
+    throw usageError(
+      `${quoteValue(text)} has something else behind the directory than :ro or :rw`,
+      "write it as NAME:/path, or NAME:/path:ro to read only",
+    );
+  }
   return {
     volume: parseDiskRef(name),
     path: parseGuestDirectory(path),

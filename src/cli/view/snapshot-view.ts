@@ -3,7 +3,7 @@ import type { SnapshotInfo, SnapshotTree } from "../../runtime/disks.ts";
 import { escapeLine } from "../output/escape.ts";
 import { humanDuration, humanSize, humanTime } from "../output/human.ts";
 import type { Column } from "../output/table.ts";
-import { formatSize } from "../parsers/size.ts";
+import { displaySize } from "../parsers/size.ts";
 
 export const SNAPSHOT_COLUMNS: readonly Column[] = [
   { title: "NAME", minWidth: 8 },
@@ -19,7 +19,7 @@ export function snapshotRow(snapshot: SnapshotInfo, nowMs: number): string[] {
   return [
     snapshot.slug,
     humanSize(snapshot.allocatedBytes),
-    formatSize(snapshot.sizeBytes),
+    displaySize(snapshot.sizeBytes),
     snapshot.faults.length > 0 ? "damaged" : sourceText(snapshot),
     snapshot.isBootable ? "yes" : "no",
     `${humanDuration(nowMs - snapshot.createdAt)} ago`,
@@ -32,7 +32,7 @@ export function snapshotFields(snapshot: SnapshotInfo, nowMs: number): [string, 
   return [
     ["Name", snapshot.slug],
     ["ID", snapshot.id],
-    ["Size", formatSize(snapshot.sizeBytes)],
+    ["Size", displaySize(snapshot.sizeBytes)],
     ["Used", `${humanSize(snapshot.allocatedBytes)}, ${humanSize(snapshot.flattenedBytes)} with its base`],
     ["From", sourceText(snapshot)],
     ["Base", snapshot.parent?.slug ?? "-"],

@@ -2,7 +2,7 @@
 import type { VolumeInfo } from "../../runtime/disks.ts";
 import { humanDuration, humanRest, humanSize, humanTime } from "../output/human.ts";
 import type { Column } from "../output/table.ts";
-import { formatSize } from "../parsers/size.ts";
+import { displaySize } from "../parsers/size.ts";
 
 export const VOLUME_COLUMNS: readonly Column[] = [
   { title: "NAME", minWidth: 8 },
@@ -26,7 +26,7 @@ export function volumeRow(volume: VolumeInfo, nowMs: number): string[] {
   return [
     volume.slug,
     humanSize(volume.estimatedAllocatedBytes),
-    formatSize(volume.capacityBytes),
+    displaySize(volume.capacityBytes),
     baseText(volume),
     volume.faults.length > 0 ? "damaged" : holdersText(volume),
     `${humanDuration(nowMs - volume.createdAt)} ago`,
@@ -37,14 +37,14 @@ export function volumeRow(volume: VolumeInfo, nowMs: number): string[] {
 export function removedRow(volume: VolumeInfo, nowMs: number): string[] {
   const rest = humanRest((volume.restorableUntil ?? nowMs) - nowMs);
   const { slug, estimatedAllocatedBytes: used, capacityBytes, id } = volume;
-  return [slug, humanSize(used), formatSize(capacityBytes), `for ${rest}`, id];
+  return [slug, humanSize(used), displaySize(capacityBytes), `for ${rest}`, id];
 }
 
 export function volumeFields(volume: VolumeInfo, nowMs: number): [string, string][] {
   return [
     ["Name", volume.slug],
     ["ID", volume.id],
-    ["Capacity", formatSize(volume.capacityBytes)],
+    ["Capacity", displaySize(volume.capacityBytes)],
     [
       "Used",
       `${humanSize(volume.estimatedAllocatedBytes)}, ${humanSize(volume.estimatedFlattenedBytes)} with its base`,

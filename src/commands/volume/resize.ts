@@ -2,7 +2,7 @@
 import * as Args from "@oclif/core/args";
 import { SbxCommand } from "../../cli/base-command.ts";
 import { CAPACITY_LIMITS } from "../../cli/flags/disks.ts";
-import { formatSize, parseSize } from "../../cli/parsers/size.ts";
+import { displaySize, parseSize } from "../../cli/parsers/size.ts";
 import { parseDiskRef } from "../../cli/parsers/volume-mount.ts";
 import { volumeJson } from "../../cli/view/volume-view.ts";
 
@@ -26,6 +26,6 @@ export default class VolumeResize extends SbxCommand {
     await using runtime = await this.openRuntime();
     const volume = await runtime.volumes.resize(ref, capacity, { signal: this.interrupt.signal });
     if (flags.json) this.printJson(volumeJson(volume));
-    else if (!flags.quiet) this.notice(`${volume.slug} has ${formatSize(volume.capacityBytes)}`);
+    else if (!flags.quiet) this.notice(`${volume.slug} has ${displaySize(volume.capacityBytes)}`);
   }
 }

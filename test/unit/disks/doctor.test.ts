@@ -15,7 +15,7 @@ test("the check says how many there are, which are damaged, and what nobody know
   await home.volumes.snapshot("data", "monday");
   await home.volumes.create({ slug: "other", capacityBytes: 16 * MiB });
   const whole = await checkDisks(home.context);
-  assert.deepEqual([whole.status, whole.found], ["ok", "2 volumes and 1 snapshots, all whole"]);
+  assert.deepEqual([whole.status, whole.found], ["ok", "2 volumes, 1 snapshot: all whole"]);
   writeFileSync(path.join(layersPath, "lyr_loc_00000000000000000000.raw"), "");
   const unknown = await checkDisks(home.context);
   assert.deepEqual([unknown.status, unknown.fix], ["warning", `ls ${layersPath}`]);
@@ -28,6 +28,23 @@ test("the check says how many there are, which are damaged, and what nobody know
     [damaged.status, damaged.found, damaged.fix],
     ["failed", `volume data: ${lost} is missing; snapshot monday: ${lost} is missing`, "sbx volume inspect data"],
   );
+});
+
+test("the check looks at checkpoints: at their own files, and at the disk below", async (t) => {
+  const home = await newDisks(t);
+  const { disks } = home.state;
+  await home.volumes.create({ slug: "data", capacityBytes: 16 * MiB });
+  await home.volumes.snapshot("data", "monday");
+  const layer = disks.snapshots.listReady()[0]?.layer ?? "";
+  const directory = path.join(home.state.paths.dataPath, "checkpoints", "chk_loc_1");
+  mkdirSync(directory, { recursive: true });
+  disks.change(() => {
+    disks.checkpoints.begin({ id: "chk_loc_1", name: "warm", directory, spec: "{}" }, 1);
+    disks.checkpoints.ready("chk_loc_1", layer, "{}");
+  });
+  const damaged = await checkDisks(home.context);
+  assert.deepEqual([damaged.status, damaged.fix], ["failed", "sbx checkpoint inspect warm"]);
+  assert.match(damaged.found, /^checkpoint warm: /);
 });
 
 test("prune removes what was removed only when asked to, and says what it would do before it does it", async (t) => {

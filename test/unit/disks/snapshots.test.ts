@@ -390,6 +390,21 @@ test("of a sandbox whose template is gone no snapshot can be taken, and it is sa
   assert.deepEqual(home.files(), []);
 });
 
+test("what is neither a volume nor a sandbox is named so, and a snapshot for what it is", async (t) => {
+  const home = await newDisks(t);
+  const unknown = await errorOf(home.snapshots.create("monday", "nope"));
+  assert.deepEqual(
+    [unknown.code, unknown.message, unknown.hint],
+    ["volume_not_found", 'there is neither a volume nor a running sandbox "nope"', "sbx volume list, or sbx list"],
+  );
+  await home.volumes.create({ slug: "data", capacityBytes: 16 * MiB });
+  await home.snapshots.create("monday", "data");
+  assert.match(
+    (await errorOf(home.snapshots.create("tuesday", "monday"))).message,
+    /is a snapshot, which never changes/,
+  );
+});
+
 test("a name that is both a volume's and a sandbox's has to be said more exactly", async (t) => {
   const home = await newDisks(t);
   const { id } = await home.volumes.create({ slug: "box", capacityBytes: 16 * MiB });

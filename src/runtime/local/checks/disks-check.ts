@@ -1,7 +1,8 @@
-/** Whether volumes and snapshots are whole, and whether there are files that nobody knows. */
+/** Whether volumes, snapshots and checkpoints are whole, and whether there are files that nobody knows. */
 import { readdir } from "node:fs/promises";
 import path from "node:path";
 import type { CallOptions, Check } from "../../types.ts";
+import { checkpointFaults } from "../copies/checkpoint-faults.ts";
 import { chainFaults } from "../disks/chain.ts";
 import type { DiskContext } from "../disks/disk-context.ts";
 import { damagedCatalogues } from "../disks/prune-disks.ts";
@@ -12,7 +13,7 @@ const SUBJECT = { id: "disks", title: "Volumes" };
 const NAMED = 3;
 
 interface Damaged {
-  kind: "volume" | "snapshot";
+  kind: "volume" | "snapshot" | "checkpoint";
   slug: string;
   fault: string;
 }
@@ -23,6 +24,7 @@ export async function checkDisks(context: DiskContext, options: CallOptions = {}
     const { disks } = context.state;
     const volumes = disks.volumes.listReady();
     const snapshots = disks.snapshots.listReady();
+    const checkpoints = disks.checkpoints.list().filter(isReady);
     const damaged = await findDamaged(context, options);
     const [first] = damaged;
     if (first !== undefined) return reportDamaged(damaged, first);
@@ -37,8 +39,16 @@ export async function checkDisks(context: DiskContext, options: CallOptions = {}
       const where = context.state.paths.layersPath;
       return warning(SUBJECT, `${unknown.length} files in ${where} belong to nothing that is known`, `ls ${where}`);
     }
-    if (volumes.length + snapshots.length === 0) return info(SUBJECT, "none");
-    return ok(SUBJECT, `${volumes.length} volumes and ${snapshots.length} snapshots, all whole`);
+    if (volumes.length + snapshots.length + checkpoints.length === 0) return info(SUBJECT, "none");
+    const counted = [
+      [volumes.length, "volume"],
+      [snapshots.length, "snapshot"],
+      [checkpoints.length, "checkpoint"],
+    ] as const;
+    const named = counted
+      .filter(([count]) => count > 0)
+      .map(([count, word]) => `${count} ${word}${count > 1 ? "s" : ""}`);
+    return ok(SUBJECT, `${named.join(", ")}: all whole`);
   } catch (error) {
     options.signal?.throwIfAborted();
     return failedBy(SUBJECT, error, "sbx volume list");
@@ -57,7 +67,16 @@ async function findDamaged(context: DiskContext, { signal }: CallOptions): Promi
     const [fault] = await chainFaults(context, disks.layers.chain(layer));
     if (fault !== undefined) damaged.push({ kind, slug, fault });
   }
+  for (const checkpoint of disks.checkpoints.list().filter(isReady)) {
+    signal?.throwIfAborted();
+    const [fault] = await checkpointFaults(context, checkpoint);
+    if (fault !== undefined) damaged.push({ kind: "checkpoint", slug: checkpoint.name, fault });
+  }
   return damaged;
+}
+
+function isReady({ state }: { state: string }): boolean {
+  return state === "ready";
 }
 
 function reportDamaged(damaged: readonly Damaged[], first: Damaged): Check {

@@ -11,11 +11,11 @@ import { throwIfAborted } from "../../abort.ts";
 import type { CheckpointApi, CheckpointInfo, MachineCopyReport } from "../../checkpoints.ts";
 import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
-import { chainFaults } from "../disks/chain.ts";
 import type { DiskContext } from "../disks/disk-context.ts";
 import { findNamed } from "../disks/find-disk.ts";
 import { collectGarbage } from "../disks/garbage.ts";
 import { LOCAL_REGION } from "../sandbox-id.ts";
+import { checkpointFaults } from "./checkpoint-faults.ts";
 import { saveMachine } from "./save-machine.ts";
 import { openSaved, savedFiles } from "./saved-machine.ts";
 import { checkpointsPath } from "./scratch.ts";
@@ -76,7 +76,7 @@ export class LocalCheckpoints implements CheckpointApi {
   async get(ref: string, options: CallOptions = {}): Promise<CheckpointInfo> {
     throwIfAborted(options.signal, "looking for the checkpoint");
     const row = this.#find(ref);
-    return { ...(await this.#infoOf(row)), faults: await this.#faultsOf(row) };
+    return { ...(await this.#infoOf(row)), faults: await checkpointFaults(this.#context, row) };
   }
 
   async remove(ref: string, options: CallOptions = {}): Promise<CheckpointInfo> {
@@ -145,18 +145,6 @@ export class LocalCheckpoints implements CheckpointApi {
     const allocated = sizes.reduce((sum, bytes) => sum + bytes, 0);
     const summary = summarySchema.parse(JSON.parse(spec));
     return { id, name, region: LOCAL_REGION, createdAt, ...summary, allocatedBytes: allocated, faults: [] };
-  }
-
-  async #faultsOf({ name, directory, layer }: CheckpointRow): Promise<string[]> {
-    const faults: string[] = [];
-    try {
-      await openSaved(savedFiles(directory), name);
-    } catch (error) {
-      if (!(error instanceof SbxError)) throw error;
-      faults.push(error.message);
-    }
-    const chain = layer === null ? [] : this.#context.state.disks.layers.chain(layer);
-    return [...faults, ...(await chainFaults(this.#context, chain))];
   }
 }
 

@@ -48,6 +48,15 @@ export class LocalSnapshots implements SnapshotApi {
     // A whole name means what has it, whatever else begins like that.
     const isVolume = volume !== undefined && [volume.slug, volume.id].includes(from);
     const isSandbox = sandbox !== undefined && [sandbox.name, sandbox.id].includes(from);
+    if (sandbox === undefined && volume === undefined && findNamed(this.#ready, from) === undefined) {
+      throw new SbxError(
+        "volume_not_found",
+        `there is neither a volume nor a running sandbox ${JSON.stringify(from)}`,
+        {
+          hint: "sbx volume list, or sbx list",
+        },
+      );
+    }
     if (sandbox === undefined || (isVolume && !isSandbox)) {
       return this.#options.volumes.snapshot(volume?.id ?? from, slug, options);
     }

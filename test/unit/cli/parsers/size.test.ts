@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { formatSize, parseSize } from "../../../../src/cli/parsers/size.ts";
+import { displaySize, formatSize, parseSize } from "../../../../src/cli/parsers/size.ts";
 import { SbxError } from "../../../../src/runtime/errors.ts";
 
 const ANY = { minBytes: 0, maxBytes: Number.MAX_SAFE_INTEGER };
@@ -77,6 +77,22 @@ test("the limits are part of the message", () => {
 
 test("what is written is read back as the same number", () => {
   fc.assert(fc.property(fc.maxSafeNat(), (bytes) => assert.equal(parseSize(formatSize(bytes), ANY), bytes)));
+});
+
+test("a disk is shown with the size that it was asked for, although it has whole MiB", () => {
+  const MiB = 1024 ** 2;
+  const shown: [number, string][] = [
+    [Math.ceil(10e9 / MiB) * MiB, "10GB"],
+    [Math.ceil(2e12 / MiB) * MiB, "2TB"],
+    [10e9, "10GB"],
+    [10 * 1024 ** 3, "10GiB"],
+    [1024 ** 4, "1TiB"],
+    [9536 * MiB, "9536MiB"],
+    [9538 * MiB, "9538MiB"],
+    [16 * MiB, "16MiB"],
+    [300_000_001, "300000001B"],
+  ];
+  for (const [bytes, text] of shown) assert.equal(displaySize(bytes), text);
 });
 
 test("no text makes it throw anything but a usage error, or return anything but whole bytes within the limits", () => {
