@@ -35,12 +35,19 @@ import type {
   ExecSpec,
   ExitStatus,
   ImageInfo,
-  LogLine,
   ProgressEvent,
   PruneReport,
   SandboxInfo,
   SandboxSpec,
 } from "../src/runtime/types.ts";
+import type {
+  EventOptions,
+  EventRecord,
+  LogLine,
+  LogOptions,
+  SandboxUsage,
+  UsageOptions,
+} from "../src/runtime/watching.ts";
 import type { ForkOptions, ForkReport, ForkSpec } from "../src/runtime/checkpoints.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeSnapshots, FakeVolumes } from "./fake-disks.ts";
@@ -154,6 +161,11 @@ export class FakeRuntime implements Runtime {
   imageList: ImageInfo[] = [imageInfo()];
   programs = new Map<string, FakeProgram>(Object.entries(STANDARD_PROGRAMS));
   logLines: LogLine[] = [];
+  eventList: EventRecord[] = [];
+  /** Answers of `usage`, one after the other; the last one stays. */
+  usages: SandboxUsage[][] = [[]];
+  /** Whether following ends by itself, because the sandbox is over. */
+  followEnds = false;
   checks: Check[] = [];
   pruneReport: PruneReport = { removed: [], failed: [] };
   copyReport: CopyReport = { files: 1, bytes: 10, skipped: [] };
@@ -276,10 +288,24 @@ export class FakeRuntime implements Runtime {
     return info;
   }
 
-  async *logs(ref: string, options: CallOptions & { follow?: boolean; tail?: number } = {}): AsyncIterable<LogLine> {
-    this.record("logs", ref, { follow: options.follow, tail: options.tail });
+  async *logs(ref: string, { signal, ...options }: LogOptions = {}): AsyncIterable<LogLine> {
+    this.record("logs", ref, options);
     yield* options.tail === undefined ? this.logLines : this.logLines.slice(-options.tail);
-    if (options.follow === true) await abortable(new Promise(() => undefined), options.signal);
+    if (options.follow === true && !this.followEnds) await abortable(new Promise(() => undefined), signal);
+  }
+
+  async *events({ signal, ...options }: EventOptions = {}): AsyncIterable<EventRecord> {
+    this.record("events", options);
+    yield* this.eventList;
+    if (options.follow === true) await abortable(new Promise(() => undefined), signal);
+  }
+
+  async usage({ signal, ...options }: UsageOptions = {}): Promise<SandboxUsage[]> {
+    signal?.throwIfAborted();
+    this.record("usage", options);
+    const [next = []] = this.usages;
+    if (this.usages.length > 1) this.usages.shift();
+    return next;
   }
 
   async prune(options: CallOptions & { dryRun?: boolean; images?: boolean } = {}): Promise<PruneReport> {
@@ -459,6 +485,11 @@ class FakeSandbox implements Sandbox {
       throw new SbxError("command_not_found", `the command ${spec.argv[0]} was not found in the sandbox`);
     }
     return new FakeSession(spec, program);
+  }
+
+  async start(spec: ExecSpec): Promise<number> {
+    this.#runtime.record("start", spec);
+    return 4321;
   }
 
   async setEnv(env: Record<string, string>): Promise<void> {

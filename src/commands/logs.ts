@@ -1,61 +1,87 @@
-/** `sbx logs`: what a sandbox's supervisor, console and virtual machine said. */
-import * as Args from "@oclif/core/args";
+/** `sbx logs`: what a sandbox's supervisor, console, virtual machine and background processes said. */
 import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
-import { switchFlag } from "../cli/flags/common.ts";
-import { parseCount } from "../cli/parsers/count.ts";
-import { parseSandboxRef } from "../cli/parsers/names.ts";
 import { isAbort } from "../cli/errors/funnel.ts";
-import { logJson, logLine } from "../cli/view/log-view.ts";
+import { switchFlag } from "../cli/flags/common.ts";
+import { sandboxArg } from "../cli/flags/sandbox-arg.ts";
+import { momentFlag, tailFlag } from "../cli/flags/watching.ts";
+import { prose } from "../cli/output/prose.ts";
 import { writeWithPressure } from "../cli/output/pressure.ts";
+import { parseSandboxRef } from "../cli/parsers/names.ts";
+import { logJson, logLine } from "../cli/view/log-view.ts";
+import { describeReason } from "../cli/view/sandbox-view.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { LOG_SOURCES, type LogSource } from "../runtime/watching.ts";
 
-const SOURCES = ["supervisor", "console", "vm"] as const;
-const MAX_TAIL = 1_000_000;
+const ALL = "all";
 
 export default class Logs extends SbxCommand {
   static override summary = "Show what happened around a sandbox.";
 
-  static override description =
-    "Lines of the supervisor, the guest's console and the virtual machine. Works for a sandbox that stopped, too.";
+  static override description = prose(`
+Lines of the supervisor, the guest's console, the virtual machine, and of processes that run in the background
+(\`sbx exec --detach\`), by time. Works for a sandbox that stopped, too: what processes said stays for a day, the rest only
+of one that crashed.
+
+A TIME is a moment (2026-03-01T14:05:09Z) or how long ago it was (10m).`);
 
   static override examples = [
     { description: "The last lines, and those to come", command: "<%= config.bin %> logs web --tail 20 --follow" },
-    { description: "Only the guest's console", command: "<%= config.bin %> logs web --source console" },
+    { description: "What a process in the background says", command: "<%= config.bin %> logs web --source process -f" },
+    {
+      description: "The last ten minutes, for a program",
+      command: "<%= config.bin %> logs web --since 10m --json | jq -r .text",
+    },
   ];
 
-  static override args = {
-    sandbox: Args.string({ description: "Id or name, or the beginning of either.", required: true, ignoreStdin: true }),
-  };
+  static override args = { sandbox: sandboxArg };
 
   static override flags = {
     follow: switchFlag({ char: "f", summary: "Go on until interrupted, or until the sandbox ends." }),
-    tail: Flags.custom<number>({
-      char: "n",
-      summary: "Only the last lines.",
-      helpValue: "N",
-      parse: async (text) => parseCount(text, { min: 0, max: MAX_TAIL }),
+    tail: tailFlag("lines"),
+    since: momentFlag("Only lines since then."),
+    source: Flags.option({
+      summary: "Only lines from here.",
+      options: [...LOG_SOURCES, ALL] as const,
+      multiple: true,
+      multipleNonGreedy: true,
     })(),
-    source: Flags.option({ summary: "Only lines from here.", options: SOURCES })(),
+    timestamps: switchFlag({ char: "t", summary: "Begin each line with its time." }),
   };
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Logs);
+    const { follow, tail, since, timestamps, json } = flags;
     await using runtime = await this.openRuntime();
-    const lines = runtime.logs(parseSandboxRef(args.sandbox), {
-      signal: this.interrupt.signal,
-      follow: flags.follow,
-      ...(flags.tail === undefined ? {} : { tail: flags.tail }),
+    const { id } = await runtime.get(parseSandboxRef(args.sandbox), { signal: this.interrupt.signal });
+    const sources = toSources(flags.source ?? []);
+    const lines = runtime.logs(id, {
+      ...{ signal: this.interrupt.signal, follow },
+      ...(tail !== undefined && { tail }),
+      ...(since !== undefined && { since }),
+      ...(sources !== undefined && { sources }),
     });
-    const palette = await this.stdoutPalette();
+    const display = { palette: await this.stdoutPalette(), timestamps };
     try {
       for await (const line of lines) {
-        if (flags.source !== undefined && line.source !== flags.source) continue;
-        const text = flags.json ? logJson(line) : logLine(line, palette);
-        if (!(await writeWithPressure(this.context.stdout, `${text}\n`))) break;
+        const text = json ? logJson(line) : logLine(line, display);
+        if (!(await writeWithPressure(this.context.stdout, `${text}\n`))) return;
       }
     } catch (error) {
       // Ctrl-C is how one stops following; it is no failure then.
-      if (!(flags.follow && this.interrupt.received === "SIGINT" && isAbort(error))) throw error;
+      if (!(follow && this.interrupt.received === "SIGINT" && isAbort(error))) throw error;
     }
+    if (follow && !this.interrupt.signal.aborted && !flags.quiet) await this.#tellEnd(runtime, id);
   }
+
+  /** Why there is nothing more to follow. */
+  async #tellEnd(runtime: Runtime, id: string): Promise<void> {
+    const info = await runtime.get(id);
+    this.notice(`${info.name ?? id} has ended: ${describeReason(info)}`);
+  }
+}
+
+function toSources(given: readonly (LogSource | typeof ALL)[]): LogSource[] | undefined {
+  const sources = given.filter((source) => source !== ALL);
+  return sources.length === 0 || sources.length < given.length ? undefined : sources;
 }

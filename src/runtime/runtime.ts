@@ -11,6 +11,7 @@ import type { FolderApi } from "./folders.ts";
 import type { PackObserver } from "./copy/copy-records.ts";
 import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "./checkpoints.ts";
 import type { SnapshotApi, VolumeApi } from "./disks.ts";
+import type { EditorApi } from "./editor.ts";
 import type { NetworkApi, SecretApi } from "./network.ts";
 import type { SshApi } from "./ssh.ts";
 import type {
@@ -21,11 +22,11 @@ import type {
   ExitStatus,
   ImageBuildSpec,
   ImageInfo,
-  LogLine,
   PruneReport,
   SandboxInfo,
   SandboxSpec,
 } from "./types.ts";
+import type { EventOptions, EventRecord, LogLine, LogOptions, SandboxUsage, UsageOptions } from "./watching.ts";
 
 export type { CallOptions };
 
@@ -52,7 +53,12 @@ export interface Runtime extends AsyncDisposable {
   pause(ref: string, options?: CallOptions): Promise<SandboxInfo>;
   /** Lets a paused one go on. */
   resume(ref: string, options?: CallOptions): Promise<SandboxInfo>;
-  logs(ref: string, options?: CallOptions & { follow?: boolean; tail?: number }): AsyncIterable<LogLine>;
+  /** What was said around a sandbox, in the order of time. @throws SbxError `sandbox_not_found` */
+  logs(ref: string, options?: LogOptions): AsyncIterable<LogLine>;
+  /** What happened, in order; each event once. @throws SbxError `sandbox_not_found` */
+  events(options?: EventOptions): AsyncIterable<EventRecord>;
+  /** What running sandboxes use at this moment, the newest first. @throws SbxError `sandbox_not_found`, `sandbox_stopped` */
+  usage(options?: UsageOptions): Promise<SandboxUsage[]>;
   /**
    * Removes records of stopped sandboxes and whatever nothing refers to.
    *
@@ -69,6 +75,7 @@ export interface Runtime extends AsyncDisposable {
   readonly folders: FolderApi;
   readonly ssh: SshApi;
   readonly exposures: ExposureApi;
+  readonly editor: EditorApi;
 }
 
 export interface CreateOptions extends CallOptions, CallerEnvironment {
@@ -80,6 +87,8 @@ export interface Sandbox extends AsyncDisposable {
   readonly id: string;
   readonly info: SandboxInfo;
   exec(spec: ExecSpec, options?: CallOptions): Promise<ExecSession>;
+  /** Starts a process that outlives this handle, without stdin; its output is in the sandbox's logs. Returns its pid. */
+  start(spec: ExecSpec, options?: CallOptions): Promise<number>;
   /** Sets variables for processes that start from now on. */
   setEnv(env: Record<string, string>, options?: CallOptions): Promise<void>;
   /** Copies host paths into the guest. `destination` follows `cp`: an existing directory receives the sources. */

@@ -189,13 +189,6 @@ export interface ProgressEvent {
   unit?: "bytes" | "files";
 }
 
-export interface LogLine {
-  /** Epoch ms, or `null` where the source has no times (the guest's console). */
-  time: number | null;
-  source: "supervisor" | "console" | "vm";
-  text: string;
-}
-
 export type PrunedKind = "sandbox" | "image" | "template" | "volume" | "layer" | "directory" | "process";
 
 export interface PruneReport {

@@ -86,6 +86,8 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   resume: ["running"],
   inspect: ["any", "none"],
   logs: ["any", "none"],
+  events: ["any", "none"],
+  top: ["running", "none"],
   copy: ["copy"],
   "image:inspect": ["image", "none"],
   "image:remove": ["image"],

@@ -1,21 +1,31 @@
-/** Log lines as text and JSON. The console's lines are the guest's words: escaped, whatever they are printed to. */
-import type { LogLine } from "../../runtime/types.ts";
+/** Log lines as text and JSON. Most of them are the guest's words: escaped, whatever they are printed to. */
+import type { LogLine } from "../../runtime/watching.ts";
 import { escapeText } from "../output/escape.ts";
+import { jsonLine } from "../output/json-line.ts";
 import type { Palette } from "../output/palette.ts";
 
-const SOURCE_WIDTH = "supervisor".length;
+const LABEL_WIDTH = "process 1234".length;
 
-/** Such as `2026-03-01T12:00:00.000Z supervisor  ready`. */
-export function logLine(line: LogLine, palette: Palette): string {
-  const time = line.time === null ? "" : `${new Date(line.time).toISOString()} `;
-  return `${palette.dim(`${time}${line.source.padEnd(SOURCE_WIDTH)}`)}  ${escapeText(line.text.replace(/[\r\n]+$/, ""))}`;
+export interface LogDisplay {
+  palette: Palette;
+  /** Whether each line begins with its time. */
+  timestamps: boolean;
+}
+
+/** Such as `supervisor    ready`, or `process 1234  listening` with its time before it. */
+export function logLine(line: LogLine, { palette, timestamps }: LogDisplay): string {
+  const time = timestamps ? `${line.time === null ? "-".padEnd(24) : new Date(line.time).toISOString()} ` : "";
+  const text = escapeText(line.text.replace(/[\r\n]+$/, ""));
+  const stream = line.process?.stream;
+  const shown = stream === "event" ? palette.dim(`[${text}]`) : stream === "stderr" ? palette.warning(text) : text;
+  return `${palette.dim(`${time}${label(line).padEnd(LABEL_WIDTH)}`)}  ${shown}`;
+}
+
+function label({ source, process }: LogLine): string {
+  return process === undefined ? source : `${source} ${process.pid}`;
 }
 
 /** One JSON object a line. */
-export function logJson(line: LogLine): string {
-  return JSON.stringify({
-    time: line.time === null ? null : new Date(line.time).toISOString(),
-    source: line.source,
-    text: line.text,
-  });
+export function logJson({ time, source, text, process }: LogLine): string {
+  return jsonLine({ time: time === null ? null : new Date(time).toISOString(), source, ...process, text });
 }

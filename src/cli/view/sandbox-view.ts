@@ -5,7 +5,7 @@ import type { Column } from "../output/table.ts";
 import { formatSize } from "../parsers/size.ts";
 import type { Palette } from "../output/palette.ts";
 
-const REASONS: Readonly<Record<StopReason, string>> = {
+export const REASONS: Readonly<Record<StopReason, string>> = {
   killed: "killed",
   expired: "expired",
   session_ended: "session ended",

@@ -12,11 +12,13 @@ import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "../checkp
 import { SbxError } from "../errors.ts";
 import type { SnapshotApi, VolumeApi } from "../disks.ts";
 import type { ExposureApi } from "../exposures.ts";
+import type { EditorApi } from "../editor.ts";
 import type { FolderApi } from "../folders.ts";
 import type { NetworkApi, SecretApi } from "../network.ts";
 import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
 import { openRpcSandbox, RpcSandbox, type RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
-import type { LogLine, PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
+import type { PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
+import type { EventOptions, EventRecord, LogLine, LogOptions, SandboxUsage, UsageOptions } from "../watching.ts";
 import { recordStaging } from "./abandoned-copies.ts";
 import { createFromCheckpoint } from "./copies/create-from-checkpoint.ts";
 import { forkSandbox } from "./copies/fork.ts";
@@ -27,6 +29,7 @@ import { disksOf } from "./disks/disks-of-sandbox.ts";
 import { imageUsers, type ImageUser } from "./disks/image-users.ts";
 import { LocalSnapshots } from "./disks/local-snapshots.ts";
 import { LocalVolumes } from "./disks/local-volumes.ts";
+import { LocalEditor } from "./editor/local-editor.ts";
 import { LocalExposures } from "./local-exposures.ts";
 import { LocalFolders } from "./folders/local-folders.ts";
 import type { FolderPlan } from "./folders/plan-folders.ts";
@@ -36,7 +39,6 @@ import { LocalNetwork } from "./network/local-network.ts";
 import type { StatePaths } from "./paths.ts";
 import { prune } from "./prune.ts";
 import { reclaim, reconcile } from "./reconcile.ts";
-import { readLogs } from "./sandbox-logs.ts";
 import { findSandbox, LOCAL_REGION } from "./sandbox-id.ts";
 import { LocalSecrets, openVault } from "./secrets/local-secrets.ts";
 import type { CreateContext } from "./start-sandbox.ts";
@@ -44,6 +46,9 @@ import type { SshApi } from "../ssh.ts";
 import { forgetHosts, LocalSsh } from "./ssh/local-ssh.ts";
 import { openState, type LocalState } from "./state.ts";
 import { requestExtension, requestStop } from "./supervisor-client.ts";
+import { DeathWatch } from "./watch/death-watch.ts";
+import { noteEvents } from "./watch/note-events.ts";
+import { readLogs } from "./watch/sandbox-logs.ts";
 
 /** A supervisor takes its machine down in a fraction of a second; after this it is taken down without it, `ms`. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -61,6 +66,7 @@ class LocalRuntime implements Runtime {
   readonly secrets: SecretApi;
   readonly folders: FolderApi;
   readonly exposures: ExposureApi;
+  readonly editor: EditorApi;
   readonly snapshots: SnapshotApi;
   readonly volumes: VolumeApi;
   readonly checkpoints: CheckpointApi;
@@ -129,7 +135,11 @@ class LocalRuntime implements Runtime {
 
   async fork(ref: string, spec: ForkSpec, options: ForkOptions = {}): Promise<ForkReport> {
     throwIfAborted(options.signal, "copying the sandbox");
-    return forkSandbox(this.#createContext, this.#findRunning(ref), spec, options);
+    const source = this.#findRunning(ref);
+    const report = await forkSandbox(this.#createContext, source, spec, options);
+    const copies = report.sandboxes.map(({ id }) => id);
+    noteEvents(this.#state, [{ type: "sandbox.forked", sandbox: source, detail: { copies } }]);
+    return report;
   }
 
   async connect(ref: string, options: CallOptions = {}): Promise<Sandbox> {
@@ -177,10 +187,27 @@ class LocalRuntime implements Runtime {
     return requestExtension(row.socket, row.id, Date.now() + ms, EXTEND_TIMEOUT_MS);
   }
 
-  logs(ref: string, options: CallOptions & { follow?: boolean; tail?: number } = {}): AsyncIterable<LogLine> {
+  logs(ref: string, options: LogOptions = {}): AsyncIterable<LogLine> {
     const { id, directory } = this.#find(ref);
-    const isOver = (): boolean => !isLive(this.#state.store.get(id)?.status ?? "stopped");
+    const deaths = new DeathWatch(this.#state);
+    const isOver = async (): Promise<boolean> => {
+      await deaths.look();
+      return !isLive(this.#state.store.get(id)?.status ?? "stopped");
+    };
     return readLogs(directory, { ...options, isOver });
+  }
+
+  async *events(options: EventOptions = {}): AsyncIterable<EventRecord> {
+    const { readEvents } = await import("./watch/local-events.ts");
+    yield* readEvents(this.#state, options);
+  }
+
+  async usage({ sandbox, processes = 0, ...options }: UsageOptions = {}): Promise<SandboxUsage[]> {
+    throwIfAborted(options.signal, "measuring the sandboxes");
+    const running = (): SandboxRow[] => this.#state.store.list().filter(({ status }) => status === "running");
+    const rows = sandbox === undefined ? running() : [this.#findRunning(sandbox)];
+    const { measureAll } = await import("./watch/local-usage.ts");
+    return measureAll(rows, processes, options);
   }
 
   async prune(

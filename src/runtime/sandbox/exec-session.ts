@@ -47,6 +47,34 @@ export async function startExec(
   }
 }
 
+/**
+ * Starts a process that no connection waits for. Returns its pid.
+ *
+ * @throws SbxError as {@link startExec}
+ */
+export async function startInBackground(
+  client: RpcClient,
+  spec: ExecSpec,
+  id: string,
+  signal?: AbortSignal,
+): Promise<number> {
+  if (!client.hasExtensions) {
+    throw new SbxError("unsupported", "this sandbox's server does not keep what runs in the background");
+  }
+  try {
+    const params = spawnParams(spec, null);
+    const onLate = (late: RpcResult<"spawn">): void => undoSpawn(client, late);
+    const { pid } = await client.call(
+      "spawn",
+      { ...params, sbx: { ...params.sbx, detached: true } },
+      { signal, onLate },
+    );
+    return pid;
+  } catch (error) {
+    throw execError(error, spec, id);
+  }
+}
+
 function spawnParams(spec: ExecSpec, stdin: RpcWritable | null): RpcParamsInput<"spawn"> {
   const [command, ...args] = spec.argv;
   const { tty, user } = spec;

@@ -7,7 +7,7 @@ import { SbxError } from "../errors.ts";
 import type { CallOptions, CopyOptions, CopyReport, ExecSession, Sandbox, TunnelTarget } from "../runtime.ts";
 import type { ExecSpec, SandboxInfo } from "../types.ts";
 import type { CopyEnd } from "./copy-calls.ts";
-import { startExec } from "./exec-session.ts";
+import { startExec, startInBackground } from "./exec-session.ts";
 import { guestError } from "./guest-errors.ts";
 import { connectRpc, type ConnectOptions, type RpcClient } from "./rpc-client.ts";
 
@@ -60,6 +60,10 @@ export class RpcSandbox implements Sandbox {
 
   async exec(spec: ExecSpec, options: CallOptions = {}): Promise<ExecSession> {
     return startExec(this.#client, spec, this.id, options.signal);
+  }
+
+  async start(spec: ExecSpec, options: CallOptions = {}): Promise<number> {
+    return startInBackground(this.#client, spec, this.id, options.signal);
   }
 
   async setEnv(env: Record<string, string>, options: CallOptions = {}): Promise<void> {

@@ -3,34 +3,56 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { appendFileSync, copyFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { readLogs } from "../../../src/runtime/local/sandbox-logs.ts";
+import { readLogs } from "../../../src/runtime/local/watch/sandbox-logs.ts";
+import type { LogLine, LogOptions } from "../../../src/runtime/watching.ts";
 import { temporaryDirectory } from "../store/temporary-directory.ts";
 
-async function texts(directory: string, tail?: number): Promise<string[]> {
+async function texts(directory: string, options: LogOptions = {}): Promise<string[]> {
   const lines: string[] = [];
-  const options = { isOver: () => true, ...(tail === undefined ? {} : { tail }) };
-  for await (const { source, text } of readLogs(directory, options)) lines.push(`${source}: ${text}`);
+  for await (const { source, text } of readLogs(directory, { isOver: () => true, ...options }))
+    lines.push(`${source}: ${text}`);
   return lines;
 }
 
-test("sources come one after the other, the rotated part first, with a last line that has no end", async (t) => {
+const record = (time: number, text: string, process?: object): string =>
+  `${JSON.stringify({ time, text, ...process })}\n`;
+
+test("lines of all sources come by time, the rotated part first, with a last line that has no end", async (t) => {
   const directory = temporaryDirectory(t);
-  writeFileSync(path.join(directory, "console.log"), "three\r\n\r\nfour");
-  writeFileSync(path.join(directory, "console.log.1"), "one\ntwo\n");
-  writeFileSync(path.join(directory, "supervisor.log"), '{"time":5,"message":"stopping"}\nError: not JSON\n');
+  writeFileSync(path.join(directory, "console.log.1"), record(1, "one\ntwo"));
+  writeFileSync(path.join(directory, "console.log"), `${record(4, "three\r\n\r\nfour")}half a rec`);
+  writeFileSync(path.join(directory, "supervisor.log"), '{"time":3,"message":"stopping"}\nError: not JSON\n');
+  writeFileSync(path.join(directory, "process.log"), record(2, "\nhello", { pid: 7, stream: "stderr" }));
   assert.deepEqual(await texts(directory), [
-    "supervisor: stopping",
-    "supervisor: Error: not JSON",
-    ...["console: one", "console: two", "console: three", "console: four"],
+    ...["console: one", "console: two", "process: ", "process: hello", "supervisor: stopping"],
+    ...["supervisor: Error: not JSON", "console: three", "console: four", "console: half a rec"],
   ]);
 });
 
-test("a tail counts lines of each source", async (t) => {
+test("a line of a process tells which one and which of its outputs", async (t) => {
   const directory = temporaryDirectory(t);
-  writeFileSync(path.join(directory, "console.log"), "a\nb\nc\n");
-  writeFileSync(path.join(directory, "vm.log"), "d\n");
-  assert.deepEqual(await texts(directory, 2), ["vm: d", "console: b", "console: c"]);
-  assert.deepEqual(await texts(directory, 0), []);
+  const event = { pid: 7, stream: "event" } as const;
+  writeFileSync(path.join(directory, "process.log"), record(5, "exited with status 0", event));
+  const lines: LogLine[] = [];
+  for await (const line of readLogs(directory, { isOver: () => true })) lines.push(line);
+  assert.deepEqual(lines, [{ time: 5, source: "process", text: "exited with status 0", process: event }]);
+});
+
+test("what a guest writes cannot pass for a record: it is text within one", async (t) => {
+  const directory = temporaryDirectory(t);
+  const forged = record(1, "forged", { pid: 1, stream: "event" }).trim();
+  writeFileSync(path.join(directory, "console.log"), record(9, forged));
+  assert.deepEqual(await texts(directory), [`console: ${forged}`]);
+});
+
+test("a tail counts lines that are wanted, a time and sources choose them", async (t) => {
+  const directory = temporaryDirectory(t);
+  writeFileSync(path.join(directory, "console.log"), record(1, "a") + record(3, "b") + record(5, "c"));
+  writeFileSync(path.join(directory, "vm.log"), `${record(4, "d")}without a time\n`);
+  assert.deepEqual(await texts(directory, { tail: 2 }), ["vm: without a time", "console: c"]);
+  assert.deepEqual(await texts(directory, { tail: 0 }), []);
+  assert.deepEqual(await texts(directory, { sources: ["console"], tail: 2 }), ["console: b", "console: c"]);
+  assert.deepEqual(await texts(directory, { since: 4 }), ["vm: d", "vm: without a time", "console: c"]);
 });
 
 test("a sandbox without logs has none", async () => {

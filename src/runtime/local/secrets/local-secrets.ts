@@ -9,6 +9,7 @@ import type { RotatedSandbox, SecretApi, SecretHostRecord, SecretInfo, SecretKey
 import type { CallerEnvironment, CallOptions, SecretSource } from "../../types.ts";
 import { fetchNetwork, sendSecrets } from "../network/network-calls.ts";
 import type { LocalState } from "../state.ts";
+import { noteEvents } from "../watch/note-events.ts";
 import { coversHost } from "./secret-hosts.ts";
 import { readSecretSource } from "./secret-sources.ts";
 
@@ -48,13 +49,16 @@ export class LocalSecrets implements SecretApi {
     throwIfAborted(options.signal, "storing the secret");
     const { name, hosts, source } = secret;
     if (source.kind === "value") await readSecretSource(name, source, { environment: {} });
-    return toInfo(await this.#vault.put({ name, hosts: [...hosts], source }), source);
+    const stored = await this.#vault.put({ name, hosts: [...hosts], source });
+    this.#note("secret.stored", name);
+    return toInfo(stored, source);
   }
 
   async remove(name: string, options: CallOptions = {}): Promise<SecretInfo> {
     throwIfAborted(options.signal, "removing the secret");
     const removed = await this.#vault.remove(name);
     if (removed === undefined) throw notStored(name);
+    this.#note("secret.removed", name);
     return toInfo(removed, undefined);
   }
 
@@ -77,9 +81,14 @@ export class LocalSecrets implements SecretApi {
     throwIfAborted(signal, "rotating the secret");
     const { hosts } = stored;
     const info = toInfo(await this.#vault.put({ name, hosts, source }), source);
+    this.#note("secret.rotated", name);
     const running = this.#state.store.listLive().filter(({ status }) => status === "running");
     const told = await Promise.all(running.map(async (row) => this.#tell(row, stored, value, signal)));
     return { secret: info, sandboxes: told.filter((sandbox) => sandbox !== null) };
+  }
+
+  #note(type: "secret.stored" | "secret.rotated" | "secret.removed", name: string): void {
+    noteEvents(this.#state, [{ type, subject: { id: name, name } }]);
   }
 
   /** Returns null for a sandbox that the secret does not concern. */

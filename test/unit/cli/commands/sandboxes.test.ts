@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
-import { EventEmitter } from "node:events";
 import { test } from "node:test";
 import Extend from "../../../../src/commands/extend.ts";
 import Inspect from "../../../../src/commands/inspect.ts";
 import Kill from "../../../../src/commands/kill.ts";
 import List from "../../../../src/commands/list.ts";
-import Logs from "../../../../src/commands/logs.ts";
 import Prune from "../../../../src/commands/prune.ts";
 import { FakeRuntime, sandboxInfo } from "../../../fake-runtime.ts";
 import { runCommand } from "../run-command.ts";
@@ -175,28 +173,6 @@ test("extend tells the new end and never shortens a life", async () => {
   const longer = await runCommand(Extend, "extend", ["web", "3h"], { runtime });
   assert.match(longer.stdout, /^web lives until \d\d:\d\d:\d\d \(in 3h\)\n$/);
   assert.equal((await runCommand(Extend, "extend", ["web", "soon"], { runtime })).status, 2);
-});
-
-test("logs are escaped line by line: the console is the guest's", async () => {
-  const runtime = threeSandboxes();
-  runtime.logLines = [
-    { time: NOW, source: "supervisor", text: "ready" },
-    { time: null, source: "console", text: "\u001b]0;title\u0007 boot\r\n" },
-  ];
-  const result = await runCommand(Logs, "logs", ["web"], { runtime });
-  assert.equal(result.stdout, "2023-11-14T22:14:20.000Z supervisor  ready\nconsole     \\e]0;title\\x07 boot\n");
-  const json = await runCommand(Logs, "logs", ["web", "--json", "--source", "console"], { runtime });
-  assert.deepEqual(JSON.parse(json.stdout), { time: null, source: "console", text: "\u001b]0;title\u0007 boot\r\n" });
-});
-
-test("logs --follow ends without complaint at Ctrl-C", async () => {
-  const signals = new EventEmitter();
-  const runtime = threeSandboxes();
-  setImmediate(() => setImmediate(() => signals.emit("SIGINT")));
-  const result = await runCommand(Logs, "logs", ["web", "--follow", "--tail", "5"], { runtime, signals });
-  assert.equal(result.status, 0);
-  assert.equal(result.stderr, "");
-  assert.deepEqual(runtime.calls[0]?.args, ["web", { follow: true, tail: 5 }]);
 });
 
 test("prune says what went, and --dry-run what would", async () => {
