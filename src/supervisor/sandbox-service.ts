@@ -287,7 +287,10 @@ class SandboxRun implements SandboxService {
     return new SandboxDisks({
       ...{ machine: this.#disks, launch: this.#launch, pid: this.#vm.pid, link, user: GUEST_USER },
       inTurn: async (work) => (this.#machine === undefined ? work() : this.#machine.inTurn(work)),
-      isStill: () => this.#standstill.any,
+      stillness: () => {
+        if (this.#standstill.has("disk")) return "host's disk is full";
+        return this.#standstill.any ? "other" : "none";
+      },
       released: (volumeId) => {
         this.#record((_, database) => new ClaimStore(database).releaseVolume(volumeId, this.#launch.id));
       },

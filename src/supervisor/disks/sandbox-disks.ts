@@ -40,8 +40,8 @@ export interface SandboxDisksOptions {
   inTurn: <T>(work: () => Promise<T>) => Promise<T>;
   /** Whose a new file system is. */
   user: string;
-  /** Whether the guest stands still: nothing in it answers then. */
-  isStill: () => boolean;
+  /** Whether the guest stands still, and if so what for: nothing in it answers then. */
+  stillness: () => "none" | "host's disk is full" | "other";
   /** Called when the sandbox no longer has a volume. */
   released: (volumeId: string) => void;
 }
@@ -251,7 +251,7 @@ export class SandboxDisks {
 
   /** A guest that does not answer, or cannot, is no reason to take no snapshot: it holds what a loss of power leaves. */
   async #freeze(path: string): Promise<boolean> {
-    if (this.#options.isStill()) return false;
+    if (this.#options.stillness() !== "none") return false;
     try {
       const signal = AbortSignal.timeout(FREEZE_LIMIT_MS);
       await this.#options.link.call("freeze", { path, limitMs: FREEZE_LIMIT_MS }, { signal });
@@ -277,8 +277,22 @@ export class SandboxDisks {
     method: M,
     params: AgentCalls[M]["params"],
   ): Promise<AgentCalls[M]["result"]> {
-    if (this.#options.isStill()) throw new SbxError("guest_error", "the sandbox is paused", { hint: "sbx resume" });
-    return this.#options.link.call(method, params, { signal: AbortSignal.timeout(GUEST_DEADLINE_MS) });
+    this.#refuseStill();
+    try {
+      return await this.#options.link.call(method, params, { signal: AbortSignal.timeout(GUEST_DEADLINE_MS) });
+    } catch (error) {
+      // What it wrote for this may be what the host has no room for.
+      if (error instanceof Error && error.name === "TimeoutError") this.#refuseStill();
+      throw error;
+    }
+  }
+
+  /** @throws SbxError `disk_full`, `sandbox_paused` */
+  #refuseStill(): void {
+    const stillness = this.#options.stillness();
+    if (stillness === "none") return;
+    if (stillness === "other") throw new SbxError("sandbox_paused", "the sandbox is paused", { hint: "sbx resume" });
+    throw new SbxError("disk_full", "the sandbox stands still because the host's disk is full", { hint: "sbx prune" });
   }
 
   #volume(id: string): AttachedVolume {

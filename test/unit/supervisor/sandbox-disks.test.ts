@@ -56,7 +56,7 @@ function open(change: Partial<SandboxDisksOptions> = {}): Bench {
     },
     pid: 1,
     user: "app",
-    isStill: () => false,
+    stillness: () => "none",
     inTurn: async (work) => work(),
     released: (id) => released.push(id),
     ...change,
@@ -193,10 +193,10 @@ test("a snapshot that QEMU refuses lets the guest go on", async () => {
 });
 
 test("a guest that stands still is asked for nothing", async () => {
-  const { disks, calls } = open({ isStill: () => true });
+  const { disks, calls } = open({ stillness: () => "other" });
   assert.equal((await disks.snapshot(SNAPSHOT)).isClean, false);
   assert.deepEqual(calls, ["take"]);
-  await assert.rejects(disks.attach(VOLUME), /the sandbox is paused/);
+  await assert.rejects(disks.attach(VOLUME), { code: "sandbox_paused", hint: "sbx resume" });
   assert.deepEqual(calls.slice(1), ["attach jk 1 read-write", "detach"]);
 });
 
@@ -230,4 +230,16 @@ test("a read-only volume is neither frozen nor grown, and no volume is made smal
   assert.equal((await other.disks.resize(ID, { capacityBytes: 2 * 1024 ** 2 })).capacityBytes, 2 * 1024 ** 2);
   assert.deepEqual(other.calls.slice(2), ["resize 2097152", "grow /data"]);
   assert.equal(calls.length, before);
+});
+
+test("a guest that stands still as the host's disk is full is no paused one: before a call, and while it waits", async () => {
+  let stillness: "none" | "host's disk is full" = "host's disk is full";
+  const { disks, answers } = open({ stillness: () => stillness });
+  await assert.rejects(disks.attach(VOLUME), { code: "disk_full", hint: "sbx prune" });
+  stillness = "none";
+  answers.set("mount /data", async () => {
+    stillness = "host's disk is full";
+    return Promise.reject(new DOMException("too late", "TimeoutError"));
+  });
+  await assert.rejects(disks.attach(VOLUME), { code: "disk_full" });
 });
