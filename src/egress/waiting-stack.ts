@@ -52,6 +52,11 @@ export class WaitingStack implements Disposable {
     for (const flow of this.#flows.splice(0)) servant.onFlow(flow);
   }
 
+  /** As {@link NetStack.connect}. */
+  connect(port: number, onOpen: () => void): Duplex {
+    return this.#stack.connect(port, onOpen);
+  }
+
   /** The guest's connections, for a copy of its machine. */
   connections(): ConnectionRecord[] {
     return this.#stack.connections();

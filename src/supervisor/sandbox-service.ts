@@ -98,8 +98,8 @@ class SandboxRun implements SandboxService {
   readonly #files: QemuFiles;
   readonly #disks: MachineDisks;
   readonly #network: SandboxNetwork;
-  readonly #ssh: SshDoor;
   readonly #watched: SandboxWatch;
+  readonly #ssh: SshDoor;
   readonly #connections = new Set<RpcConnection>();
   /** Clients that came while the sandbox was being made. */
   readonly #early: { socket: WebSocket; how: Visitor }[] = [];
@@ -333,14 +333,17 @@ class SandboxRun implements SandboxService {
 
   /** Loaded when it gets its first URL. */
   async #requireExposures(): Promise<Exposures> {
-    const loopback = this.#state?.loopback;
-    if (loopback === undefined || this.#status !== "running") {
+    const state = this.#state;
+    if (state === undefined || this.#status !== "running") {
       throw new SbxError("sandbox_stopped", "the sandbox is not running", { hint: "sbx list" });
     }
     this.#exposures ??= (async () => {
       const { Exposures } = await import("./expose/exposures.ts");
       const { id, name } = this.#launch;
-      return new Exposures({ id, name, loopback, isPaused: () => this.#standstill.any });
+      const { GuestPorts } = await import("./expose/guest-port.ts");
+      const { link, loopback } = state;
+      const ports = new GuestPorts({ link, loopback, overCard: (...call) => this.#network.connect(...call) });
+      return new Exposures({ id, name, ports, isPaused: () => this.#standstill.any });
     })();
     return this.#exposures;
   }

@@ -96,6 +96,7 @@ export class FrameHandler {
     const refusal = readIpv4(packet, bytes, begin, end);
     if (refusal !== undefined) this.drop(refusal);
     else if (isGroup || isIpv4Multicast(packet.target3)) this.drop("multicast");
+    else if (packet.isFrom(this.#parties.loopback4)) this.#receiveLoopback(packet);
     else if (!packet.isFrom(this.#parties.guest4)) this.drop("spoofed");
     else if (packet.protocol === PROTOCOL.icmp) this.#receiveIcmp(packet);
     else this.#receiveTransport(packet);
@@ -134,6 +135,13 @@ export class FrameHandler {
     }
     const refusal = this.#engine.receive(packet, guest);
     if (refusal !== undefined) this.drop(refusal);
+  }
+
+  /** Answers of a server that was dialled there; the guest opens nothing with such an address. */
+  #receiveLoopback(packet: Packet): void {
+    if (packet.protocol !== PROTOCOL.tcp || !this.#engine.receiveAnswer(packet, this.#parties.loopback4)) {
+      this.drop("spoofed");
+    }
   }
 
   #receiveUdp(packet: Packet): void {

@@ -44,6 +44,13 @@ export interface NetStack extends Disposable {
   readonly memory: NetMemory;
   /** Settles when the link is gone; with the reason unless it was closed from this side or QEMU ended it. */
   readonly closed: Promise<Error | undefined>;
+  /**
+   * Connects to a server on the guest's IPv4 loopback. What is written to the stream before the guest has answered waits.
+   *
+   * @param onOpen called when the server has accepted; otherwise the stream fails, with ECONNREFUSED where nothing listens
+   * @throws FlowError where there is no room for it
+   */
+  connect(port: number, onOpen: () => void): Duplex;
   /** The guest's connections, for a copy of its machine. */
   connections(): ConnectionRecord[];
   /** Ends connections that the guest has from a former life. Those that there are none of any more are nothing. */
@@ -121,6 +128,10 @@ class LinkStack implements NetStack {
     };
   }
 
+  connect(port: number, onOpen: () => void): Duplex {
+    return this.#engine.connect(this.#parties.gateway4, this.#parties.loopback4, port, onOpen);
+  }
+
   connections(): ConnectionRecord[] {
     const records = this.#engine.list().map(({ near, nearPort, farPort }) => ({
       ...{ address: near.toString(), port: nearPort, guestPort: farPort },
@@ -148,7 +159,10 @@ class LinkStack implements NetStack {
     this.#cancelBreakOff = this.#clock.after(delayMs, () => {
       for (const { address, port, guestPort } of this.#broken) {
         const near = parseIpAddress(address);
-        this.#engine.breakOff(near, port, near.version === 4 ? this.#parties.guest4 : this.#parties.guest6, guestPort);
+        const { guest4, guest6, loopback4 } = this.#parties;
+        this.#engine.breakOff(near, port, near.version === 4 ? guest4 : guest6, guestPort);
+        // One that was opened from this side.
+        if (near.version === 4) this.#engine.breakOff(near, port, loopback4, guestPort);
       }
       this.#writer.flush();
       this.#provokeBroken(round + 1);

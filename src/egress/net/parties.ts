@@ -7,6 +7,8 @@ export interface LinkParties {
   readonly guestMac: Buffer;
   readonly gateway4: IpAddress;
   readonly guest4: IpAddress;
+  /** The guest's loopback, for servers that listen nowhere else. Nobody but this side opens connections with it. */
+  readonly loopback4: IpAddress;
   readonly gateway6: IpAddress;
   readonly guest6: IpAddress;
   isGuestMac(bytes: Buffer, at: number): boolean;
@@ -22,6 +24,7 @@ export function parseParties(addresses: NetAddresses): LinkParties {
     guestMac,
     gateway4: parseIpAddress(addresses.gatewayIpv4),
     guest4: parseIpAddress(addresses.guestIpv4),
+    loopback4: parseIpAddress("127.0.0.1"),
     gateway6: parseIpAddress(addresses.gatewayIpv6),
     guest6: parseIpAddress(addresses.guestIpv6),
     isGuestMac: (bytes, at) => isMac(guestMac, bytes, at),

@@ -1,16 +1,16 @@
 /** The URLs of one sandbox, and the gateways that serve them: one for each port of this machine that they are at. */
 import { timingSafeEqual } from "node:crypto";
 import { type Gateway, openGateway, type Target } from "../../gateway/gateway.ts";
-import type { LoopbackDialer } from "../../guest/dial-loopback.ts";
 import { type ExposeCall, type ExposureRecord, MAX_EXPOSURES } from "../../protocol/expose-calls.ts";
 import { SbxError } from "../../runtime/errors.ts";
 import { makeExposureHost } from "./exposure-name.ts";
+import type { GuestPorts } from "./guest-port.ts";
 
 export interface ExposuresOptions {
   /** Of the sandbox. */
   id: string;
   name: string | null;
-  loopback: LoopbackDialer;
+  ports: Pick<GuestPorts, "dial" | "prepare">;
   isPaused: () => boolean;
 }
 
@@ -66,7 +66,7 @@ export class Exposures implements AsyncDisposable {
 
   async #add({ guestPort, hostPort }: ExposeCall): Promise<ExposureRecord> {
     if (this.#closed) throw new SbxError("sandbox_stopped", "the sandbox is being stopped", { hint: "sbx list" });
-    const { id, name, loopback, isPaused } = this.#options;
+    const { id, name, ports, isPaused } = this.#options;
     const ref = name ?? id;
     const there = this.#exposed.get(guestPort)?.record;
     if (there !== undefined && (hostPort === undefined || hostPort === there.hostPort)) return there;
@@ -90,7 +90,7 @@ export class Exposures implements AsyncDisposable {
     const target: Target = {
       subject: { sandbox: ref, port: guestPort },
       isPaused,
-      dial: async (first, signal) => loopback.dial(guestPort, { first, signal }),
+      dial: async (first, signal) => ports.dial(guestPort, first, signal),
     };
     this.#exposed.set(guestPort, { record, hostBytes: Buffer.from(host), target });
     return record;

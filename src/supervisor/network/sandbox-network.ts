@@ -17,10 +17,12 @@ import type {
   SecretsCall,
 } from "../../protocol/net-calls.ts";
 import type { EgressLaunch } from "../../protocol/net-launch.ts";
+import type { Duplex } from "node:stream";
 import { NO_PAST, type NetworkPast } from "../../protocol/network-past.ts";
 import { SbxError } from "../../runtime/errors.ts";
 import { hookHostScript } from "../hook-host-script.ts";
 import { AuditTrail } from "./audit-trail.ts";
+import { type CardDialOptions, dialOverCard } from "./card-dial.ts";
 import type { NetworkControl } from "./door-routes.ts";
 
 /** Whoever starts a sandbox says at once what only comes over the socket; one that is stuck must not keep a guest, `ms`. */
@@ -92,6 +94,16 @@ export class SandboxNetwork implements NetworkControl, AsyncDisposable {
     this.#introduce = introduce;
     this.#stack ??= this.#openStack();
     this.#stack.catch(this.#complain);
+  }
+
+  /**
+   * Connects to a server on the guest's IPv4 loopback over the guest's network card, as far as its kernel lets that in.
+   * Opens nothing of the way out.
+   *
+   * @throws FlowError
+   */
+  async connect(port: number, options: CardDialOptions): Promise<Duplex> {
+    return dialOverCard(await (this.#stack ??= this.#openStack()), port, options);
   }
 
   /** What a copy of the guest would remember now. */

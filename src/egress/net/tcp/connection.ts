@@ -14,6 +14,8 @@ export type Phase =
   /** The guest's SYN waits for accept() or refuse(). */
   | "pending"
   | "syn-received"
+  /** The flow is opened from here, and the guest has not answered. */
+  | "syn-sent"
   | "open"
   | "time-wait"
   /** Its RST waits for room on the link. */
@@ -38,7 +40,7 @@ export interface ConnectionStream {
 
 export class Connection {
   readonly id: number;
-  /** The end that the guest dialled. */
+  /** The end on this side of the link: what the guest dialled. */
   readonly near: IpAddress;
   readonly nearPort: number;
   readonly far: IpAddress;
@@ -51,6 +53,8 @@ export class Connection {
   stream: ConnectionStream | undefined;
   /** Whoever was handed the flow wants to know when it is over before it was answered. */
   onGone: (() => void) | undefined;
+  /** Whoever opened the flow from here wants to know that the guest has accepted it. */
+  onOpen: (() => void) | undefined;
   /** It counts as a flow until both it and its stream are over. */
   isCounted = true;
   /** Its handshake is not complete. */
@@ -94,7 +98,7 @@ export class Connection {
 
   readonly receiveQueue: ReceiveQueue;
   readonly reassembly: Reassembly;
-  readonly initialReceive: number;
+  initialReceive: number;
   receiveNext: number;
   /** End of the window as the guest was told. */
   receiveEdge: number;
@@ -144,6 +148,13 @@ export class Connection {
     this.mss = options.mss;
     this.since = options.now;
     this.lastHeard = options.now;
+  }
+
+  /** The guest's first sequence number has come after this side had begun. */
+  receiveFrom(initialReceive: number, windowBytes: number): void {
+    this.initialReceive = initialReceive;
+    this.receiveNext = (initialReceive + 1) | 0;
+    this.receiveEdge = (this.receiveNext + windowBytes) | 0;
   }
 
   get guest(): Endpoint {

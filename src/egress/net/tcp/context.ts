@@ -31,7 +31,7 @@ export interface TcpContext {
   release(connection: Connection): void;
 }
 
-export type FlowErrorCode = "ECONNRESET" | "ETIMEDOUT" | "ECANCELED";
+export type FlowErrorCode = "ECONNREFUSED" | "ECONNRESET" | "ETIMEDOUT" | "ECANCELED";
 
 /** How a flow's stream fails. */
 export class FlowError extends Error {

@@ -3,6 +3,7 @@
  * something to send its turn, one segment at a time, as long as the link has room.
  */
 import { randomInt } from "node:crypto";
+import type { Duplex } from "node:stream";
 import type { GuestFlow } from "../../guest-flow.ts";
 import type { Clock } from "../clock.ts";
 import type { DropKind, NetCounters } from "../counters.ts";
@@ -15,6 +16,8 @@ import type { Packet } from "../packet.ts";
 import { TimerWheel, WheelTimer } from "../timer-wheel.ts";
 import { Connection } from "./connection.ts";
 import { FlowError, type TcpContext } from "./context.ts";
+import { receiveSynAnswer } from "./dial.ts";
+import { FlowStream } from "./flow-stream.ts";
 import { FlowTable } from "./flow-table.ts";
 import { receiveSegment } from "./input.ts";
 import { PendingFlow } from "./listen.ts";
@@ -24,6 +27,17 @@ import { ReceiveQueue } from "./receive-queue.ts";
 import { ahead, FLAG, readSegment, readSynOptions, Segment } from "./segment.ts";
 import { SendQueue } from "./send-queue.ts";
 import { deadline, onDue } from "./timers.ts";
+
+/** Ports of this side for flows that are opened from here (RFC 6335, 6). */
+const FIRST_OWN_PORT = 49_152;
+const OWN_PORTS = 65_536 - FIRST_OWN_PORT;
+
+interface Ends {
+  near: IpAddress;
+  nearPort: number;
+  far: IpAddress;
+  farPort: number;
+}
 
 export interface TcpEngineOptions {
   clock: Clock;
@@ -60,6 +74,7 @@ export class TcpEngine implements TcpContext {
   #flows = 0;
   #pending = 0;
   #lastId = 0;
+  #lastPort = randomInt(OWN_PORTS);
 
   constructor(options: TcpEngineOptions) {
     this.limits = options.limits;
@@ -94,8 +109,28 @@ export class TcpEngine implements TcpContext {
   receive(packet: Packet, far: IpAddress): DropKind | undefined {
     const segment = this.#segment;
     if (!readSegment(segment, packet)) return "malformed";
-    const found = this.#table.find(packet, segment);
+    const found = this.#table.find(packet, segment, far);
     if (found === undefined) return this.#receiveUnknown(packet, segment, far);
+    return this.#receiveKnown(found, packet, segment, far);
+  }
+
+  /** For an address that the guest opens nothing with: only flows that were opened from here. False for nonsense. */
+  receiveAnswer(packet: Packet, far: IpAddress): boolean {
+    const segment = this.#segment;
+    if (!readSegment(segment, packet)) return false;
+    const found = this.#table.find(packet, segment, far);
+    if (found === undefined) {
+      if (!segment.has(FLAG.ack)) return false;
+      // One of a former life, or that was given up.
+      answerWithReset(this, packet.target(), far, segment);
+      return true;
+    }
+    // A new connection from an old one's ports would be one that the guest opens.
+    if (found.phase !== "time-wait" || !segment.has(FLAG.syn)) this.#receiveKnown(found, packet, segment, far);
+    return true;
+  }
+
+  #receiveKnown(found: Connection, packet: Packet, segment: Segment, far: IpAddress): DropKind | undefined {
     switch (found.phase) {
       case "pending":
         return this.#receivePending(found, packet, segment, far);
@@ -106,10 +141,37 @@ export class TcpEngine implements TcpContext {
         receiveSegment(this, found, segment);
         if (found.phase === "open") this.#leavePending(found);
         return undefined;
+      case "syn-sent":
+        if (receiveSynAnswer(this, found, segment)) this.#leavePending(found);
+        return undefined;
       case "resetting":
       case "closed":
         return undefined;
     }
+  }
+
+  /**
+   * Opens a flow to a server of the guest. What is written before the guest has answered waits.
+   *
+   * @param onOpen called when the guest has accepted it; otherwise the stream fails, with ECONNREFUSED where nothing listens
+   */
+  connect(near: IpAddress, far: IpAddress, farPort: number, onOpen: () => void): Duplex {
+    if (this.#isClosed) throw new FlowError("ECANCELED", "the network link was closed");
+    if (this.#flows >= this.limits.maxFlows) throw new FlowError("ECANCELED", "the guest has too many connections");
+    this.now = this.#clock.now();
+    const nearPort = this.#freePort(near, farPort);
+    const connection = this.#newConnection({ near, nearPort, far, farPort, initialReceive: 0, mss: linkMss(near) });
+    const stream = new FlowStream(this, connection);
+    connection.stream = stream;
+    connection.onOpen = onOpen;
+    connection.phase = "syn-sent";
+    connection.sendNext = (connection.initialSend + 1) | 0;
+    connection.synDue = true;
+    // What the SYN's window field cannot say before the guest has agreed to it.
+    connection.scales = true;
+    this.schedule(connection);
+    this.arm(connection);
+    return stream;
   }
 
   schedule(connection: Connection): void {
@@ -305,10 +367,6 @@ export class TcpEngine implements TcpContext {
       return "limit";
     }
     const connection = this.#makeConnection(packet.target(), far, segment);
-    this.#table.add(connection);
-    this.#flows++;
-    this.#pending++;
-    this.counters.flows++;
     this.arm(connection);
     this.#onFlow(new PendingFlow(this, connection));
     return undefined;
@@ -316,23 +374,43 @@ export class TcpEngine implements TcpContext {
 
   #makeConnection(near: IpAddress, far: IpAddress, segment: Segment): Connection {
     const { mss, windowScale } = readSynOptions(segment);
+    const connection = this.#newConnection({
+      ...{ near, nearPort: segment.targetPort, far, farPort: segment.sourcePort },
+      initialReceive: segment.sequence,
+      mss: Math.min(mss, linkMss(near)),
+    });
+    connection.scales = windowScale !== undefined;
+    connection.sendScale = windowScale ?? 0;
+    return connection;
+  }
+
+  /** In the table, counted, and pending. */
+  #newConnection(ends: Ends & { initialReceive: number; mss: number }): Connection {
     this.#lastId++;
     const connection = new Connection({
-      id: this.#lastId,
-      ...{ near, nearPort: segment.targetPort, far, farPort: segment.sourcePort },
-      hash: this.#table.hash(near, segment.targetPort, segment.sourcePort),
+      ...{ id: this.#lastId, ...ends, now: this.now },
+      hash: this.#table.hash(ends.near, ends.nearPort, ends.farPort),
       timer: (owner) => new WheelTimer((now) => this.#onDue(owner, now)),
       sendQueue: new SendQueue(this.sendBudget),
       receiveQueue: new ReceiveQueue(this.receiveBudget),
       reassembly: new Reassembly(this.receiveBudget, this.limits),
       initialSend: randomInt(2 ** 32) | 0,
-      initialReceive: segment.sequence,
-      mss: Math.min(mss, linkMss(near)),
-      now: this.now,
     });
-    connection.scales = windowScale !== undefined;
-    connection.sendScale = windowScale ?? 0;
+    this.#table.add(connection);
+    this.#flows++;
+    this.#pending++;
+    this.counters.flows++;
     return connection;
+  }
+
+  /** @throws FlowError if there is none, which takes tens of thousands of connections to one port */
+  #freePort(near: IpAddress, farPort: number): number {
+    for (let tried = 0; tried < OWN_PORTS; tried++) {
+      this.#lastPort = (this.#lastPort + 1) % OWN_PORTS;
+      const port = FIRST_OWN_PORT + this.#lastPort;
+      if (!this.#table.has(near, port, farPort)) return port;
+    }
+    throw new FlowError("ECANCELED", "no port is free for a connection to the guest");
   }
 
   #onDue(connection: Connection, now: number): void {

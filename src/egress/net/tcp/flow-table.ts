@@ -20,16 +20,25 @@ export class FlowTable {
     return this.#mix(near.word0, near.word1, near.word2, near.word3, (nearPort << 16) | farPort);
   }
 
-  find(packet: Packet, segment: Segment): Connection | undefined {
-    if (this.#last !== undefined && matches(this.#last, packet, segment)) return this.#last;
+  /** @param far the guest's address that the packet is from, as an object of the link's parties */
+  find(packet: Packet, segment: Segment, far: IpAddress): Connection | undefined {
+    if (this.#last !== undefined && matches(this.#last, packet, segment, far)) return this.#last;
     const ports = (segment.targetPort << 16) | segment.sourcePort;
     const hash = this.#mix(packet.target0, packet.target1, packet.target2, packet.target3, ports);
     for (let found = this.#buckets.get(hash); found !== undefined; found = found.nextInBucket) {
-      if (!matches(found, packet, segment)) continue;
+      if (!matches(found, packet, segment, far)) continue;
       this.#last = found;
       return found;
     }
     return undefined;
+  }
+
+  has(near: IpAddress, nearPort: number, farPort: number): boolean {
+    let found = this.#buckets.get(this.hash(near, nearPort, farPort));
+    while (found !== undefined && !(found.near === near && found.nearPort === nearPort && found.farPort === farPort)) {
+      found = found.nextInBucket;
+    }
+    return found !== undefined;
   }
 
   add(connection: Connection): void {
@@ -76,12 +85,11 @@ export class FlowTable {
   }
 }
 
-/** The guest has one address of each version, which has been checked. */
-function matches(connection: Connection, packet: Packet, segment: Segment): boolean {
+function matches(connection: Connection, packet: Packet, segment: Segment, far: IpAddress): boolean {
   return (
+    connection.far === far &&
     connection.farPort === segment.sourcePort &&
     connection.nearPort === segment.targetPort &&
-    connection.near.version === packet.version &&
     packet.isTo(connection.near)
   );
 }

@@ -34,7 +34,9 @@ export function sendNext(context: TcpContext, connection: Connection): Sent {
       context.remove(connection);
       return "idle";
     case "syn-received":
-      return connection.synDue ? sendSynAck(context, connection) : "idle";
+      return connection.synDue ? sendSyn(context, connection, FLAG.syn | FLAG.ack) : "idle";
+    case "syn-sent":
+      return connection.synDue ? sendSyn(context, connection, FLAG.syn) : "idle";
     case "open":
     case "time-wait":
       return sendOpen(context, connection);
@@ -134,7 +136,7 @@ function emit(context: TcpContext, connection: Connection, flags: number, offset
   return true;
 }
 
-function sendSynAck(context: TcpContext, connection: Connection): Sent {
+function sendSyn(context: TcpContext, connection: Connection, flags: number): Sent {
   const { output } = context;
   const { near, far } = connection;
   const total = TCP_HEADER_BYTES + SYN_OPTIONS_BYTES;
@@ -143,8 +145,8 @@ function sendSynAck(context: TcpContext, connection: Connection): Sent {
   const { memory } = output;
   writePorts(memory, at, connection.nearPort, connection.farPort);
   writeWord(memory, at + 4, connection.initialSend);
-  writeWord(memory, at + 8, connection.receiveNext);
-  writeFlags(memory, at, total, FLAG.syn | FLAG.ack, INITIAL_WINDOW_BYTES);
+  writeWord(memory, at + 8, (flags & FLAG.ack) === 0 ? 0 : connection.receiveNext);
+  writeFlags(memory, at, total, flags, INITIAL_WINDOW_BYTES);
   connection.receiveEdge = (connection.receiveNext + INITIAL_WINDOW_BYTES) | 0;
   // MSS; then nothing and a window scale, which a guest that offered none would not understand: four times nothing.
   writeWord(memory, at + 20, 0x0204_0000 | linkMss(near));

@@ -13,6 +13,7 @@ export function deadline(context: TcpContext, connection: Connection): number {
     case "time-wait":
       return connection.since + limits.timeWaitMs;
     case "syn-received":
+    case "syn-sent":
     case "open": {
       const probeAt = Math.max(connection.lastHeard + limits.keepAliveMs, connection.triedAt + limits.keepAliveProbeMs);
       return connection.retryAt === 0 ? probeAt : connection.retryAt;
@@ -33,6 +34,7 @@ export function onDue(context: TcpContext, connection: Connection): void {
         context.remove(connection);
         return;
       case "syn-received":
+      case "syn-sent":
       case "open":
         retry(context, connection);
         break;
@@ -73,7 +75,7 @@ function retry(context: TcpContext, connection: Connection): void {
 }
 
 function send(context: TcpContext, connection: Connection): void {
-  if (connection.phase === "syn-received") {
+  if (connection.phase === "syn-received" || connection.phase === "syn-sent") {
     connection.synDue = true;
     context.schedule(connection);
   } else if (connection.sendNext !== connection.sendUnacked) {
