@@ -12,7 +12,6 @@ import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "../checkp
 import { SbxError } from "../errors.ts";
 import type { SnapshotApi, VolumeApi } from "../disks.ts";
 import type { ExposureApi } from "../exposures.ts";
-import type { EditorApi } from "../editor.ts";
 import type { FolderApi } from "../folders.ts";
 import type { NetworkApi, SecretApi } from "../network.ts";
 import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
@@ -29,7 +28,6 @@ import { disksOf } from "./disks/disks-of-sandbox.ts";
 import { imageUsers, type ImageUser } from "./disks/image-users.ts";
 import { LocalSnapshots } from "./disks/local-snapshots.ts";
 import { LocalVolumes } from "./disks/local-volumes.ts";
-import { LocalEditor } from "./editor/local-editor.ts";
 import { LocalExposures } from "./local-exposures.ts";
 import { LocalFolders } from "./folders/local-folders.ts";
 import type { FolderPlan } from "./folders/plan-folders.ts";
@@ -66,7 +64,6 @@ class LocalRuntime implements Runtime {
   readonly secrets: SecretApi;
   readonly folders: FolderApi;
   readonly exposures: ExposureApi;
-  readonly editor: EditorApi;
   readonly snapshots: SnapshotApi;
   readonly volumes: VolumeApi;
   readonly checkpoints: CheckpointApi;
