@@ -1,9 +1,11 @@
 /** What another command, or the end of a sandbox, does between two steps of one with disks costs nobody anything. */
 import assert from "node:assert/strict";
-import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, createReadStream, openSync, readFileSync, writeSync } from "node:fs";
+import path from "node:path";
 import { test } from "node:test";
 import type { SnapshotCall } from "../../../src/protocol/disk-calls.ts";
 import { SbxError } from "../../../src/runtime/errors.ts";
+import { exportVolume } from "../../../src/runtime/local/disks/export-disk.ts";
 import { collectGarbage } from "../../../src/runtime/local/disks/garbage.ts";
 import { pruneDisks } from "../../../src/runtime/local/disks/prune-disks.ts";
 import { settleDisks } from "../../../src/runtime/local/disks/settle.ts";
@@ -135,4 +137,33 @@ test("what was written after a switch is kept although the sandbox is ending whe
     ["monday"],
   );
   assert.deepEqual(await inconsistencies(next), []);
+});
+
+test("an export holds what was written last, also where a snapshot came between", async (t) => {
+  const home = await newDisks(t);
+  await home.volumes.create({ slug: "data", capacityBytes: 16 * MiB });
+  write(home.headPath("data"), "before");
+  const { disks } = home.state;
+  const [row] = disks.volumes.listReady();
+  assert.ok(row);
+  const sink = { path: path.join(home.path, "x"), overwrite: false };
+  await home.volumes.snapshot("data", "monday");
+  await home.volumes.resize("data", 32 * MiB);
+  await exportVolume(home.context, row, sink, {});
+  await home.volumes.import(createReadStream(sink.path), { slug: "again" });
+  assert.equal((await home.volumes.get("again")).capacityBytes, 32 * MiB);
+  assert.equal(textOf(home.headPath("again")), "before");
+});
+
+test("a volume whose snapshot is still to be completed is not exported without what was written since", async (t) => {
+  const home = await newDisks(t);
+  const box = await makeUsedVolume(t, home);
+  box.door.answers.set(SWITCH, () => ({ body: undefined }));
+  await assert.rejects(home.volumes.snapshot("data", "monday"));
+  home.endSandbox(box.id);
+  const sink = { path: path.join(home.path, "x"), overwrite: false };
+  await assert.rejects(home.volumes.export("data", sink), /what was begun with volume data is not finished/);
+  assert.deepEqual(home.state.disks.claims.list(), []);
+  using next = await openDisks(home.path);
+  await next.volumes.export("data", sink);
 });

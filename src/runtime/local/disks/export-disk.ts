@@ -23,6 +23,7 @@ import { mapChain, type Extent } from "./chain-map.ts";
 import { releaseOwnClaim, type DiskContext } from "./disk-context.ts";
 import { encodeBlockHead, encodeHeader, hashedHead, HASH_BYTES, MAX_BLOCK_BYTES, VERSION } from "./disk-file.ts";
 import { explainDiskError } from "./disk-errors.ts";
+import { requireThere } from "./sandbox-disks.ts";
 import type { DiskFileHeader } from "./disk-file.ts";
 import { diskBytesFor } from "./volume-file-system.ts";
 
@@ -37,16 +38,16 @@ export async function exportVolume(
   options: CallOptions,
 ): Promise<ExportReport> {
   const { disks } = context.state;
-  const holder = disks.change(() => disks.claims.claimForProcess(row, "read-only", "volume export"));
+  const { holder, volume } = disks.change(() => ({
+    holder: disks.claims.claimForProcess(row, "read-only", "volume export"),
+    // As it is now that nobody writes to it: with a head that was put on top since, and none that is still to be.
+    volume: requireThere(context, row),
+  }));
   try {
-    const layers = await openChain(context, row.head, { kind: "volume", slug: row.slug });
-    const facts = {
-      kind: "volume" as const,
-      slug: row.slug,
-      sizeBytes: diskBytesFor(row.capacityBytes),
-      imageId: row.imageId,
-    };
-    return await exportChain(context, layers, { ...facts, createdAt: row.createdAt }, target, options);
+    const { slug, imageId, createdAt } = volume;
+    const layers = await openChain(context, volume.head, { kind: "volume", slug });
+    const facts = { kind: "volume" as const, slug, sizeBytes: diskBytesFor(volume.capacityBytes), imageId, createdAt };
+    return await exportChain(context, layers, facts, target, options);
   } finally {
     releaseOwnClaim(context.state, row.id, holder);
   }

@@ -166,7 +166,12 @@ async function bootImage({ images }: DiskContext, imageId: string | null, title:
   return own?.id ?? (await images.open(null)).id;
 }
 
-function requireThere({ state }: DiskContext, { id, slug }: { id: string; slug: string }): VolumeRow {
+/**
+ * A volume as it is now, of which nothing is left to be completed. In the transaction that claims it.
+ *
+ * @throws SbxError `volume_not_found`, `volume_in_use`
+ */
+export function requireThere({ state }: DiskContext, { id, slug }: { id: string; slug: string }): VolumeRow {
   const row = state.disks.volumes.get(id);
   if (row === undefined || row.removedAt !== null || row.state !== "ready") throw gone("volume", slug);
   if (row.next !== null || row.growTo !== null) {
