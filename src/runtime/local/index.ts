@@ -36,7 +36,7 @@ import { LocalMachine } from "./machine.ts";
 import { LocalNetwork } from "./network/local-network.ts";
 import type { StatePaths } from "./paths.ts";
 import { prune } from "./prune.ts";
-import { reclaim, reconcile } from "./reconcile.ts";
+import { reclaim, reconcile, refresh } from "./reconcile.ts";
 import { findSandbox, LOCAL_REGION } from "./sandbox-id.ts";
 import { LocalSecrets, openVault } from "./secrets/local-secrets.ts";
 import type { CreateContext } from "./start-sandbox.ts";
@@ -151,7 +151,7 @@ class LocalRuntime implements Runtime {
 
   async get(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
     throwIfAborted(options.signal, "looking for the sandbox");
-    const row = this.#find(ref);
+    const row = refresh(this.#state.store, this.#find(ref), Date.now());
     return { ...toInfo(row), disks: disksOf(this.#state.disks, row.id) };
   }
 

@@ -32,6 +32,13 @@ export function reconcile(store: SandboxStore, now: number): string[] {
   return ended;
 }
 
+/** The row as it is now: of a sandbox that lost its supervisor while somebody was talking to it, its end. */
+export function refresh(store: SandboxStore, row: SandboxRow, now: number): SandboxRow {
+  if (!isLive(row.status) || hasLivingProcess(row)) return row;
+  reconcile(store, now);
+  return store.get(row.id) ?? row;
+}
+
 /** What is known of the end of a sandbox that nobody looked after. */
 function explainEnd(row: SandboxRow): { to: "failed" | "stopped"; reason: StopReason; detail: string } {
   const who = row.supervisor === null ? "the command that made it was ended" : "its supervisor was ended";

@@ -6,7 +6,7 @@ import path from "node:path";
 import { ownIdentity } from "../../../src/host/process-identity.ts";
 import { removeLeftovers } from "../../../src/runtime/local/leftovers.ts";
 import { statePaths } from "../../../src/runtime/local/paths.ts";
-import { reconcile } from "../../../src/runtime/local/reconcile.ts";
+import { reconcile, refresh } from "../../../src/runtime/local/reconcile.ts";
 import { openState } from "../../../src/runtime/local/state.ts";
 import { openDatabase } from "../../../src/store/database.ts";
 import { SandboxStore, type NewSandbox } from "../../../src/store/sandbox-store.ts";
@@ -52,6 +52,16 @@ test("a running sandbox outlives its creator, and ends with its supervisor", (t)
   assert.deepEqual(reconcile(store, Date.now()), [row.id]);
   const { status, reason, detail } = store.get(row.id) ?? {};
   assert.deepEqual([status, reason, detail], ["stopped", "crashed", "its supervisor was ended"]);
+});
+
+test("whoever asks about one sandbox learns that its supervisor is gone, though no other command has looked", (t) => {
+  const { store, row } = setUp(t, { creator: DEAD });
+  store.transition(row.id, "running", { supervisor: ownIdentity() });
+  const read = () => store.get(row.id) ?? assert.fail("there is no row");
+  assert.equal(refresh(store, read(), 77).status, "running");
+  store.amend(row.id, { supervisor: REUSED });
+  const { status, reason, stoppedAt } = refresh(store, read(), 77);
+  assert.deepEqual([status, reason, stoppedAt], ["stopped", "crashed", 77]);
 });
 
 test("a dead sandbox keeps its logs, but neither its layer nor its socket", (t) => {
