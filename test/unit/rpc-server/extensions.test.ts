@@ -49,8 +49,39 @@ test("sbx.connect to a port that nobody listens on is ConnectionRefused, and the
   client.notify("$sandbox.stream.start", { streamId: 1 });
   const error = await client.callError("sbx.connect", { port, stdinStreamId: 1 });
   assert.equal(error.constructorName, "ConnectionRefused");
-  assert.equal(error.message, `Connection refused (os error 111): connect to 127.0.0.1:${port}`);
+  assert.equal(error.message, `Connection refused (os error 111): connect to port ${port}`);
   assert.equal((await client.message((m) => m.method === "$sandbox.stream.cancel")).params?.streamId, 1);
+});
+
+test("sbx.connect reaches a Unix socket, and each direction ends by itself", async (t) => {
+  const { client, home } = await openRealBench(t, { extensions: true });
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.end("done first; ");
+    void socket.toArray().then((chunks) => received.resolve(Buffer.concat(chunks as Buffer[]).toString()));
+  });
+  const received = Promise.withResolvers<string>();
+  server.listen(path.join(home, "door"));
+  await once(server, "listening");
+  t.after(() => server.close());
+  client.notify("$sandbox.stream.start", { streamId: 1 });
+  const { streamId } = await client.call<{ streamId: number }>("sbx.connect", { path: "door", stdinStreamId: 1 });
+  assert.equal((await client.streamBytes(streamId)).toString(), "done first; ");
+  client.binary(1, "and read to the end");
+  client.notify("$sandbox.stream.end", { streamId: 1 });
+  assert.equal(await received.promise, "and read to the end");
+});
+
+test("sbx.connect names the Unix socket that nobody listens on, and takes either a port or a path", async (t) => {
+  const { client, home } = await openRealBench(t, { extensions: true });
+  client.notify("$sandbox.stream.start", { streamId: 1 });
+  const missing = await client.callError("sbx.connect", { path: "none", stdinStreamId: 1 });
+  assert.equal(missing.constructorName, "NotFound");
+  assert.equal(missing.message, `No such file or directory (os error 2): connect to '${home}/none'`);
+  for (const params of [{ path: "none", port: 1 }, { path: "none", host: "localhost" }, { port: 1, user: "app" }, {}]) {
+    client.notify("$sandbox.stream.start", { streamId: 3 });
+    const error = await client.callError("sbx.connect", { ...params, stdinStreamId: 3 });
+    assert.match(error.message, /takes a port and perhaps a host, or a path and perhaps a user/);
+  }
 });
 
 test("sbx.connect closes the connection when its client leaves", async (t) => {
