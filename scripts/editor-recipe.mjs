@@ -98,8 +98,9 @@ function published(name, wanted) {
 }
 
 function locked(name, lock, place) {
-  const { version: found, integrity } = lock[place];
-  return { name: lock[place].name ?? name, version: found, integrity };
+  const { name: real = name, version: found, integrity } = lock[place];
+  // Old packages are locked by SHA-1 alone.
+  return integrity.startsWith("sha512-") ? { name: real, version: found, integrity } : published(real, found);
 }
 
 function native(architecture, lock) {

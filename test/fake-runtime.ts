@@ -51,6 +51,7 @@ import type {
 import type { ForkOptions, ForkReport, ForkSpec } from "../src/runtime/checkpoints.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeSnapshots, FakeVolumes } from "./fake-disks.ts";
+import { FakeEditor } from "./fake-editor.ts";
 import { FakeExposures } from "./fake-exposures.ts";
 import { FakeFolders } from "./fake-folders.ts";
 import { FakeSsh } from "./fake-ssh.ts";
@@ -381,6 +382,7 @@ export class FakeRuntime implements Runtime {
   readonly ssh = new FakeSsh(async (ref) => (await this.get(ref)).id);
   readonly folders = new FakeFolders();
   readonly exposures = new FakeExposures((method, ...args) => this.record(method, ...args));
+  readonly editor = new FakeEditor((method, ...args) => this.record(method, ...args));
 
   readonly secrets: SecretApi = {
     names: async () => {

@@ -16,6 +16,11 @@ export function recipePath(): string {
   return path.join(packageRoot(), "image");
 }
 
+/** Directory of what VS Code for the browser is made of. */
+export function editorRecipePath(): string {
+  return path.join(packageRoot(), "image", "editor");
+}
+
 /** The guest agent for an architecture of Debian's naming. */
 export function agentPath(architecture: "amd64" | "arm64"): string {
   return path.join(packageRoot(), "dist", "agent", `sbx-agent-linux-${architecture}`);

@@ -11,6 +11,7 @@ import type { FolderApi } from "./folders.ts";
 import type { PackObserver } from "./copy/copy-records.ts";
 import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "./checkpoints.ts";
 import type { SnapshotApi, VolumeApi } from "./disks.ts";
+import type { EditorApi } from "./editor.ts";
 import type { NetworkApi, SecretApi } from "./network.ts";
 import type { SshApi } from "./ssh.ts";
 import type {
@@ -74,6 +75,7 @@ export interface Runtime extends AsyncDisposable {
   readonly folders: FolderApi;
   readonly ssh: SshApi;
   readonly exposures: ExposureApi;
+  readonly editor: EditorApi;
 }
 
 export interface CreateOptions extends CallOptions, CallerEnvironment {

@@ -12,6 +12,7 @@ import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "../checkp
 import { SbxError } from "../errors.ts";
 import type { SnapshotApi, VolumeApi } from "../disks.ts";
 import type { ExposureApi } from "../exposures.ts";
+import type { EditorApi } from "../editor.ts";
 import type { FolderApi } from "../folders.ts";
 import type { NetworkApi, SecretApi } from "../network.ts";
 import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
@@ -28,6 +29,7 @@ import { disksOf } from "./disks/disks-of-sandbox.ts";
 import { imageUsers, type ImageUser } from "./disks/image-users.ts";
 import { LocalSnapshots } from "./disks/local-snapshots.ts";
 import { LocalVolumes } from "./disks/local-volumes.ts";
+import { LocalEditor } from "./editor/local-editor.ts";
 import { LocalExposures } from "./local-exposures.ts";
 import { LocalFolders } from "./folders/local-folders.ts";
 import type { FolderPlan } from "./folders/plan-folders.ts";
@@ -64,6 +66,7 @@ class LocalRuntime implements Runtime {
   readonly secrets: SecretApi;
   readonly folders: FolderApi;
   readonly exposures: ExposureApi;
+  readonly editor: EditorApi;
   readonly snapshots: SnapshotApi;
   readonly volumes: VolumeApi;
   readonly checkpoints: CheckpointApi;
@@ -104,6 +107,7 @@ class LocalRuntime implements Runtime {
     this.snapshots = new LocalSnapshots({ context, findRunning, volumes: this.volumes });
     this.#checkpoints = new LocalCheckpoints({ context, findRunning });
     this.checkpoints = this.#checkpoints;
+    this.editor = new LocalEditor({ context, findRunning, runtime: this });
     this.ssh = new LocalSsh({ state, findReady: (ref) => this.#findReady(ref) });
   }
 

@@ -13,11 +13,11 @@ export type Architecture = "amd64" | "arm64";
 /** Raised when the way an image is built changes so that images of the same recipe should be built anew. */
 const BUILDER_VERSION = 1;
 
-const absolutePath = z.string().regex(/^\/[A-Za-z0-9._/-]+$/);
+const absolutePath = z.string().regex(/^\/[A-Za-z0-9@._/-]+$/);
 const mode = z.string().regex(/^0[0-7]{3}$/);
 const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]{1,99}$/);
 
-const npmPackage = z.strictObject({
+export const npmPackage = z.strictObject({
   name: z.string().regex(/^(@[a-z0-9-]+\/)?[a-z0-9._-]+$/),
   version: z.string().regex(/^[0-9A-Za-z.+-]+$/),
   /** What the tarball must hash to, in the form of a package lock. */

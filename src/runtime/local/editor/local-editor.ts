@@ -1,0 +1,171 @@
+/** VS Code for the browser in this machine's sandboxes: its disk is attached, it is started in the guest, and exposed. */
+import { readFile, rm } from "node:fs/promises";
+import path from "node:path";
+import type { Readable } from "node:stream";
+import * as z from "zod/mini";
+import { writeDurably } from "../../../host/durable-file.ts";
+import {
+  editorCommand,
+  editorStarted,
+  editorStopped,
+  editorUrl,
+  EDITOR_DEFAULT_FOLDER,
+  EDITOR_LOG_PATH,
+  EDITOR_MOUNT_PATH,
+  EXTENSION_GALLERY_URL,
+  MAX_EDITOR_ANSWER_BYTES,
+  type EditorLaunch,
+} from "../../../protocol/editor-launch.ts";
+import type { VolumeRow } from "../../../store/disks/volume-store.ts";
+import type { SandboxRow } from "../../../store/sandbox-store.ts";
+import { acquireLock } from "../../../store/locks.ts";
+import type { Editor, EditorApi, EditorSpec } from "../../editor.ts";
+import { SbxError } from "../../errors.ts";
+import type { Runtime, Sandbox } from "../../runtime.ts";
+import type { CallOptions } from "../../types.ts";
+import type { DiskContext } from "../disks/disk-context.ts";
+
+/** Under emulation, on a busy machine, it takes a minute to be there, `ms`. */
+const LAUNCH_LIMIT_MS = 180_000;
+/** In a sandbox's directory: which port has its URL. */
+const RECORD_FILE = "editor.json";
+
+const recordSchema = z.strictObject({ guestPort: z.int().check(z.minimum(1), z.maximum(65_535)) });
+
+export interface LocalEditorOptions {
+  context: DiskContext;
+  findRunning: (ref: string) => SandboxRow;
+  runtime: Pick<Runtime, "connect" | "exposures" | "network" | "volumes">;
+}
+
+export class LocalEditor implements EditorApi {
+  readonly #options: LocalEditorOptions;
+
+  constructor(options: LocalEditorOptions) {
+    this.#options = options;
+  }
+
+  async open(ref: string, { folder = EDITOR_DEFAULT_FOLDER }: EditorSpec, options: CallOptions = {}): Promise<Editor> {
+    const { findRunning, runtime } = this.#options;
+    const row = findRunning(ref);
+    const { id } = row;
+    await using sandbox = await runtime.connect(id, options);
+    await using _lock = await this.#lock(id, options);
+    await this.#attach(id, options);
+    const progress = (message: string): void => options.onProgress?.({ stage: "editor", message });
+    progress("starting VS Code in the sandbox");
+    const launch = { action: "start", gallery: await this.#mayReachGallery(id, options) } as const;
+    const { port, token, isNew } = parseAnswer(editorStarted(), await runLauncher(sandbox, launch, options));
+    await this.#unexpose(row, port, options);
+    const { url } = await runtime.exposures.add(id, { guestPort: port }, options);
+    return { url: editorUrl(url, { token }, folder), folder, guestPort: port, isNew };
+  }
+
+  async stop(ref: string, options: CallOptions = {}): Promise<boolean> {
+    const { context, findRunning, runtime } = this.#options;
+    const row = findRunning(ref);
+    await using sandbox = await runtime.connect(row.id, options);
+    await using _lock = await this.#lock(row.id, options);
+    const { findEditorVolume } = await import("./editor-volume.ts");
+    const volume = await findEditorVolume(context);
+    if (volume === undefined || !this.#isAttached(row.id, volume)) return false;
+    const { stopped } = parseAnswer(editorStopped(), await runLauncher(sandbox, { action: "stop" }, options));
+    await this.#unexpose(row, null, options);
+    await runtime.volumes.detach(volume.id, row.id, options);
+    return stopped;
+  }
+
+  async #attach(id: string, options: CallOptions): Promise<void> {
+    const { context, runtime } = this.#options;
+    // Loaded here: other commands do not need it.
+    const { openEditorVolume } = await import("./editor-volume.ts");
+    const volume = await openEditorVolume(context, options);
+    if (this.#isAttached(id, volume)) return;
+    await runtime.volumes.attach(volume.id, id, { path: EDITOR_MOUNT_PATH, access: "read-only" }, options);
+  }
+
+  #isAttached(id: string, volume: VolumeRow): boolean {
+    return this.#options.context.state.disks.claims.of(volume.id).some(({ holder }) => holder === id);
+  }
+
+  /** Its URL goes where its port has changed, or it has ended. Which port that was is not for the guest to say. */
+  async #unexpose({ id, directory }: SandboxRow, next: number | null, options: CallOptions): Promise<void> {
+    const recordPath = path.join(directory, RECORD_FILE);
+    const last = await readRecord(recordPath);
+    if (last !== undefined && last !== next) {
+      await this.#options.runtime.exposures.remove(id, last, options).catch((error: unknown) => {
+        if (!(error instanceof SbxError) || error.code !== "exposure_not_found") throw error;
+      });
+    }
+    if (next === null) await rm(recordPath, { force: true });
+    else if (last !== next) await writeDurably(recordPath, `${JSON.stringify({ guestPort: next })}\n`, 0o600);
+  }
+
+  /** Extensions come from where the sandbox's policy lets it fetch them, or not at all. */
+  async #mayReachGallery(id: string, { signal }: CallOptions): Promise<boolean> {
+    const call = signal === undefined ? {} : { signal };
+    const { decision } = await this.#options.runtime.network.check(id, "GET", EXTENSION_GALLERY_URL, call);
+    return decision.verdict === "allow";
+  }
+
+  async #lock(id: string, { signal }: CallOptions): Promise<AsyncDisposable> {
+    return acquireLock(this.#options.context.state.database, `editor-${id}`, signal === undefined ? {} : { signal });
+  }
+}
+
+/** Runs the program that starts and ends it. @throws SbxError `guest_error` with its last words */
+async function runLauncher(sandbox: Sandbox, launch: EditorLaunch, { signal }: CallOptions): Promise<unknown> {
+  const limit = AbortSignal.timeout(LAUNCH_LIMIT_MS);
+  await using session = await sandbox.exec(
+    { argv: editorCommand(launch) },
+    { signal: signal === undefined ? limit : AbortSignal.any([signal, limit]) },
+  );
+  const [stdout, stderr, { code }] = await Promise.all([
+    readStart(session.stdout),
+    readStart(session.stderr),
+    session.exit,
+  ]);
+  signal?.throwIfAborted();
+  const what = launch.action === "start" ? "start" : "stop";
+  if (limit.aborted) throw new SbxError("timeout", `VS Code did not ${what} within ${LAUNCH_LIMIT_MS / 1000} s`);
+  const answer = code === 0 ? parseJson(stdout) : undefined;
+  if (answer !== undefined) return answer;
+  throw new SbxError("guest_error", `VS Code did not ${what} in the sandbox`, {
+    cause: new Error(stderr.trim() === "" ? `its launcher ended with status ${code}` : stderr.trim()),
+    hint: `sbx exec ${sandbox.info.name ?? sandbox.id} -- cat ${EDITOR_LOG_PATH}`,
+  });
+}
+
+/** The beginning of an output; the rest is let go. */
+async function readStart(output: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of output as AsyncIterable<Buffer>) {
+    if (bytes < MAX_EDITOR_ANSWER_BYTES) chunks.push(chunk.subarray(0, MAX_EDITOR_ANSWER_BYTES - bytes));
+    bytes += chunk.length;
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** @throws SbxError `guest_error`: the guest may answer anything */
+function parseAnswer<T>(schema: z.ZodMiniType<T>, answer: unknown): T {
+  const { data, success } = schema.safeParse(answer);
+  if (success) return data;
+  throw new SbxError("guest_error", "what VS Code's launcher in the sandbox answered is not what it should be");
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readRecord(recordPath: string): Promise<number | undefined> {
+  try {
+    return recordSchema.parse(JSON.parse(await readFile(recordPath, "utf8"))).guestPort;
+  } catch {
+    return undefined; // There was none.
+  }
+}
