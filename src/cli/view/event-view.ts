@@ -22,7 +22,7 @@ export interface EventDisplay {
 export function eventLine(event: EventRecord, { palette, width = Infinity, now }: EventDisplay): string {
   const time = humanTime(event.time, now);
   const type = event.type.padEnd(TYPE_WIDTH);
-  const rest = truncate(escapeLine(describe(event)), Math.max(1, width - displayWidth(`${time} ${type} `)));
+  const rest = truncate(escapeLine(describe(event, now)), Math.max(1, width - displayWidth(`${time} ${type} `)));
   return `${palette.dim(time)} ${paint(event, palette, type)} ${rest}`.trimEnd();
 }
 
@@ -37,22 +37,22 @@ function paint({ type, detail }: EventRecord, palette: Palette, text: string): s
   return type === "sandbox.running" || type.endsWith(".created") ? palette.good(text) : text;
 }
 
-function describe({ type, sandbox, subject, detail }: EventRecord): string {
+function describe({ type, sandbox, subject, detail }: EventRecord, now: number): string {
   const who = sandbox === null ? "" : (sandbox.name ?? sandbox.id);
   const about = subject?.name ?? "";
   const target =
     about !== "" && who !== "" ? `${about} ${type === "volume.detached" ? "from" : "to"} ${who}` : about + who;
-  const more = DETAILS[type.split(".")[0] ?? ""]?.(type, detail) ?? "";
+  const more = DETAILS[type.split(".")[0] ?? ""]?.(type, detail, now) ?? "";
   return more === "" ? target : `${target}: ${more}`;
 }
 
 type Detail = EventRecord["detail"];
 
 /** What else there is to say, by what it is about. */
-const DETAILS: Readonly<Record<string, (type: string, detail: Detail) => string>> = {
-  sandbox: (type, detail) => {
+const DETAILS: Readonly<Record<string, (type: string, detail: Detail, now: number) => string>> = {
+  sandbox: (type, detail, now) => {
     if (type === "sandbox.created") return words([text(detail.image), size(detail.memoryBytes), cpus(detail.cpus)]);
-    if (type === "sandbox.running" || type === "sandbox.extended") return until(detail.expiresAt);
+    if (type === "sandbox.running" || type === "sandbox.extended") return until(detail.expiresAt, now);
     if (type === "sandbox.forked") return list(detail.copies);
     return words([reason(detail.reason), text(detail.detail)]);
   },
@@ -92,6 +92,6 @@ function reason(value: Detail[string] | undefined): string {
   return typeof value === "string" && Object.hasOwn(REASONS, value) ? REASONS[value as StopReason] : text(value);
 }
 
-function until(value: Detail[string] | undefined): string {
-  return typeof value === "number" ? `until ${new Date(value).toISOString()}` : "lives with its session";
+function until(value: Detail[string] | undefined, now: number): string {
+  return typeof value === "number" ? `until ${humanTime(value, now)}` : "with its session";
 }

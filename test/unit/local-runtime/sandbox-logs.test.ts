@@ -55,6 +55,20 @@ test("a tail counts lines that are wanted, a time and sources choose them", asyn
   assert.deepEqual(await texts(directory, { since: 4 }), ["vm: d", "vm: without a time", "console: c"]);
 });
 
+test("a log of half a million lines is shown, and its last ones", async (t) => {
+  const directory = temporaryDirectory(t);
+  const block = record(1, "y\n".repeat(4000).trim(), { pid: 7, stream: "stdout" });
+  writeFileSync(path.join(directory, "process.log.1"), block.repeat(60));
+  writeFileSync(
+    path.join(directory, "process.log"),
+    block.repeat(60) + record(2, "a\nb\nc", { pid: 7, stream: "stdout" }),
+  );
+  assert.deepEqual(await texts(directory, { tail: 4 }), ["process: y", "process: a", "process: b", "process: c"]);
+  let count = 0;
+  for await (const _ of readLogs(directory, { isOver: () => true })) count++;
+  assert.equal(count, 120 * 4000 + 3);
+});
+
 test("a sandbox without logs has none", async () => {
   assert.deepEqual(await texts("/nowhere/at/all"), []);
 });

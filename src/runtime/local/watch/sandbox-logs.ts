@@ -27,21 +27,10 @@ export interface ReadLogsOptions extends LogOptions {
 export async function* readLogs(directory: string, options: ReadLogsOptions): AsyncIterable<LogLine> {
   const { follow = false, tail, since, signal, sources = LOG_SOURCES } = options;
   await using logs = new LogFiles(directory, sources);
-  const earlier: LogLine[] = [];
-  for (const log of logs.all) {
-    earlier.push(...(await log.readRotated()), ...(await log.readNew()));
-    if (!follow) earlier.push(...log.readRest());
-  }
-  const wanted = byTime(earlier, since);
-  yield* tail === undefined ? wanted : wanted.slice(Math.max(0, wanted.length - tail));
+  yield* lastLines(byTime(await logs.readPast(!follow), since), tail);
   while (follow && signal?.aborted !== true) {
     const over = await options.isOver();
-    const added: LogLine[] = [];
-    for (const log of logs.all) {
-      added.push(...(await log.readNew()));
-      if (over) added.push(...log.readRest());
-    }
-    yield* byTime(added, undefined);
+    yield* allLines(byTime(await logs.readNew(over), undefined));
     if (over) return;
     await sleep(POLL_MS, undefined, signal === undefined ? {} : { signal }).catch(
       () => undefined, // aborted: the loop's condition sees it
@@ -49,16 +38,56 @@ export async function* readLogs(directory: string, options: ReadLogsOptions): As
   }
 }
 
-/** A line without a time stays with the one before it of its source. */
-function byTime(lines: readonly LogLine[], since: number | undefined): LogLine[] {
+/**
+ * Lines that were written together. They become lines only when they are shown: a log of some megabytes may be millions
+ * of them.
+ */
+interface Entry {
+  time: number | null;
+  source: LogSource;
+  text: string;
+  process?: LogLine["process"];
+}
+
+/** An entry without a time stays with the one before it of its source. */
+function byTime(entries: readonly Entry[], since: number | undefined): Entry[] {
   const last = new Map<LogSource, number>();
-  const dated = lines.map((line) => {
-    const time = line.time ?? last.get(line.source) ?? 0;
-    last.set(line.source, time);
-    return { line, time };
+  const dated = entries.map((entry) => {
+    const time = entry.time ?? last.get(entry.source) ?? 0;
+    last.set(entry.source, time);
+    return { entry, time };
   });
   const recent = since === undefined ? dated : dated.filter(({ time }) => time >= since);
-  return recent.sort((a, b) => a.time - b.time).map(({ line }) => line);
+  return recent.sort((a, b) => a.time - b.time).map(({ entry }) => entry);
+}
+
+function* allLines(entries: readonly Entry[]): Iterable<LogLine> {
+  for (const entry of entries) yield* linesOf(entry);
+}
+
+function* lastLines(entries: readonly Entry[], tail: number | undefined): Iterable<LogLine> {
+  let first = tail === undefined ? 0 : entries.length;
+  let count = 0;
+  for (; tail !== undefined && first > 0 && count < tail; first--) count += countLines(entries[first - 1]);
+  let skip = tail === undefined ? 0 : Math.max(0, count - tail);
+  for (const line of allLines(entries.slice(first))) {
+    if (skip > 0) skip--;
+    else yield line;
+  }
+}
+
+function countLines(entry: Entry | undefined): number {
+  let count = 0;
+  if (entry !== undefined) for (const _ of linesOf(entry)) count++;
+  return count;
+}
+
+function* linesOf({ time, source, text, process }: Entry): Iterable<LogLine> {
+  for (const part of text.split("\n")) {
+    const line = part.replace(/\r+$/, "");
+    // A console is full of empty lines; in the output of a program they mean something.
+    if (line !== "" || source === "process") yield { time, source, text: line, ...(process && { process }) };
+  }
 }
 
 class LogFiles implements AsyncDisposable {
@@ -70,12 +99,32 @@ class LogFiles implements AsyncDisposable {
     );
   }
 
+  /** @param whole with last lines that have no end */
+  async readPast(whole: boolean): Promise<Entry[]> {
+    const past: Entry[][] = [];
+    for (const log of this.all) {
+      past.push(await log.readRotated(), await log.readNew());
+      if (whole) past.push(log.readRest());
+    }
+    return past.flat();
+  }
+
+  /** @param whole as there */
+  async readNew(whole: boolean): Promise<Entry[]> {
+    const added: Entry[][] = [];
+    for (const log of this.all) {
+      added.push(await log.readNew());
+      if (whole) added.push(log.readRest());
+    }
+    return added.flat();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const log of this.all) await log[Symbol.asyncDispose]();
   }
 }
 
-/** One source's lines, from its file. */
+/** One source's entries, from its file. */
 class SourceLog implements AsyncDisposable {
   readonly #source: LogSource;
   readonly #file: FollowedFile;
@@ -85,30 +134,30 @@ class SourceLog implements AsyncDisposable {
     this.#file = new FollowedFile(file, { maxLineChars: MAX_LINE_CHARS });
   }
 
-  async readRotated(): Promise<LogLine[]> {
-    return this.#toLines(await this.#file.readRotated());
+  async readRotated(): Promise<Entry[]> {
+    return this.#parse(await this.#file.readRotated());
   }
 
-  async readNew(): Promise<LogLine[]> {
-    return this.#toLines(await this.#file.readNew());
+  async readNew(): Promise<Entry[]> {
+    return this.#parse(await this.#file.readNew());
   }
 
-  readRest(): LogLine[] {
-    return this.#toLines(this.#file.readRest());
+  readRest(): Entry[] {
+    return this.#parse(this.#file.readRest());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file[Symbol.asyncDispose]();
   }
 
-  #toLines(lines: readonly string[]): LogLine[] {
+  #parse(lines: readonly string[]): Entry[] {
     const source = this.#source;
-    return lines.flatMap((line) => (source === "supervisor" ? [parseOwn(line)] : parseRecord(line, source)));
+    return lines.map((line) => (source === "supervisor" ? parseOwn(line) : parseRecord(line, source)));
   }
 }
 
 /** The supervisor writes JSON; what Node itself says of a crash is plain text. */
-function parseOwn(line: string): LogLine {
+function parseOwn(line: string): Entry {
   try {
     const { time, message } = JSON.parse(line) as { time?: unknown; message?: unknown };
     if (typeof time === "number" && typeof message === "string") return { time, source: "supervisor", text: message };
@@ -118,13 +167,7 @@ function parseOwn(line: string): LogLine {
   return { time: null, source: "supervisor", text: line };
 }
 
-function parseRecord(line: string, source: LogSource): LogLine[] {
-  const record = parseLineRecord(line);
-  // Such as what an earlier version wrote, or half a record of a full disk.
-  if (record === undefined) return [{ time: null, source, text: line }];
-  const { time, text, process } = record;
-  const texts = text.split("\n").map((one) => one.replace(/\r+$/, ""));
-  // A console is full of empty lines; in the output of a program they mean something.
-  const shown = source === "process" ? texts : texts.filter((one) => one !== "");
-  return shown.map((one) => ({ time, source, text: one, ...(process && { process }) }));
+/** What is no record an earlier version wrote, or it is half of one, from a full disk. */
+function parseRecord(line: string, source: LogSource): Entry {
+  return { source, ...(parseLineRecord(line) ?? { time: null, text: line }) };
 }
