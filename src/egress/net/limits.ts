@@ -34,6 +34,11 @@ export interface NetLimits {
   keepAliveProbeMs: number;
   /** An acknowledgement that nothing made urgent. */
   delayedAckMs: number;
+  /**
+   * The same for an answer of a server that was dialled from here: the next request follows at once and carries it, and
+   * a server that holds its next piece back until then (Nagle) does not lose much.
+   */
+  ownDelayedAckMs: number;
 }
 
 export const NET_LIMITS: NetLimits = {
@@ -54,4 +59,5 @@ export const NET_LIMITS: NetLimits = {
   keepAliveMs: 120_000,
   keepAliveProbeMs: 30_000,
   delayedAckMs: 10,
+  ownDelayedAckMs: 2,
 };

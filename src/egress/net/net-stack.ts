@@ -159,10 +159,10 @@ class LinkStack implements NetStack {
     this.#cancelBreakOff = this.#clock.after(delayMs, () => {
       for (const { address, port, guestPort } of this.#broken) {
         const near = parseIpAddress(address);
-        const { guest4, guest6, loopback4 } = this.#parties;
+        const { gateway4, guest4, guest6, loopback4 } = this.#parties;
         this.#engine.breakOff(near, port, near.version === 4 ? guest4 : guest6, guestPort);
-        // One that was opened from this side.
-        if (near.version === 4) this.#engine.breakOff(near, port, loopback4, guestPort);
+        // Perhaps one that was opened from this side.
+        if (near.toString() === gateway4.toString()) this.#engine.breakOff(near, port, loopback4, guestPort);
       }
       this.#writer.flush();
       this.#provokeBroken(round + 1);

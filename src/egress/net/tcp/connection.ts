@@ -57,6 +57,8 @@ export class Connection {
   onOpen: (() => void) | undefined;
   /** It counts as a flow until both it and its stream are over. */
   isCounted = true;
+  /** Opened from this side. */
+  isOwn = false;
   /** Its handshake is not complete. */
   isPending = true;
   /** It has something to send and is in the queue for that. */

@@ -16,6 +16,7 @@ import type { Packet } from "../packet.ts";
 import { TimerWheel, WheelTimer } from "../timer-wheel.ts";
 import { Connection } from "./connection.ts";
 import { FlowError, type TcpContext } from "./context.ts";
+import { DelayedAcks } from "./delayed-acks.ts";
 import { receiveSynAnswer } from "./dial.ts";
 import { FlowStream } from "./flow-stream.ts";
 import { FlowTable } from "./flow-table.ts";
@@ -63,11 +64,11 @@ export class TcpEngine implements TcpContext {
   readonly #table = new FlowTable();
   readonly #segment = new Segment();
   readonly #timeWait = new Set<Connection>();
-  /** Flows that have something to send, those that wait for room on the link, and those that may acknowledge later. */
+  /** Flows that have something to send, and those that wait for room on the link. */
   #ready: Connection[] = [];
   #blocked: Connection[] = [];
-  #delayed: Connection[] = [];
-  #cancelDelayed: (() => void) | undefined;
+  readonly #delayed: DelayedAcks;
+  readonly #delayedOwn: DelayedAcks;
   #isFlushing = false;
   #willFlush = false;
   #isClosed = false;
@@ -87,6 +88,9 @@ export class TcpEngine implements TcpContext {
     this.now = options.clock.now();
     this.#onFlow = options.onFlow;
     this.#wheel = new TimerWheel(options.clock);
+    const { delayedAckMs, ownDelayedAckMs } = this.limits;
+    this.#delayed = new DelayedAcks(options.clock, delayedAckMs, (due) => this.#sendDelayed(due));
+    this.#delayedOwn = new DelayedAcks(options.clock, ownDelayedAckMs, (due) => this.#sendDelayed(due));
   }
 
   /** Pending, open, or with a stream that is not destroyed. */
@@ -164,6 +168,7 @@ export class TcpEngine implements TcpContext {
     const stream = new FlowStream(this, connection);
     connection.stream = stream;
     connection.onOpen = onOpen;
+    connection.isOwn = true;
     connection.phase = "syn-sent";
     connection.sendNext = (connection.initialSend + 1) | 0;
     connection.synDue = true;
@@ -260,7 +265,8 @@ export class TcpEngine implements TcpContext {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#cancelDelayed?.();
+    this.#delayed.close();
+    this.#delayedOwn.close();
     this.#wheel.close();
     for (const connection of this.#table.all()) {
       const { stream, onGone, phase } = connection;
@@ -271,7 +277,6 @@ export class TcpEngine implements TcpContext {
     }
     this.#ready = [];
     this.#blocked = [];
-    this.#delayed = [];
   }
 
   #sendOne(connection: Connection): void {
@@ -284,25 +289,13 @@ export class TcpEngine implements TcpContext {
         return;
       case "idle":
         connection.isScheduled = false;
-        if (connection.ackDue === "soon") this.#delay(connection);
+        if (connection.ackDue === "soon") (connection.isOwn ? this.#delayedOwn : this.#delayed).add(connection);
     }
   }
 
-  #delay(connection: Connection): void {
-    if (connection.isDelayed) return;
-    connection.isDelayed = true;
-    this.#delayed.push(connection);
-    this.#cancelDelayed ??= this.#clock.after(this.limits.delayedAckMs, () => this.#sendDelayed());
-  }
-
-  #sendDelayed(): void {
-    this.#cancelDelayed = undefined;
+  #sendDelayed(due: readonly Connection[]): void {
     this.now = this.#clock.now();
-    const due = this.#delayed;
-    this.#delayed = [];
     for (const connection of due) {
-      connection.isDelayed = false;
-      if (connection.ackDue !== "soon") continue;
       connection.ackDue = "now";
       this.schedule(connection);
     }

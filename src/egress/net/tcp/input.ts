@@ -116,7 +116,7 @@ function takeInOrder(context: TcpContext, connection: Connection, segment: Segme
   if (!connection.reassembly.isEmpty) {
     drainReassembly(context, connection);
     acknowledge(context, connection);
-  } else if (segment.has(FLAG.psh) && end - begin < MESSAGE_BYTES) {
+  } else if (segment.has(FLAG.psh) && end - begin < MESSAGE_BYTES && !connection.isOwn) {
     acknowledge(context, connection);
   } else {
     acknowledgeSoon(context, connection);
