@@ -40,13 +40,18 @@ export async function diffLines(change: Change, texts: ChangeTexts, { remove, pa
   return [...lines, ...(await textLines(texts.before, texts.after, palette))];
 }
 
+/** As diff(1) writes it: one without lines is named by the line before it. */
+function range(start: number, lines: number): string {
+  return `${lines === 0 ? start - 1 : start},${lines}`;
+}
+
 async function textLines(before: string, after: string, palette: Palette): Promise<string[]> {
   const { structuredPatch } = await import("diff");
   const patch = structuredPatch("", "", before, after, "", "", { context: CONTEXT, maxEditLength: MAX_EDITS });
   if (patch === undefined) return [palette.dim("  too different for its lines to be compared")];
   const lines: string[] = [];
   for (const { oldStart, oldLines, newStart, newLines, lines: body } of patch.hunks) {
-    lines.push(palette.dim(`  @@ -${oldStart},${oldLines} +${newStart},${newLines} @@`));
+    lines.push(palette.dim(`  @@ -${range(oldStart, oldLines)} +${range(newStart, newLines)} @@`));
     for (const line of body) lines.push(paint(line, palette));
   }
   const rest = lines.length - MAX_LINES;

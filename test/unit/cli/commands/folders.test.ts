@@ -145,7 +145,7 @@ test("sync shows the differences, escaped, and what deserves a look; --dry-run t
     [
       "A .envrc (3 B)",
       "  ! commands that direnv runs",
-      "  @@ -1,0 +1,1 @@",
+      "  @@ -0,0 +1,1 @@",
       "  +export A=\\e[31m",
       "M a\\e]0;x\\x07 (3 B)",
       "  ! changed here as well",
