@@ -110,8 +110,10 @@ export class Authentication {
     } catch (error) {
       why = error instanceof Error ? error.message : String(error);
     }
+    this.#waiting = undefined;
     this.#send(MSG.userauthBanner, `sbx: ${why}\r\n`, "");
-    transport.disconnect(DISCONNECT.noMoreAuth, why);
+    this.#refuse();
+    waiting.forEach((payload) => this.message(payload));
   }
 
   #refuse(): void {

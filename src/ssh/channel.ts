@@ -30,12 +30,15 @@ export class Channel {
   /** Bytes that were taken and that the client has not been told of. */
   #takenBytes = 0;
   #sink: Writable | undefined;
-  /** What came before there was a sink. */
+  /** Whether it is known where data goes. */
+  #isOpenForData = false;
+  /** What came before. */
   #early: Buffer[] = [];
   #peerEnded = false;
   #sentEof = false;
   #sentClose = false;
   #over = false;
+  #isForgotten = false;
   readonly #waiting: (() => void)[] = [];
 
   constructor(id: number, transport: SshTransport, peer: ChannelPeer, forget: () => void) {
@@ -70,16 +73,18 @@ export class Channel {
 
   /** Where data of the client's goes from now on, what has come already included; nowhere without a sink. */
   receiveInto(sink: Writable | undefined): void {
-    this.#sink = sink ?? undefined;
+    this.#sink = sink;
     const early = this.#early;
     this.#early = [];
     sink?.on("error", () => undefined); // it takes no more: what comes is thrown away
-    for (const chunk of early) this.#pass(chunk);
     this.#isOpenForData = true;
-    if (this.#peerEnded) sink?.end();
+    if (this.#isForgotten) {
+      sink?.destroy();
+      return;
+    }
+    for (const chunk of early) this.#pass(chunk);
+    if (this.#peerEnded || this.#over) sink?.end();
   }
-
-  #isOpenForData = false;
 
   /** @throws ProtocolError for more than the window */
   data(chunk: Buffer): void {
@@ -95,14 +100,32 @@ export class Channel {
     if (this.#isOpenForData) this.#sink?.end();
   }
 
-  /** The client's CLOSE, or the end of the connection. */
+  /** The client's CLOSE. What it sent before still reaches the guest; the channel counts until it has. */
   closeReceived(): void {
     if (this.#over) return;
     this.close();
     this.#over = true;
+    this.#wake();
+    for (const action of this.#onClosed.splice(0)) action();
+    const sink = this.#sink;
+    if (sink === undefined || sink.destroyed || sink.writableFinished) {
+      this.abandon();
+      return;
+    }
+    const done = (): void => this.abandon();
+    sink.once("finish", done).once("close", done);
+    sink.end();
+  }
+
+  /** The end of the connection: nothing is left of the channel. */
+  abandon(): void {
+    if (this.#isForgotten) return;
+    this.#isForgotten = true;
+    this.#over = true;
     this.#early = [];
     this.#wake();
     for (const action of this.#onClosed.splice(0)) action();
+    this.#sink?.destroy();
     this.#forget();
   }
 
@@ -114,10 +137,16 @@ export class Channel {
 
   /** Sends all that a stream has. False if the client did not want all of it; the stream is destroyed then. */
   async sendAll(source: Readable, kind: "stdout" | "stderr" = "stdout"): Promise<boolean> {
-    this.onClosed(() => source.destroy());
+    this.onClosed(() => {
+      // A connection's other direction may have something to finish.
+      if (source !== (this.#sink as unknown)) source.destroy();
+    });
     try {
-      for await (const chunk of source as AsyncIterable<Buffer>) {
-        if (!(await this.send(chunk, kind))) return false;
+      // The other direction of a connection goes on when this one has ended.
+      for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+        if (await this.send(chunk, kind)) continue;
+        source.destroy();
+        return false;
       }
       return true;
     } catch {
@@ -138,8 +167,9 @@ export class Channel {
       const length = Math.min(data.length - at, most, this.#peer.windowBytes);
       this.#peer.windowBytes -= length;
       const part = data.subarray(at, at + length);
-      if (kind === "stdout") this.#send(MSG.channelData, part);
-      else this.#send(MSG.channelExtendedData, STDERR, part);
+      // The data is the last field of both: its length, and then itself.
+      const head = [this.#peer.id, ...(kind === "stdout" ? [] : [STDERR]), length];
+      this.#transport.send(encodePayload(kind === "stdout" ? MSG.channelData : MSG.channelExtendedData, ...head), part);
       at += length;
     }
     return !this.#isDeaf;

@@ -57,7 +57,7 @@ export class Connection {
   /** The transport is over: everything that belongs to the client ends. */
   end(): void {
     this.#over.abort();
-    for (const channel of [...this.#channels.values()]) channel.closeReceived();
+    for (const channel of [...this.#channels.values()]) channel.abandon();
   }
 
   #globalRequest(reader: PayloadReader): void {

@@ -36,7 +36,6 @@ export async function openForwarding({
     return;
   }
   const channel = make();
-  channel.onClosed(() => socket.destroy());
   channel.confirm();
   channel.receiveInto(socket);
   const isWhole = await channel.sendAll(socket);

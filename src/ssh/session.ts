@@ -117,7 +117,6 @@ export class Session {
     }
     this.#process = process;
     answer(true);
-    channel.onClosed(() => process.stdin.destroy());
     channel.receiveInto(process.stdin);
     // The client's window changed while the process was started.
     if (size !== undefined && this.#terminal !== undefined && size !== this.#terminal) process.resize(this.#terminal);
@@ -139,7 +138,6 @@ export class Session {
       return;
     }
     answer(true);
-    channel.onClosed(() => server.destroy());
     channel.receiveInto(server);
     await channel.sendAll(server);
     await finished(server, { readable: false }).catch(() => undefined);

@@ -38,5 +38,6 @@ declare module "ssh2/lib/protocol/Protocol.js" {
 }
 
 declare module "ssh2/lib/protocol/keyParser.js" {
-  export function parseKey(text: string): { readonly type: string } | Error;
+  const keyParser: { parseKey(text: string): { readonly type: string } | Error };
+  export default keyParser;
 }

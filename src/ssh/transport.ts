@@ -4,7 +4,7 @@
  * slow socket does not take, and break messages that are sent while keys are exchanged anew (1.17.0).
  */
 import type { Duplex } from "node:stream";
-import { parseKey } from "ssh2/lib/protocol/keyParser.js";
+import keyParser from "ssh2/lib/protocol/keyParser.js";
 import Protocol from "ssh2/lib/protocol/Protocol.js";
 import { ALGORITHMS } from "./algorithms.ts";
 import { MAX_UNSENT_BYTES, UNSENT_BYTES } from "./limits.ts";
@@ -13,6 +13,8 @@ import { encodePayload, MSG } from "./payload.ts";
 const IDENT = "sbx";
 /** Messages below this number are the transport's own. */
 const FIRST_SERVICE_MESSAGE = 50;
+/** Of a packet, before its payload: its length, and that of the padding. */
+const HEAD_BYTES = 5;
 
 /** Reasons to hang up, RFC 4253, section 11.1. */
 export const DISCONNECT = { protocolError: 2, serviceNotAvailable: 7, byApplication: 11, noMoreAuth: 14 } as const;
@@ -78,13 +80,18 @@ export class SshTransport {
     return id;
   }
 
-  /** Never waits; whoever sends much asks {@link writable} before. */
-  send(payload: Buffer): void {
+  /**
+   * Never waits; whoever sends much asks {@link writable} before.
+   *
+   * @param more what the payload goes on with
+   */
+  send(payload: Buffer, more?: Buffer): void {
     if (this.#over) return;
     if (this.#isExchanging()) {
-      this.#held.push(payload);
-      this.#heldBytes += payload.length;
-    } else this.#encrypt(payload);
+      const whole = more === undefined ? payload : Buffer.concat([payload, more]);
+      this.#held.push(whole);
+      this.#heldBytes += whole.length;
+    } else this.#encrypt(payload, more);
     // A client that reads nothing and makes us answer all the same.
     if (this.#heldBytes + this.#socket.writableLength > MAX_UNSENT_BYTES) this.end(new Error("it reads too slowly"));
   }
@@ -158,11 +165,11 @@ export class SshTransport {
     this.#wake();
   }
 
-  /** A payload begins at the fifth byte of its packet, behind two lengths. */
-  #encrypt(payload: Buffer): void {
+  #encrypt(payload: Buffer, more?: Buffer): void {
     const cipher = this.#protocol._cipher;
-    const packet = cipher.allocPacket(payload.length);
-    packet.set(payload, 5);
+    const packet = cipher.allocPacket(payload.length + (more?.length ?? 0));
+    packet.set(payload, HEAD_BYTES);
+    if (more !== undefined) packet.set(more, HEAD_BYTES + payload.length);
     cipher.encrypt(packet);
   }
 
@@ -189,7 +196,7 @@ export class SshTransport {
 }
 
 function hostKeys(text: string): Record<string, unknown> {
-  const key = parseKey(text);
+  const key = keyParser.parseKey(text);
   if (key instanceof Error) throw key;
   return { [key.type]: key };
 }

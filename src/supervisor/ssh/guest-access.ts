@@ -33,8 +33,15 @@ export class GuestAccess implements SshGuest {
       stdin: true,
       stdout: true,
       stderr: terminal === undefined,
+      // As with sshd: a session without a terminal is over when nobody can write to it any more.
+      lingers: true,
     };
-    return toProcess(await this.#launch(spec), this.#state);
+    try {
+      return toProcess(await this.#launch(spec), this.#state);
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error;
+      throw new Error(`${account.shell} of the account ${account.name} cannot be started: ${error.message}`);
+    }
   }
 
   async connect(address: SshAddress, { name }: SshAccount, signal: AbortSignal): Promise<Duplex> {
