@@ -103,6 +103,11 @@ func Relay(conn net.Conn, out *link.Producer, in *link.Consumer) {
 
 // receive carries what the host sends.
 func receive(c halfCloser, in *link.Consumer) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		in.Stop()
+		return
+	}
 	for {
 		part, err := in.Next()
 		if err == io.EOF {
@@ -117,7 +122,7 @@ func receive(c halfCloser, in *link.Consumer) {
 			c.Close()
 			return
 		}
-		n, err := c.Write(part)
+		n, err := sys.WriteAll(raw, part)
 		if err != nil {
 			in.Stop()
 			return

@@ -238,6 +238,12 @@ func (i *input) run() {
 		i.close()
 		return
 	}
+	raw, err := i.file.SyscallConn()
+	if err != nil {
+		i.consumer.Stop()
+		i.close()
+		return
+	}
 	last := byte('\n')
 	for {
 		part, err := i.consumer.Next()
@@ -248,7 +254,7 @@ func (i *input) run() {
 			break
 		}
 		last = part[len(part)-1]
-		n, err := i.file.Write(part)
+		n, err := sys.WriteAll(raw, part)
 		if err != nil {
 			i.consumer.Stop()
 			break

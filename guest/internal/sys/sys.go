@@ -382,6 +382,30 @@ func WriteNow(fd int, b []byte) (int, error) {
 	return now(syscall.SYS_WRITE, fd, b)
 }
 
+// WriteAll writes all of b to a descriptor of the runtime's poller, by WriteNow.
+func WriteAll(raw syscall.RawConn, b []byte) (int, error) {
+	total := 0
+	var failure error
+	err := raw.Write(func(fd uintptr) bool {
+		for total < len(b) {
+			n, err := WriteNow(int(fd), b[total:])
+			if err == syscall.EAGAIN {
+				return false
+			}
+			if err != nil {
+				failure = err
+				return true
+			}
+			total += n
+		}
+		return true
+	})
+	if failure == nil {
+		failure = err
+	}
+	return total, failure
+}
+
 func now(call uintptr, fd int, b []byte) (int, error) {
 	for {
 		n, _, e := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
