@@ -51,6 +51,7 @@ class LoopbackGateway implements Gateway, ConnectionHost {
   readonly limits: GatewayLimits;
   readonly find: (host: string) => Target | undefined;
   readonly #servers: Server[] = [];
+  readonly #connections = new Set<ClientConnection>();
   readonly #strangers = new Set<ClientConnection>();
   readonly #guests = new Set<ClientConnection>();
 
@@ -85,26 +86,27 @@ class LoopbackGateway implements Gateway, ConnectionHost {
   }
 
   forget(connection: ClientConnection): void {
+    this.#connections.delete(connection);
     this.#strangers.delete(connection);
     this.#guests.delete(connection);
   }
 
   drop(target: Target): void {
-    for (const connection of [...this.#strangers, ...this.#guests]) {
-      if (connection.target === target) connection.destroy();
-    }
+    for (const connection of this.#connections) if (connection.target === target) connection.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-    for (const connection of [...this.#strangers, ...this.#guests]) connection.destroy();
+    for (const connection of this.#connections) connection.destroy();
     await Promise.all(closed);
   }
 
   #accept(socket: Socket): void {
     const [oldest] = this.#strangers;
     if (oldest !== undefined && this.#strangers.size >= this.limits.strangers) oldest.destroy();
-    this.#strangers.add(new ClientConnection(socket, this));
+    const connection = new ClientConnection(socket, this);
+    this.#connections.add(connection);
+    this.#strangers.add(connection);
   }
 }
 
