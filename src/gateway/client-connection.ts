@@ -48,6 +48,8 @@ export class ClientConnection {
   #lastTimer: NodeJS.Timeout | undefined;
   /** Nothing that the client sends from now on matters. */
   #deaf = false;
+  /** The client has shut down its sending half. */
+  #hasEnded = false;
 
   constructor(socket: Socket, host: ConnectionHost) {
     this.#socket = socket;
@@ -153,6 +155,7 @@ export class ClientConnection {
     }
     this.#server = server;
     this.#join(server);
+    if (this.#hasEnded) server.end();
     if (isLast) this.#refuseLater(server);
     if (!this.#answer.isAwaited) this.#socket.resume();
   }
@@ -186,8 +189,9 @@ export class ClientConnection {
   }
 
   #clientEnded(): void {
-    if (this.#server === undefined) this.#socket.end();
-    else this.#server.end();
+    this.#hasEnded = true;
+    if (this.#server !== undefined) this.#server.end();
+    else if (this.#head === undefined) this.#socket.end();
     // Mostly it is gone altogether, which a server that is silent would never notice.
     if (!this.#answer.isUpgraded) this.#endWithin(this.#host.limits.halfClosedMs);
   }
