@@ -11,6 +11,7 @@ import type { DeniedWay } from "./network/denied-notice.ts";
 import { splitCommandLine, type OptionShape } from "./parsers/command-line.ts";
 import { humanDuration } from "./output/human.ts";
 import { runSession } from "./session/run-session.ts";
+import type { SshFlags } from "./ssh/run-client.ts";
 import { usageError } from "./parsers/usage-error.ts";
 import { terminalSize } from "./terminal/terminal.ts";
 
@@ -88,6 +89,13 @@ export abstract class GuestCommand extends SbxCommand {
     progress.stop();
     for (const text of notices) this.notice(text);
     return sandbox;
+  }
+
+  /** Runs this machine's ssh on a sandbox and takes over its status. */
+  protected async runBySsh(runtime: Runtime, sandboxId: string, call: SshFlags): Promise<void> {
+    const { runSsh } = await import("./ssh/run-client.ts");
+    const status = await runSsh(runtime.ssh, sandboxId, call, { context: this.context, interrupt: this.interrupt });
+    this.context.setExitStatus(status);
   }
 
   async #warnOfUselessSecrets(runtime: Runtime, { network }: SandboxSpec): Promise<void> {

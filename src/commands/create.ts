@@ -67,6 +67,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
     ...exposeFlags,
     timeout: durationFlag({ summary: "Let the sandbox live this long.", ...LIFETIME_LIMITS }),
     detach: switchFlag({ char: "d", summary: "Print the id and leave the sandbox running." }),
+    ssh: switchFlag({ summary: "Go into it by SSH, as sbx ssh does." }),
   };
 
   async run(): Promise<void> {
@@ -75,8 +76,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
     const plan = planCreate({
       command,
       timeoutMs: flags.timeout,
-      detach: flags.detach,
-      json: flags.json,
+      ...{ detach: flags.detach, ssh: flags.ssh, json: flags.json },
       terminal: this.onTerminal,
       defaultTimeoutMs: this.loadedSettings.settings.timeoutMs,
     });
@@ -88,11 +88,12 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
     const { signal } = this.interrupt;
     const onUrl = quiet ? undefined : (text: string) => this.notice(text);
     const exposures = await exposePorts(runtime, sandbox, flags["expose-http"], { signal, onUrl });
-    if (plan.lifetime.kind === "duration") this.#announce(sandbox, exec !== undefined, flags, exposures);
-    else if (plan.run === "shell" && !quiet)
+    if (plan.lifetime.kind === "duration") this.#announce(sandbox, plan.run !== "nothing", flags, exposures);
+    else if (plan.run !== "command" && !quiet)
       this.notice(`${sandbox.info.name ?? sandbox.id} is removed when this shell ends`);
-    if (exec === undefined) return;
-    await this.runInGuest(runtime, sandbox, exec, flags);
+    if (plan.run === "ssh") await this.runBySsh(runtime, sandbox.id, { ...flags, command });
+    else if (exec === undefined) return;
+    else await this.runInGuest(runtime, sandbox, exec, flags);
     if (quiet) return;
     const stays = plan.lifetime.kind === "duration";
     const way = stays ? ({ kind: "running", sandbox: sandbox.info.name ?? sandbox.id } as const) : AGAIN;
@@ -101,6 +102,7 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
   }
 
   #execFor(plan: CreatePlan, [first, ...rest]: readonly string[], place: PlaceFlags): ExecSpec | undefined {
+    if (plan.run === "ssh") return undefined;
     if (plan.run === "shell") return this.execSpec(SHELL, { ...place, tty: true });
     if (first !== undefined) return this.execSpec(toGuestArgv([first, ...rest]), place);
     if (place.cwd !== undefined || place.user !== undefined) {

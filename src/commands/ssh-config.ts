@@ -1,4 +1,6 @@
 /** `sbx ssh-config`: ssh, scp, sftp, rsync, git and editors know sandboxes by name. */
+import { resolve } from "node:path";
+import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
 import { switchFlag, yesFlag } from "../cli/flags/common.ts";
 import { confirm } from "../cli/prompts/confirm.ts";
@@ -31,11 +33,12 @@ Sign in as another account with ssh root@web.sbx.`);
     print: switchFlag({ summary: "Print the configuration; change nothing of yours.", exclusive: ["remove", "yes"] }),
     remove: switchFlag({ summary: "Take the line out of ~/.ssh/config again." }),
     yes: yesFlag,
+    file: Flags.string({ summary: "Another file than ~/.ssh/config.", helpValue: "PATH" }),
   };
 
   async run(): Promise<void> {
     const { flags } = await this.parse(SshConfig);
-    const userPath = userConfigPath(this.context.env);
+    const userPath = flags.file === undefined ? userConfigPath() : resolve(this.context.cwd, flags.file);
     const config = await this.#write();
     if (flags.print) {
       if (flags.json) this.printJson({ path: config.path, config: config.text });

@@ -76,32 +76,9 @@ Your SSH agent is not forwarded: a sandbox that could ask it to sign would be as
     }
     if (flags.json) throw usageError("a session of ssh has no JSON", "leave out --json, or use sbx exec");
     const ref = parseSandboxRef(args.sandbox);
-    const { clientArguments, runClient } = await import("../cli/ssh/run-client.ts");
-    const { path, name } = await this.#prepare(ref);
-    const words = clientArguments({
-      ...{
-        configPath: path,
-        host: name,
-        user: flags.user,
-        command,
-        terminal: flags.tty,
-        noCommand: flags["no-command"],
-      },
-      forwards: [
-        ...(flags.local ?? []).flatMap((value) => ["-L", value]),
-        ...(flags.dynamic ?? []).flatMap((value) => ["-D", value]),
-      ],
-    });
-    this.phase = "guest-command-running";
-    this.context.setExitStatus(await runClient(words, name, { context: this.context, interrupt: this.interrupt }));
-  }
-
-  /** The runtime is not needed any more when this returns: ssh starts an sbx of its own. */
-  async #prepare(ref: string): Promise<{ path: string; name: string }> {
-    const { ownProgram, writeClientConfig } = await import("../cli/ssh/write-config.ts");
     await using runtime = await this.openRuntime();
     const { id, name } = await runtime.get(ref, { signal: this.interrupt.signal });
-    const { path } = await writeClientConfig(runtime.ssh, this.context.env, ownProgram());
-    return { path, name: name ?? id };
+    this.phase = "guest-command-running";
+    await this.runBySsh(runtime, name ?? id, { ...flags, command });
   }
 }

@@ -8,6 +8,8 @@ export interface CreateRequest {
   /** `--timeout`, `ms`. */
   timeoutMs: number | undefined;
   detach: boolean;
+  /** By SSH: the shell, or the command. */
+  ssh: boolean;
   json: boolean;
   /** Whether stdin and stdout are terminals. */
   terminal: boolean;
@@ -17,7 +19,7 @@ export interface CreateRequest {
 
 export interface CreatePlan {
   /** An interactive shell, the user's command, or nothing: only the sandbox. */
-  run: "shell" | "command" | "nothing";
+  run: "shell" | "command" | "ssh" | "nothing";
   lifetime: Lifetime;
 }
 
@@ -36,10 +38,22 @@ export function planCreate(request: CreateRequest): CreatePlan {
       "leave out --json, or create the sandbox first and use sbx exec",
     );
   }
+  if (request.ssh) return { run: "ssh", lifetime: sshLifetime(request) };
   const stays = asked || (!hasCommand && (request.json || !request.terminal));
   const lifetime: Lifetime = stays
     ? { kind: "duration", ms: request.timeoutMs ?? request.defaultTimeoutMs }
     : { kind: "session" };
   if (hasCommand) return { run: "command", lifetime };
   return { run: stays ? "nothing" : "shell", lifetime };
+}
+
+/** As with a shell: until the session ends, or for the time that was asked for. */
+function sshLifetime({ timeoutMs, detach, json }: CreateRequest): Lifetime {
+  if (detach || json) {
+    throw usageError(
+      `${detach ? "--detach" : "--json"} leaves the sandbox to others, and --ssh goes into it`,
+      "create it first, then use sbx ssh",
+    );
+  }
+  return timeoutMs === undefined ? { kind: "session" } : { kind: "duration", ms: timeoutMs };
 }

@@ -32,7 +32,7 @@ export function desktopArguments(sandbox: string, folder: string): string[] {
  */
 export async function requireSshConfig(ssh: SshApi, env: Env, sandbox: string): Promise<void> {
   const { path } = await writeClientConfig(ssh, env, ownProgram());
-  const userPath = userConfigPath(env);
+  const userPath = userConfigPath();
   if (hasInclude(readUserConfig(userPath), path)) return;
   throw new SbxError(
     "config_invalid",

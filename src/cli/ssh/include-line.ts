@@ -1,4 +1,7 @@
-/** The one line in the user's ~/.ssh/config that reads sbx's. Pure: texts in, texts out. Everything else stays as it is. */
+/**
+ * The one line in the user's ~/.ssh/config that reads sbx's. Pure: texts in, texts out, with a character for each byte.
+ * Everything else stays as it is.
+ */
 
 const COMMENT = "# Names of sandboxes, such as web.sbx (sbx ssh-config --remove takes these two lines away)";
 
@@ -33,5 +36,5 @@ export function removeInclude(config: string, configPath: string): string {
 }
 
 function includeLine(configPath: string): string {
-  return `Include "${configPath}"`;
+  return Buffer.from(`Include "${configPath}"`).toString("latin1");
 }

@@ -2,38 +2,67 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { SbxError } from "../../runtime/errors.ts";
+import type { SshApi } from "../../runtime/ssh.ts";
 import type { CommandContext } from "../context.ts";
 import type { Interrupt } from "../interrupt.ts";
 import { quoteWord } from "../output/shell-quote.ts";
+import { usageError } from "../parsers/usage-error.ts";
 import { HOST_SUFFIX } from "./client-config.ts";
+import { ownProgram, writeClientConfig } from "./write-config.ts";
 
 const SIGNAL_BASE = 128;
 
-export interface ClientCall {
-  configPath: string;
-  /** The sandbox's id or name. */
-  host: string;
+/** What commands that run ssh take for it. */
+export interface SshFlags {
+  /** Account in the sandbox. */
   user?: string | undefined;
-  /** `-L` and `-D`, with their values. */
-  forwards?: readonly string[];
+  /** A terminal also for a command. */
+  tty?: boolean | undefined;
+  /** As `-L`. */
+  local?: readonly string[] | undefined;
+  /** As `-D`. */
+  dynamic?: readonly string[] | undefined;
   /** Only forward. */
-  noCommand?: boolean;
-  /** `-t`: a terminal also for a command. */
-  terminal?: boolean;
+  "no-command"?: boolean | undefined;
+  /** Not for ssh. */
+  cwd?: string | undefined;
   command: readonly string[];
 }
 
+export interface ClientProcess {
+  context: CommandContext;
+  interrupt: Interrupt;
+}
+
+/**
+ * Runs ssh on a sandbox to its end and returns its status.
+ *
+ * @param host its name or id
+ * @throws SbxError `usage`, `unsupported` where there is no ssh, `config_invalid`
+ */
+export async function runSsh(ssh: SshApi, host: string, flags: SshFlags, parts: ClientProcess): Promise<number> {
+  if (flags.cwd !== undefined) {
+    throw usageError("--cwd is not for SSH, which begins in the account's home", `sbx exec --cwd ${flags.cwd}`);
+  }
+  const { path } = await writeClientConfig(ssh, parts.context.env, ownProgram());
+  return await runClient(clientArguments(path, host, flags), host, parts);
+}
+
 /** The arguments of ssh. */
-export function clientArguments(call: ClientCall): string[] {
+export function clientArguments(configPath: string, host: string, flags: SshFlags): string[] {
+  const forwards = [
+    ...(flags.local ?? []).flatMap((value) => ["-L", value]),
+    ...(flags.dynamic ?? []).flatMap((value) => ["-D", value]),
+  ];
   return [
-    ...["-F", call.configPath],
-    ...(call.user === undefined ? [] : ["-l", call.user]),
-    ...(call.forwards ?? []),
-    ...((call.forwards?.length ?? 0) > 0 ? ["-o", "ExitOnForwardFailure=yes"] : []),
-    ...(call.noCommand === true ? ["-N"] : []),
-    ...(call.terminal === true ? ["-t"] : []),
-    `${call.host}${HOST_SUFFIX}`,
-    ...remoteCommand(call.command),
+    ...["-F", configPath],
+    ...(flags.user === undefined ? [] : ["-l", flags.user]),
+    ...forwards,
+    ...(forwards.length > 0 ? ["-o", "ExitOnForwardFailure=yes"] : []),
+    ...(flags["no-command"] === true ? ["-N"] : []),
+    ...(flags.tty === true ? ["-t"] : []),
+    `${host}${HOST_SUFFIX}`,
+    ...remoteCommand(flags.command),
   ];
 }
 
@@ -46,15 +75,10 @@ function remoteCommand(command: readonly string[]): string[] {
   return [command.map((word) => (word === "" ? "''" : quoteWord(word))).join(" ")];
 }
 
-/**
- * Runs ssh to its end and returns its status.
- *
- * @throws SbxError `unsupported` where there is no ssh
- */
-export async function runClient(
+async function runClient(
   args: readonly string[],
-  sandbox: string,
-  { context, interrupt }: { context: CommandContext; interrupt: Interrupt },
+  host: string,
+  { context, interrupt }: ClientProcess,
 ): Promise<number> {
   // From a terminal they reach ssh as well, which knows what to do; sent to this process alone they are passed on.
   using _diverted = interrupt.divert((name) => {
@@ -66,7 +90,7 @@ export async function runClient(
       reject(
         new SbxError("unsupported", "there is no ssh on this machine", {
           cause,
-          hint: `sudo apt-get install openssh-client, or sbx exec -t ${sandbox} -- bash -l`,
+          hint: `sudo apt-get install openssh-client, or sbx exec -t ${host} -- bash -l`,
         }),
       );
     });

@@ -1,15 +1,15 @@
 /** The user's own ~/.ssh/config: read, and replaced in one step. Links, modes and whatever else is in it stay. */
 import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { dirname, isAbsolute, join } from "node:path";
+import { userInfo } from "node:os";
+import { dirname, join } from "node:path";
 import { SbxError } from "../../runtime/errors.ts";
 
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
-export function userConfigPath(env: Readonly<Record<string, string | undefined>>): string {
-  const home = env.HOME !== undefined && isAbsolute(env.HOME) ? env.HOME : homedir();
-  return join(home, ".ssh", "config");
+/** Where ssh looks: it asks the system for the user's home, and not the environment. */
+export function userConfigPath(): string {
+  return join(userInfo().homedir, ".ssh", "config");
 }
 
 /** Empty where there is none. @throws SbxError `file_error` */
