@@ -30,9 +30,16 @@ func TestAnSFTPServerIsAProcessLikeAnyOther(t *testing.T) {
 	// INIT and a REALPATH of ".".
 	_, err := in.Write(append(sftpInit, 0, 0, 0, 10, 16, 0, 0, 0, 1, 0, 0, 0, 1, '.'))
 	must(t, err)
+	first, err := out.Next()
+	must(t, err)
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", started.PID))
+	if err != nil || string(name) != "sftp-server\n" {
+		t.Errorf("%q, %v", name, err)
+	}
 	must(t, in.End())
 	answers, err := out.All()
 	must(t, err)
+	answers = append(first, answers...)
 	if !bytes.Contains(answers, []byte("limits@openssh.com")) || !bytes.Contains(answers, []byte(dir)) {
 		t.Fatalf("%q", answers)
 	}
