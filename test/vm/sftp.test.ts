@@ -155,7 +155,8 @@ test("nothing of a session is left when its client was killed in the middle of a
   await home.bash(name, "head -c 500M /dev/zero > endless");
   const argv = ["sftp", "-q", "-F", configPath, "-b", "-", `app@${name}.sbx`] as const;
   const client = start(argv, "get endless\n");
-  const servers = async (): Promise<string> => home.must(["exec", name, "--", "sh", "-c", "pgrep -cx sftp-server || true"]);
+  const servers = async (): Promise<string> =>
+    home.must(["exec", name, "--", "sh", "-c", "pgrep -cx sftp-server || true"]);
   await eventually(async () => assert.equal(await servers(), "1"));
   client.kill("SIGKILL");
   await eventually(async () => assert.equal(await servers(), "0"));
