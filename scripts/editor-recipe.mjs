@@ -13,7 +13,17 @@ if (version === undefined || nodeVersion === undefined) throw new Error("give th
 
 const SERVER = "/code-server/lib/vscode";
 /** Built-in extensions that need a service of the internet, or are large and of little use here. */
-const EXTENSIONS = ["copilot", "mermaid-markdown-features", "microsoft-authentication", "tunnel-forwarding"];
+const EXTENSIONS = [
+  "copilot",
+  "debug-auto-launch",
+  "debug-server-ready",
+  "github",
+  "mermaid-markdown-features",
+  "microsoft-authentication",
+  "ms-vscode.js-debug-companion",
+  "ms-vscode.vscode-js-profile-table",
+  "tunnel-forwarding",
+];
 const EVERYWHERE = ["*.map", "*.md", "*.d.ts"];
 
 /** Modules that the server, its helpers or the page load, and what is left out of each. Others are never reached. */

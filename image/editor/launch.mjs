@@ -45,11 +45,7 @@ async function start(hasGallery) {
     // A group of its own, by which all of it is found again.
     detached: true,
     stdio: ["ignore", openSync(LOG, "w", 0o600), openSync(LOG, "a", 0o600)],
-    env: {
-      ...process.env,
-      NODE_COMPILE_CACHE: path.join(homedir(), ".cache/sbx-code"),
-      ...(hasGallery ? {} : { EXTENSIONS_GALLERY: NO_GALLERY }),
-    },
+    env: { ...process.env, ...(hasGallery ? {} : { EXTENSIONS_GALLERY: NO_GALLERY }) },
   });
   child.unref();
   const failed = new Promise((_, reject) => child.once("error", reject).once("exit", () => reject(new Error(tail()))));

@@ -45,7 +45,10 @@ export async function writeEditorDisk(options: EditorDiskOptions): Promise<void>
     await using workshop = await openWorkshop({ diskPath, place, visible: [scratch, path.dirname(filePath)], signal });
     const tree = `${workshop.directory}/tree`;
     for (const item of fetched) await unpack(workshop, tree, item, signal);
-    for (const { name, content } of recipe.files) await workshop.writeFile(`${tree}/${name}`, content, signal);
+    for (const { name, content } of recipe.files) {
+      await workshop.run(["mkdir", "-p", path.dirname(`${tree}/${name}`)], { signal });
+      await workshop.writeFile(`${tree}/${name}`, content, signal);
+    }
     step("writing the disk of VS Code for the browser");
     await makeFileSystem(workshop, tree, options);
   } finally {

@@ -10,8 +10,17 @@ import { npmPackage, type Architecture, type NpmPackage } from "../image/recipe.
 
 /** Raised when the way the disk is made changes so that it should be made anew. */
 const BUILDER_VERSION = 1;
-/** What lies beside the packages in the guest, at the top of the disk. */
-const FILES = ["launch.mjs", "settings.json"] as const;
+/** Where the modules are that the server loads. */
+const MODULES = "code-server/lib/vscode/node_modules";
+/** What lies beside the packages in the guest, by its place on the disk. */
+const FILES = {
+  "launch.mjs": "launch.mjs",
+  "settings.json": "settings.json",
+  [`${MODULES}/@vscode/deviceid/index.js`]: "modules/deviceid.cjs",
+  [`${MODULES}/@vscode/fs-copyfile/index.js`]: "modules/fs-copyfile.cjs",
+  [`${MODULES}/@vscode/native-watchdog/index.js`]: "modules/native-watchdog.cjs",
+  [`${MODULES}/@vscode/spdlog/index.js`]: "modules/spdlog.cjs",
+};
 
 const packages = z.array(npmPackage).min(1);
 const recipeSchema = z.strictObject({
@@ -27,6 +36,7 @@ export interface EditorRecipe {
   version: string;
   capacityBytes: number;
   npm: NpmPackage[];
+  /** `name` is a place on the disk. */
   files: { name: string; content: Buffer }[];
   /** sha-256 over everything above, lower-case hex. */
   hash: string;
@@ -40,7 +50,7 @@ export interface EditorRecipe {
 export async function readEditorRecipe(directory: string, architecture: Architecture): Promise<EditorRecipe> {
   const parsed = recipeSchema.parse(JSON.parse(await readFile(path.join(directory, "recipe.json"), "utf8")));
   const files = await Promise.all(
-    FILES.map(async (name) => ({ name, content: await readFile(path.join(directory, name)) })),
+    Object.entries(FILES).map(async ([name, file]) => ({ name, content: await readFile(path.join(directory, file)) })),
   );
   const npm = [...parsed.npm[architecture], ...parsed.npm.all];
   const hash = createHash("sha256").update(JSON.stringify([BUILDER_VERSION, architecture, parsed.capacityMiB, npm]));

@@ -12,6 +12,7 @@ import { z } from "zod";
 import { editorRecipePath } from "../../../host/package-root.ts";
 import { writeDurably } from "../../../host/durable-file.ts";
 import { newLayerId, newVolumeId } from "../../../store/disks/disk-names.ts";
+import type { DiskStore } from "../../../store/disks/disk-store.ts";
 import type { LayerStamp, NewLayer } from "../../../store/disks/layer-store.ts";
 import type { NewVolume, VolumeRow } from "../../../store/disks/volume-store.ts";
 import { acquireLock } from "../../../store/locks.ts";
@@ -54,12 +55,6 @@ export async function openEditorVolume(context: DiskContext, options: CallOption
   return (await findReady(context, slug)) ?? (await makeVolume(context, recipe, slug, options));
 }
 
-/** The volume of this version of sbx, if it was made. */
-export async function findEditorVolume({ state }: DiskContext): Promise<VolumeRow | undefined> {
-  const slug = editorSlug(await readEditorRecipe(editorRecipePath(), hostArchitecture()));
-  return state.disks.volumes.listReady().find((row) => row.slug === slug);
-}
-
 /** `vscode-4-139-1-ab12cd34`: another recipe is another volume. */
 function editorSlug({ version, hash }: EditorRecipe): string {
   return `vscode-${version.replaceAll(".", "-")}-${hash.slice(0, HASH_DIGITS)}`;
@@ -100,10 +95,12 @@ async function makeVolume(
     const { writeEditorDisk } = await import("../../../vm/editor/disk.ts");
     await writeEditorDisk({ recipe, filePath, uuid: randomUUID(), ...options });
     const stamp: LayerStamp = await layerFiles.seal(head);
+    const last = await readRecord(state.paths.dataPath);
     await writeRecord(state.paths.dataPath, { volumeId: volume.id, head: head.id, stamp });
     disks.change(() => {
       disks.layers.open(head.id);
       disks.volumes.ready(volume.id);
+      if (last !== undefined) retire(disks, last.volumeId);
     });
   } catch (error) {
     await takeBack(state, [head], () => disks.volumes.forget(volume.id));
@@ -112,6 +109,13 @@ async function makeVolume(
   const row = disks.volumes.get(volume.id);
   if (row === undefined) throw new SbxError("volume_not_found", `volume ${slug} was removed meanwhile`);
   return row;
+}
+
+/** The one of an earlier version goes as a removed volume does, unless a sandbox has it still. */
+function retire(disks: DiskStore, volumeId: string): void {
+  const row = disks.volumes.get(volumeId);
+  if (row === undefined || row.removedAt !== null || disks.claims.of(volumeId).length > 0) return;
+  disks.volumes.markRemoved(volumeId, Date.now());
 }
 
 async function readRecord(dataPath: string): Promise<EditorRecord | undefined> {

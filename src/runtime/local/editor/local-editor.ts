@@ -16,7 +16,6 @@ import {
   MAX_EDITOR_ANSWER_BYTES,
   type EditorLaunch,
 } from "../../../protocol/editor-launch.ts";
-import type { VolumeRow } from "../../../store/disks/volume-store.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
 import { acquireLock } from "../../../store/locks.ts";
 import type { Editor, EditorApi, EditorSpec } from "../../editor.ts";
@@ -62,30 +61,32 @@ export class LocalEditor implements EditorApi {
   }
 
   async stop(ref: string, options: CallOptions = {}): Promise<boolean> {
-    const { context, findRunning, runtime } = this.#options;
+    const { findRunning, runtime } = this.#options;
     const row = findRunning(ref);
     await using sandbox = await runtime.connect(row.id, options);
     await using _lock = await this.#lock(row.id, options);
-    const { findEditorVolume } = await import("./editor-volume.ts");
-    const volume = await findEditorVolume(context);
-    if (volume === undefined || !this.#isAttached(row.id, volume)) return false;
+    const volumeId = this.#attached(row.id);
+    if (volumeId === undefined) return false;
     const { stopped } = parseAnswer(editorStopped(), await runLauncher(sandbox, { action: "stop" }, options));
     await this.#unexpose(row, null, options);
-    await runtime.volumes.detach(volume.id, row.id, options);
+    await runtime.volumes.detach(volumeId, row.id, options);
     return stopped;
   }
 
+  /** A sandbox keeps the version that it was given first, until that is stopped. */
   async #attach(id: string, options: CallOptions): Promise<void> {
     const { context, runtime } = this.#options;
+    if (this.#attached(id) !== undefined) return;
     // Loaded here: other commands do not need it.
     const { openEditorVolume } = await import("./editor-volume.ts");
     const volume = await openEditorVolume(context, options);
-    if (this.#isAttached(id, volume)) return;
     await runtime.volumes.attach(volume.id, id, { path: EDITOR_MOUNT_PATH, access: "read-only" }, options);
   }
 
-  #isAttached(id: string, volume: VolumeRow): boolean {
-    return this.#options.context.state.disks.claims.of(volume.id).some(({ holder }) => holder === id);
+  /** Id of the volume that it is on in a sandbox. */
+  #attached(id: string): string | undefined {
+    const claims = this.#options.context.state.disks.claims.list();
+    return claims.find(({ holder, path: place }) => holder === id && place === EDITOR_MOUNT_PATH)?.volumeId;
   }
 
   /** Its URL goes where its port has changed, or it has ended. Which port that was is not for the guest to say. */
