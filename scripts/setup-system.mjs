@@ -49,6 +49,7 @@ const NEEDED_BY_TESTS = [
   { program: "python3", package: "python3" },
   { program: "curl", package: "curl" },
   { program: "sftp", package: "openssh-client" },
+  { program: "chromium", package: "chromium" },
 ];
 
 /**
