@@ -2,15 +2,15 @@
 import * as Flags from "@oclif/core/flags";
 import * as Args from "@oclif/core/args";
 import { SbxCommand } from "../cli/base-command.ts";
-import { isAbort } from "../cli/errors/funnel.ts";
 import { switchFlag } from "../cli/flags/common.ts";
 import { momentFlag, tailFlag } from "../cli/flags/watching.ts";
+import { printFollowed } from "../cli/output/print-followed.ts";
 import { prose } from "../cli/output/prose.ts";
-import { writeWithPressure } from "../cli/output/pressure.ts";
 import { parseCount } from "../cli/parsers/count.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
 import { parseEventTypes } from "../cli/parsers/event-types.ts";
 import { eventJson, eventLine } from "../cli/view/event-view.ts";
+import type { EventRecord } from "../runtime/watching.ts";
 
 export default class Events extends SbxCommand {
   static override summary = "Show what happened to sandboxes, disks and secrets.";
@@ -70,15 +70,9 @@ A TIME is a moment (2026-03-01T14:05:09Z) or how long ago it was (10m). docs/eve
       ...(after !== undefined && { after }),
     });
     const palette = await this.stdoutPalette();
-    try {
-      for await (const event of events) {
-        const display = { palette, width: this.stdoutWidth, now: this.context.now() };
-        const text = json ? eventJson(event) : eventLine(event, display);
-        if (!(await writeWithPressure(this.context.stdout, `${text}\n`))) return;
-      }
-    } catch (error) {
-      // Ctrl-C is how one stops following; it is no failure then.
-      if (!(follow && this.interrupt.received === "SIGINT" && isAbort(error))) throw error;
-    }
+    const { stdout } = this.context;
+    const render = (event: EventRecord): string =>
+      json ? eventJson(event) : eventLine(event, { palette, width: this.stdoutWidth, now: this.context.now() });
+    await printFollowed(events, { render, stdout, interrupt: this.interrupt, follow });
   }
 }

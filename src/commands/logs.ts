@@ -1,17 +1,16 @@
 /** `sbx logs`: what a sandbox's supervisor, console, virtual machine and background processes said. */
 import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
-import { isAbort } from "../cli/errors/funnel.ts";
 import { switchFlag } from "../cli/flags/common.ts";
 import { sandboxArg } from "../cli/flags/sandbox-arg.ts";
 import { momentFlag, tailFlag } from "../cli/flags/watching.ts";
+import { printFollowed } from "../cli/output/print-followed.ts";
 import { prose } from "../cli/output/prose.ts";
-import { writeWithPressure } from "../cli/output/pressure.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
 import { logJson, logLine } from "../cli/view/log-view.ts";
 import { describeReason } from "../cli/view/sandbox-view.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { LOG_SOURCES, type LogSource } from "../runtime/watching.ts";
+import { LOG_SOURCES, type LogLine, type LogSource } from "../runtime/watching.ts";
 
 const ALL = "all";
 
@@ -62,16 +61,10 @@ A TIME is a moment (2026-03-01T14:05:09Z) or how long ago it was (10m).`);
       ...(sources !== undefined && { sources }),
     });
     const display = { palette: await this.stdoutPalette(), timestamps };
-    try {
-      for await (const line of lines) {
-        const text = json ? logJson(line) : logLine(line, display);
-        if (!(await writeWithPressure(this.context.stdout, `${text}\n`))) return;
-      }
-    } catch (error) {
-      // Ctrl-C is how one stops following; it is no failure then.
-      if (!(follow && this.interrupt.received === "SIGINT" && isAbort(error))) throw error;
-    }
-    if (follow && !this.interrupt.signal.aborted && !flags.quiet) await this.#tellEnd(runtime, id);
+    const render = (line: LogLine): string => (json ? logJson(line) : logLine(line, display));
+    const { stdout } = this.context;
+    const isOver = await printFollowed(lines, { render, stdout, interrupt: this.interrupt, follow });
+    if (follow && isOver && !flags.quiet) await this.#tellEnd(runtime, id);
   }
 
   /** Why there is nothing more to follow. */

@@ -3,14 +3,13 @@ import * as Args from "@oclif/core/args";
 import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
 import { durationFlag, switchFlag } from "../cli/flags/common.ts";
+import { printFollowed } from "../cli/output/print-followed.ts";
 import { prose } from "../cli/output/prose.ts";
-import { writeWithPressure } from "../cli/output/pressure.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
 import { showLive } from "../cli/top/show-live.ts";
 import { compareUsage, SORT_KEYS } from "../cli/top/usage-rates.ts";
-import { watchUsage, type Measurement, type WatchUsageOptions } from "../cli/top/watch-usage.ts";
+import { watchUsage, type Measurement } from "../cli/top/watch-usage.ts";
 import { usageJson, usageTables } from "../cli/view/usage-view.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 
 const SECOND_MS = 1000;
 /** In the table of one sandbox. */
@@ -59,24 +58,15 @@ Keys: c, m and n sort by processor, memory and name; q and Ctrl-C end it. With -
       await showLive(runtime, query, { context: this.context, interrupt: this.interrupt, palette, sort: flags.sort });
       return;
     }
-    await this.#print(runtime, query, flags.once || !flags.json, ({ before, now }) => {
+    const once = flags.once || !flags.json;
+    const render = ({ before, now }: Measurement): string => {
       const measured = compareUsage(before, now, flags.sort);
       return flags.json
         ? usageJson(measured, this.context.now())
         : usageTables(measured, { palette, width: this.stdoutWidth });
-    });
-  }
-
-  async #print(
-    runtime: Runtime,
-    query: Omit<WatchUsageOptions, "showsFirst">,
-    once: boolean,
-    render: (measurement: Measurement) => string,
-  ): Promise<void> {
-    for await (const measurement of watchUsage(runtime, { ...query, showsFirst: false })) {
-      if (!(await writeWithPressure(this.context.stdout, `${render(measurement)}\n`)) || once) return;
-    }
-    // Interrupted before the one measurement was there.
-    if (once) this.interrupt.signal.throwIfAborted();
+    };
+    const measurements = watchUsage(runtime, { ...query, showsFirst: false, ...(once && { count: 1 }) });
+    const { stdout } = this.context;
+    await printFollowed(measurements, { render, stdout, interrupt: this.interrupt, follow: !once });
   }
 }

@@ -42,6 +42,8 @@ export async function showLive(
     },
   });
   for await (latest of watchUsage(runtime, { ...query, signal, showsFirst: true })) redraw();
+  // Ctrl-C is a key here; from elsewhere it is as good as one.
+  if (interrupt.received !== "SIGINT") interrupt.signal.throwIfAborted();
 }
 
 function render({ before, now }: Measurement, sort: SortKey, { context, palette }: ShowLiveOptions): string {

@@ -13,11 +13,13 @@ export interface WatchUsageOptions extends UsageOptions {
   signal: AbortSignal;
   /** Whether the first measurement, which has no rates, is worth showing. */
   showsFirst: boolean;
+  /** Ends after so many intervals. */
+  count?: number;
 }
 
 /** Ends silently with the signal. */
 export async function* watchUsage(runtime: Runtime, options: WatchUsageOptions): AsyncIterable<Measurement> {
-  const { intervalMs, signal, showsFirst, ...query } = options;
+  const { intervalMs, signal, showsFirst, count = Infinity, ...query } = options;
   const measure = async (): Promise<SandboxUsage[]> => runtime.usage({ ...query, signal });
   const silently = (error: unknown): undefined => {
     if (!signal.aborted) throw error;
@@ -26,7 +28,7 @@ export async function* watchUsage(runtime: Runtime, options: WatchUsageOptions):
   let before = await measure().catch(silently);
   if (before === undefined) return;
   if (showsFirst) yield { before: [], now: before };
-  for (;;) {
+  for (let done = 0; done < count; done++) {
     await sleep(intervalMs, undefined, { signal }).catch(silently);
     const now = signal.aborted ? undefined : await measure().catch(silently);
     if (now === undefined) return;

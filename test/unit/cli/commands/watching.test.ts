@@ -98,6 +98,21 @@ test("logs --follow ends without complaint at Ctrl-C", async () => {
   assert.equal(result.stderr, "");
 });
 
+test("logs, events and top that a signal ends otherwise say so by their status", async () => {
+  for (const [command, id, args] of [
+    [Logs, "logs", ["web", "--follow"]],
+    [Events, "events", ["--follow"]],
+    [Top, "top", ["--json"]],
+    [Top, "top", []],
+  ] as const) {
+    const signals = new EventEmitter();
+    setImmediate(() => setImmediate(() => signals.emit("SIGTERM")));
+    const tty = { stdout: id === "top" && args.length === 0 };
+    const result = await runCommand(command, id, [...args], { runtime: oneSandbox(), signals, tty });
+    assert.equal(result.status, 143, `${id} ${args.join(" ")}`);
+  }
+});
+
 test("logs --follow says why there is nothing more", async () => {
   const runtime = oneSandbox();
   runtime.followEnds = true;
