@@ -112,7 +112,10 @@ test("top agrees with what the guest does and with this machine's own figures", 
 });
 
 test("what processes said stays when their sandbox ends in order, and following says so", async () => {
-  const brief = await home.create(...SMALL, "--name", "brief");
+  const secret = ["--secret", "EXAMPLE_KEY@api.example.com"];
+  const brief = await home.must(["create", "--detach", "--quiet", ...SMALL, "--name", "brief", ...secret], {
+    env: { EXAMPLE_KEY: "the-real-value-of-it" },
+  });
   const logs = follow(["logs", "brief", "--follow"]);
   await home.must(["exec", "-d", "brief", "--", "echo", "last words"]);
   await eventually(async () => assert.ok(logs.lines().some((text) => text.endsWith("  last words"))));
@@ -121,6 +124,9 @@ test("what processes said stays when their sandbox ends in order, and following 
   assert.equal(status, 0);
   assert.equal(stderr, "sbx: brief has ended: killed\n");
   assert.match(await home.must(["logs", brief]), /last words/);
+  const told = await home.must(["events", "brief", "--type", "secret", "--json"]);
+  assert.deepEqual((JSON.parse(told) as { detail: object }).detail, { names: ["EXAMPLE_KEY"] });
+  assert.ok(!events.lines().join("").includes("real-value"));
 });
 
 test("events come in order and once, and tell the death of a supervisor that nobody else looks at", async () => {
