@@ -13,7 +13,7 @@ func TestWhatIsNoPacketEndsTheSession(t *testing.T) {
 	begun := append(u32(5), append([]byte{fxpInit}, u32(3)...)...)
 	for name, input := range map[string][]byte{
 		"nothing in it":         u32(0),
-		"longer than allowed":   u32(maxPacketBytes + 1),
+		"longer than allowed":   append(u32(maxPacketBytes+1), bytes.Repeat([]byte{fxpStat}, maxPacketBytes+1)...),
 		"as long as can be":     u32(1<<32 - 1),
 		"no id":                 append(u32(3), fxpStat, 0, 0),
 		"cut":                   append(u32(100), fxpStat),
