@@ -49,6 +49,9 @@ const NEEDED_BY_TESTS = [
   { program: "python3", package: "python3" },
   { program: "curl", package: "curl" },
   { program: "sftp", package: "openssh-client" },
+  { program: "rsync", package: "rsync" },
+  { program: "git", package: "git" },
+  { program: "ssh-audit", package: "ssh-audit" },
   { program: "chromium", package: "chromium" },
 ];
 

@@ -78,7 +78,6 @@ Your SSH agent is not forwarded: a sandbox that could ask it to sign would be as
     const ref = parseSandboxRef(args.sandbox);
     await using runtime = await this.openRuntime();
     const { id, name } = await runtime.get(ref, { signal: this.interrupt.signal });
-    this.phase = "guest-command-running";
     await this.runBySsh(runtime, name ?? id, { ...flags, command });
   }
 }
