@@ -1,5 +1,6 @@
 /** Chooses the runtime behind a command: the one place that knows them all. Imports lazily, since start-up time counts. */
 import type { Settings } from "./defaults.ts";
+import type { OrganisationRuntimes } from "./organisations.ts";
 import type { Runtime } from "./runtime.ts";
 
 /**
@@ -10,4 +11,15 @@ import type { Runtime } from "./runtime.ts";
 export async function openRuntime(settings: Settings): Promise<Runtime> {
   const { openLocalRuntime } = await import("./local/index.ts");
   return openLocalRuntime(settings);
+}
+
+/** Directory in which a control plane on this machine keeps its records; one beside the user's own if none is given. */
+export async function controlPlanePath(given?: string): Promise<string> {
+  return (await import("./local/organisations/organisation-paths.ts")).controlPlanePath(given);
+}
+
+/** The runtimes behind a control plane on this machine. @param directory as {@link controlPlanePath} says */
+export async function openOrganisations(settings: Settings, directory: string): Promise<OrganisationRuntimes> {
+  const { localOrganisations } = await import("./local/organisations/local-organisations.ts");
+  return localOrganisations(settings, directory);
 }

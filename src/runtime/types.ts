@@ -78,6 +78,8 @@ export interface SecretRequest {
 /** The environment of the process that asks: secrets and proxies are read from it. */
 export interface CallerEnvironment {
   environment?: Readonly<Record<string, string | undefined>>;
+  /** Values that came with the request, by the secret's name. They go before what is stored, and are not stored. */
+  secretValues?: Readonly<Record<string, string>>;
 }
 
 /** Where a secret's value is taken from. All but `value` are read anew for each sandbox. */

@@ -1,4 +1,5 @@
 /** The local embedded runtime: sandboxes on this machine, without a daemon. */
+import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isAlive } from "../../host/process-identity.ts";
 import type { SandboxRow } from "../../store/sandbox-store.ts";
@@ -16,6 +17,7 @@ import type { EditorApi } from "../editor.ts";
 import type { FolderApi } from "../folders.ts";
 import type { NetworkApi, SecretApi } from "../network.ts";
 import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
+import type { RpcHandshake } from "../rpc-door.ts";
 import { openRpcSandbox, RpcSandbox, type RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
 import type { PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
 import type { EventOptions, EventRecord, LogLine, LogOptions, SandboxUsage, UsageOptions } from "../watching.ts";
@@ -35,6 +37,7 @@ import { LocalFolders } from "./folders/local-folders.ts";
 import type { FolderPlan } from "./folders/plan-folders.ts";
 import { LocalImages } from "./images.ts";
 import { LocalMachine } from "./machine.ts";
+import { usersElsewhere } from "./organisations/image-pins.ts";
 import { LocalNetwork } from "./network/local-network.ts";
 import type { StatePaths } from "./paths.ts";
 import { prune } from "./prune.ts";
@@ -55,8 +58,8 @@ const STOP_TIMEOUT_MS = 10_000;
 const EXTEND_TIMEOUT_MS = 10_000;
 
 /** @throws SbxError `state_newer`, `state_broken`, `config_invalid`, `disk_full` */
-export async function openLocalRuntime(settings: Settings): Promise<Runtime> {
-  return new LocalRuntime(settings, await openState());
+export async function openLocalRuntime(settings: Settings, paths?: StatePaths): Promise<Runtime> {
+  return new LocalRuntime(settings, await openState(process.env, paths));
 }
 
 class LocalRuntime implements Runtime {
@@ -76,12 +79,15 @@ class LocalRuntime implements Runtime {
   readonly #state: LocalState;
   readonly #images: LocalImages;
   readonly #vault: SecretVault;
+  /** For those who keep a runtime open and look again and again. */
+  readonly #deaths: DeathWatch;
 
   constructor(settings: Settings, state: LocalState) {
     this.#settings = settings;
     this.#state = state;
+    this.#deaths = new DeathWatch(state);
     this.#images = new LocalImages({
-      dataPath: state.paths.dataPath,
+      dataPath: state.paths.imageDataPath,
       usedBy: async (imageId) => this.#usersOf(imageId),
       defaultImage: settings.image,
     });
@@ -153,6 +159,12 @@ class LocalRuntime implements Runtime {
     });
   }
 
+  async openRpc(ref: string, handshake: RpcHandshake, { signal }: CallOptions = {}): Promise<Duplex> {
+    const { id, socket: socketPath } = this.#findReady(ref);
+    const { openRpcDoor } = await import("./rpc-door.ts");
+    return openRpcDoor({ socketPath, id, handshake, signal });
+  }
+
   async get(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
     throwIfAborted(options.signal, "looking for the sandbox");
     const row = refresh(this.#state.store, this.#find(ref), Date.now());
@@ -161,6 +173,7 @@ class LocalRuntime implements Runtime {
 
   async list(options: CallOptions & { labels?: Record<string, string> } = {}): Promise<SandboxInfo[]> {
     throwIfAborted(options.signal, "listing the sandboxes");
+    await this.#deaths.look();
     const wanted = Object.entries(options.labels ?? {});
     const rows = this.#state.store.list();
     return rows.filter(({ spec }) => wanted.every(([key, value]) => spec.labels[key] === value)).map(toInfo);
@@ -190,9 +203,8 @@ class LocalRuntime implements Runtime {
 
   logs(ref: string, options: LogOptions = {}): AsyncIterable<LogLine> {
     const { id, directory } = this.#find(ref);
-    const deaths = new DeathWatch(this.#state);
     const isOver = async (): Promise<boolean> => {
-      await deaths.look();
+      await this.#deaths.look();
       return !isLive(this.#state.store.get(id)?.status ?? "stopped");
     };
     return readLogs(directory, { ...options, isOver });
@@ -251,7 +263,7 @@ class LocalRuntime implements Runtime {
   #usersOf(imageId: string): ImageUser[] {
     const rows = this.#state.store.listLive().filter(({ spec }) => spec.imageId === imageId);
     const sandboxes = rows.map(({ id, name }) => ({ kind: "sandbox" as const, name: name ?? id }));
-    return [...sandboxes, ...imageUsers(this.#state.disks, imageId)];
+    return [...sandboxes, ...imageUsers(this.#state.disks, imageId), ...usersElsewhere(this.#state.paths, imageId)];
   }
 
   /** Asks the supervisor first; takes the sandbox down without it if it does not answer. */

@@ -14,6 +14,8 @@ const MAX_SOCKET_PATH_BYTES = 107;
 const SOCKET_NAME_BYTES = 36;
 
 export interface StatePaths {
+  /** Where `images` lies: the user's own data, also for the organisations of a control plane. */
+  imageDataPath: string;
   /** Images and templates, which can be made again, and the files of volumes and snapshots, which cannot. */
   dataPath: string;
   templatesPath: string;
@@ -37,6 +39,7 @@ export function statePaths(env: NodeJS.ProcessEnv = process.env): StatePaths {
   const statePath =
     home === undefined ? path.join(xdg(env, "XDG_STATE_HOME", ".local/state"), "sbx") : path.join(home, "state");
   return {
+    imageDataPath: dataPath,
     dataPath,
     templatesPath: path.join(dataPath, "templates"),
     layersPath: path.join(dataPath, "layers"),

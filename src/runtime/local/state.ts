@@ -24,8 +24,10 @@ const INFO_TIMEOUT_MS = 5_000;
 export interface LocalState extends DiskState, Disposable {}
 
 /** Opens the state and cleans up after whoever was killed. */
-export async function openState(env: NodeJS.ProcessEnv = process.env): Promise<LocalState> {
-  const paths = statePaths(env);
+export async function openState(
+  env: NodeJS.ProcessEnv = process.env,
+  paths: StatePaths = statePaths(env),
+): Promise<LocalState> {
   prepareDirectories(paths);
   const database = openSoundDatabase(paths.databasePath);
   const store = new SandboxStore(database);

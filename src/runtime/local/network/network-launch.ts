@@ -43,9 +43,12 @@ export async function prepareNetwork(
   options: CallOptions & CallerEnvironment = {},
   findRoots: typeof hostRoots = hostRoots,
 ): Promise<NetworkLaunch> {
-  const { environment = {}, signal } = options;
+  const { environment = {}, secretValues, signal } = options;
   const proxy = proxySettings(environment);
-  const granted = await grantSecrets(spec.secrets, vault, { environment, signal });
+  const granted = await grantSecrets(spec.secrets, vault, {
+    ...{ environment, signal },
+    ...(secretValues === undefined ? {} : { given: secretValues }),
+  });
   const { policy, onLeak, inspect, hookPath, resolve } = spec;
   const extraRootsPem = [...spec.extraRootsPem, ...findRoots(environment)];
   const hasSettings = granted.length > 0 || proxy !== null || extraRootsPem.length > 0;

@@ -3,7 +3,7 @@ import { renderSecretHost } from "../../../policy/secret-host.ts";
 import type { SecretHostRecord } from "../../../protocol/net-launch.ts";
 import type { SecretVault, StoredSecret } from "../../../store/secrets/vault.ts";
 import { SbxError } from "../../errors.ts";
-import type { SecretRequest } from "../../types.ts";
+import type { SecretRequest, SecretSource } from "../../types.ts";
 import { coversHost } from "./secret-hosts.ts";
 import { readSecretSource, type SourceReading } from "./secret-sources.ts";
 
@@ -23,19 +23,30 @@ export async function grantSecrets(
   reading: SourceReading,
 ): Promise<GrantedSecret[]> {
   if (requests.length === 0) return [];
-  const stored = new Map((await vault.list()).map((secret) => [secret.name, secret]));
+  const { given = {} } = reading;
+  const isGiven = (name: string): boolean => Object.hasOwn(given, name);
+  const lookedUp = requests.filter(({ name }) => !isGiven(name));
+  const stored = new Map(lookedUp.length === 0 ? [] : (await vault.list()).map((secret) => [secret.name, secret]));
   // All names and hosts before any value is read: a command may ask the user something.
   const granted = requests.map((request) => ({
     name: request.name,
-    hosts: hostsOf(request, stored.get(request.name), reading),
+    hosts: isGiven(request.name) ? givenHosts(request) : hostsOf(request, stored.get(request.name), reading),
   }));
-  const sources = await vault.open(granted.map(({ name }) => name));
+  const sources =
+    lookedUp.length === 0 ? new Map<string, SecretSource>() : await vault.open(lookedUp.map(({ name }) => name));
   const result: GrantedSecret[] = [];
   for (const { name, hosts } of granted) {
-    const source = sources.get(name) ?? { kind: "env" as const, variable: name };
+    const value = isGiven(name) ? given[name] : undefined;
+    const source: SecretSource =
+      value === undefined ? (sources.get(name) ?? { kind: "env", variable: name }) : { kind: "value", value };
     result.push({ name, hosts, value: await readSecretSource(name, source, reading) });
   }
   return result;
+}
+
+function givenHosts({ name, hosts }: SecretRequest): readonly SecretHostRecord[] {
+  if (hosts !== null && hosts.length > 0) return hosts;
+  throw new SbxError("usage", `the secret ${name} was given without a host that it belongs to`);
 }
 
 function hostsOf(

@@ -16,6 +16,8 @@ const READ_LIMIT_BYTES = MAX_SECRET_BYTES + 3;
 const MAX_COMPLAINT_CHARS = 300;
 
 export interface SourceReading {
+  /** Values that came with the request: nothing is looked up for these. */
+  given?: Readonly<Record<string, string>>;
   environment: Readonly<Record<string, string | undefined>>;
   signal?: AbortSignal | undefined;
   commandTimeoutMs?: number;
