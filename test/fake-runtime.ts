@@ -2,7 +2,7 @@
  * A Runtime in memory, for tests of the command line: sandboxes are records, programs are functions. It keeps the rules
  * of src/runtime/runtime.ts that commands rely on (session lifetimes, unique prefixes, idempotent removal, aborts).
  */
-import { PassThrough, type Duplex, type Readable, type Writable } from "node:stream";
+import { PassThrough, type Duplex } from "node:stream";
 import type { Verdict } from "../src/policy/spec.ts";
 import { SbxError } from "../src/runtime/errors.ts";
 import type {
@@ -33,7 +33,6 @@ import type {
   CallerEnvironment,
   Check,
   ExecSpec,
-  ExitStatus,
   ImageInfo,
   ProgressEvent,
   PruneReport,
@@ -48,31 +47,20 @@ import type {
   SandboxUsage,
   UsageOptions,
 } from "../src/runtime/watching.ts";
+import type { RpcHandshake } from "../src/runtime/rpc-door.ts";
 import type { ForkOptions, ForkReport, ForkSpec } from "../src/runtime/checkpoints.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeSnapshots, FakeVolumes } from "./fake-disks.ts";
 import { FakeEditor } from "./fake-editor.ts";
 import { FakeExposures } from "./fake-exposures.ts";
+import { FakeFiles } from "./fake-files.ts";
 import { FakeFolders } from "./fake-folders.ts";
+import { FakeSession, type FakeProgram } from "./fake-session.ts";
 import { FakeSsh } from "./fake-ssh.ts";
 
+export type { FakeProcess, FakeProgram } from "./fake-session.ts";
+
 const MIB = 1024 ** 2;
-
-/** What a program of the fake guest sees. */
-export interface FakeProcess {
-  spec: ExecSpec;
-  stdin: Readable | null;
-  stdout: Writable;
-  stderr: Writable;
-  /** Signals that were sent, in order. */
-  signals: string[];
-  /** Called for each signal; SIGKILL ends the process by itself. */
-  onSignal: (listener: (name: string) => void) => void;
-  onResize: (listener: (cols: number, rows: number) => void) => void;
-}
-
-/** A program; the number is its exit status. */
-export type FakeProgram = (process: FakeProcess) => Promise<number | ExitStatus> | number | ExitStatus;
 
 /** Programs that every fake guest has. */
 const STANDARD_PROGRAMS: Record<string, FakeProgram> = {
@@ -187,6 +175,8 @@ export class FakeRuntime implements Runtime {
   rotated: RotatedSandbox[] = [];
   /** The caller's environment, as the last call that takes one was given it. */
   environment: CallerEnvironment["environment"];
+  /** The values that came with the last creation. */
+  secretValues: CallerEnvironment["secretValues"];
   /** Thrown by the next call of a method. */
   failures = new Map<string, Error>();
   /** Progress that long calls report. */
@@ -200,6 +190,7 @@ export class FakeRuntime implements Runtime {
   now = 1_700_000_060_000;
   disposed = 0;
   #made = 0;
+  readonly #files = new Map<string, FakeFiles>();
 
   record(method: string, ...args: unknown[]): void {
     this.calls.push({ method, args });
@@ -212,6 +203,7 @@ export class FakeRuntime implements Runtime {
   async create(spec: SandboxSpec, options: CreateOptions = {}): Promise<Sandbox> {
     this.record("create", spec);
     this.environment = options.environment;
+    this.secretValues = options.secretValues;
     for (const event of this.progress) options.onProgress?.(event);
     await abortable(this.createGate, options.signal);
     for (const text of this.notices) options.onNotice?.(text);
@@ -234,6 +226,18 @@ export class FakeRuntime implements Runtime {
     const info = this.find(ref);
     if (info.status !== "running") throw new SbxError("sandbox_stopped", `the sandbox ${ref} is not running`);
     return new FakeSandbox(this, info, false);
+  }
+
+  /** Connects to whatever serves the sandboxes' RPC. */
+  rpc: (id: string, handshake: RpcHandshake) => Promise<Duplex> = async () => {
+    throw new SbxError("supervisor_lost", "nobody serves the RPC of this fake");
+  };
+
+  async openRpc(ref: string, handshake: RpcHandshake): Promise<Duplex> {
+    this.record("openRpc", ref);
+    const info = this.find(ref);
+    if (info.status !== "running") throw new SbxError("sandbox_stopped", `the sandbox ${ref} is not running`);
+    return this.rpc(info.id, handshake);
   }
 
   async get(ref: string): Promise<SandboxInfo> {
@@ -435,6 +439,13 @@ export class FakeRuntime implements Runtime {
     return info;
   }
 
+  /** The files of a sandbox, the same for all of its handles. */
+  filesOf(id: string): FakeFiles {
+    const files = this.#files.get(id) ?? new FakeFiles((method, ...args) => this.record(method, id, ...args));
+    this.#files.set(id, files);
+    return files;
+  }
+
   async *#auditLog(ref: string, options: AuditLogOptions): AsyncIterable<AuditEvent> {
     this.record("network.log", ref, { follow: options.follow, tail: options.tail });
     this.find(ref);
@@ -469,11 +480,13 @@ class FakeSandbox implements Sandbox {
   readonly closed = new Promise<undefined>(() => undefined);
   readonly id: string;
   readonly info: SandboxInfo;
+  readonly files: FakeFiles;
   readonly #runtime: FakeRuntime;
   readonly #session: boolean;
 
   constructor(runtime: FakeRuntime, info: SandboxInfo, session: boolean) {
     this.#runtime = runtime;
+    this.files = runtime.filesOf(info.id);
     this.info = info;
     this.id = info.id;
     this.#session = session;
@@ -525,59 +538,6 @@ class FakeSandbox implements Sandbox {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#session) this.#runtime.stop(this.info, "session_ended");
-  }
-}
-
-class FakeSession implements ExecSession {
-  readonly pid = 1234;
-  readonly stdin: Writable | null;
-  readonly stdout: Readable;
-  readonly stderr: Readable;
-  readonly exit: Promise<ExitStatus>;
-  readonly #signals: string[] = [];
-  readonly #onSignal: ((name: string) => void)[] = [];
-  readonly #onResize: ((cols: number, rows: number) => void)[] = [];
-  readonly #killed = Promise.withResolvers<ExitStatus>();
-
-  constructor(spec: ExecSpec, program: FakeProgram) {
-    const stdin = spec.stdin === true || spec.tty !== undefined ? new PassThrough() : null;
-    const stdout = new PassThrough();
-    const stderr = new PassThrough();
-    this.stdin = stdin;
-    this.stdout = stdout;
-    this.stderr = stderr;
-    const process: FakeProcess = {
-      spec,
-      stdin,
-      stdout,
-      stderr,
-      signals: this.#signals,
-      onSignal: (listener) => this.#onSignal.push(listener),
-      onResize: (listener) => this.#onResize.push(listener),
-    };
-    const ran = (async () => program(process))().then((result) =>
-      typeof result === "number" ? { code: result, signal: null, oom: null } : result,
-    );
-    this.exit = Promise.race([ran, this.#killed.promise]).finally(() => {
-      stdout.end();
-      stderr.end();
-    });
-    // A command that ends with an error of its own may never look at it.
-    this.exit.catch(() => undefined);
-  }
-
-  resize(cols: number, rows: number): void {
-    for (const listener of this.#onResize) listener(cols, rows);
-  }
-
-  signal(name: string): void {
-    this.#signals.push(name);
-    for (const listener of this.#onSignal) listener(name);
-    if (name === "SIGKILL") this.#killed.resolve({ code: 137, signal: "SIGKILL", oom: null });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#killed.resolve({ code: 137, signal: "SIGKILL", oom: null });
   }
 }
 

@@ -7,12 +7,14 @@
  */
 import type { Readable, Writable, Duplex } from "node:stream";
 import type { ExposureApi } from "./exposures.ts";
+import type { GuestFiles } from "./files.ts";
 import type { FolderApi } from "./folders.ts";
 import type { PackObserver } from "./copy/copy-records.ts";
 import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "./checkpoints.ts";
 import type { SnapshotApi, VolumeApi } from "./disks.ts";
 import type { EditorApi } from "./editor.ts";
 import type { NetworkApi, SecretApi } from "./network.ts";
+import type { RpcHandshake } from "./rpc-door.ts";
 import type { SshApi } from "./ssh.ts";
 import type {
   CallerEnvironment,
@@ -39,6 +41,13 @@ export interface Runtime extends AsyncDisposable {
   create(spec: SandboxSpec, options?: CreateOptions): Promise<Sandbox>;
   /** Connects to a running sandbox by id, name, or a unique prefix of either. Never changes its lifetime. */
   connect(ref: string, options?: CallOptions): Promise<Sandbox>;
+  /**
+   * A connection to a running sandbox's RPC, on which a WebSocket's opening handshake was sent: its answer comes first,
+   * and the caller speaks the protocol. Each direction ends by itself. Never changes the sandbox's lifetime.
+   *
+   * @throws SbxError as {@link connect}
+   */
+  openRpc(ref: string, handshake: RpcHandshake, options?: CallOptions): Promise<Duplex>;
   /** @throws SbxError `sandbox_not_found` or `sandbox_ambiguous` */
   get(ref: string, options?: CallOptions): Promise<SandboxInfo>;
   /** All that are known, the newest first; stopped ones stay for a day. */
@@ -91,6 +100,8 @@ export interface Sandbox extends AsyncDisposable {
   start(spec: ExecSpec, options?: CallOptions): Promise<number>;
   /** Sets variables for processes that start from now on. */
   setEnv(env: Record<string, string>, options?: CallOptions): Promise<void>;
+  /** Single files, without the host's disk. */
+  readonly files: GuestFiles;
   /** Copies host paths into the guest. `destination` follows `cp`: an existing directory receives the sources. */
   upload(sources: string[], destination: string, options?: CopyOptions): Promise<CopyReport>;
   /** Copies guest paths or globs to the host. Nothing is written outside `destination`. */

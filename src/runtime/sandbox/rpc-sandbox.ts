@@ -4,10 +4,12 @@
  */
 import type { Duplex } from "node:stream";
 import { SbxError } from "../errors.ts";
+import type { GuestFiles } from "../files.ts";
 import type { CallOptions, CopyOptions, CopyReport, ExecSession, Sandbox, TunnelTarget } from "../runtime.ts";
 import type { ExecSpec, SandboxInfo } from "../types.ts";
 import type { CopyEnd } from "./copy-calls.ts";
 import { startExec, startInBackground } from "./exec-session.ts";
+import { RpcGuestFiles } from "./guest-files.ts";
 import { guestError } from "./guest-errors.ts";
 import { connectRpc, type ConnectOptions, type RpcClient } from "./rpc-client.ts";
 
@@ -46,6 +48,7 @@ export class RpcSandbox implements Sandbox {
   readonly id: string;
   readonly info: SandboxInfo;
   readonly closed: Promise<Error | undefined>;
+  readonly files: GuestFiles;
   readonly #client: RpcClient;
   readonly #options: RpcSandboxOptions;
   #disposed: Promise<void> | undefined;
@@ -56,6 +59,7 @@ export class RpcSandbox implements Sandbox {
     this.info = options.info;
     this.id = options.info.id;
     this.closed = options.client.closed;
+    this.files = new RpcGuestFiles(options.client);
   }
 
   async exec(spec: ExecSpec, options: CallOptions = {}): Promise<ExecSession> {
