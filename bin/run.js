@@ -40,6 +40,13 @@ function keepCompiledCode() {
   require("node:module").enableCompileCache(join(caches, "sbx", "compile-cache"));
 }
 
+/** The short way of what every ssh to a sandbox waits for (src/runtime/local/ssh/quick-proxy.ts). */
+async function proxyQuickly() {
+  keepCompiledCode();
+  const { proxyQuickly: proxy } = await import(new URL("../dist/ssh-proxy.js", import.meta.url).href);
+  return await proxy(args[1]);
+}
+
 if (args[0] === "--version" || args[0] === "-V") {
   process.stdout.write(await versionLine());
 } else if (!recent) {
@@ -48,6 +55,8 @@ if (args[0] === "--version" || args[0] === "-V") {
 } else if (!existsSync(join(root, "dist", "main.js"))) {
   process.stderr.write(`sbx: ${root} has not been built\n  try: npm run build, or ${join(root, "bin", "dev.js")}\n`);
   process.exitCode = 1;
+} else if (args[0] === "ssh-proxy" && args.length === 2 && (await proxyQuickly())) {
+  process.exit();
 } else {
   keepCompiledCode();
   const { main } = await import(new URL("../dist/main.js", import.meta.url).href);

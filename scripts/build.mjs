@@ -16,7 +16,11 @@ import { build as esbuild } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Programs that other programs of sbx start: by the name in dist/. */
-const PROGRAMS = { "supervisor.js": "src/supervisor/main.ts", "hook-host.js": "src/egress/hooks/hook-host.ts" };
+const PROGRAMS = {
+  "supervisor.js": "src/supervisor/main.ts",
+  "ssh-proxy.js": "src/runtime/local/ssh/quick-proxy.ts",
+  "hook-host.js": "src/egress/hooks/hook-host.ts",
+};
 
 /** What of dist/ belongs to this script. */
 const OWNED = ["main.js", ...Object.keys(PROGRAMS), "hooks.d.ts", "commands", "hooks"];
@@ -109,15 +113,25 @@ function noCompression() {
 
 /**
  * ssh2 takes helpers in machine code where npm has built them, and gets along without. Which of the two an installation
- * has must not decide what it does, so they are never there.
+ * has must not decide what it does, so they are never there. A cipher that sbx does not offer, and keys with passwords,
+ * which it has none of, would be a tenth of the supervisor.
  */
 function noNativeHelpers() {
   return {
     name: "no-native-helpers",
     setup(builder) {
-      builder.onResolve({ filter: /(?:sshcrypto\.node|^cpu-features)$/ }, ({ path }) => ({ path, namespace: "native" }));
+      builder.onResolve({ filter: /(?:sshcrypto\.node|^cpu-features)$/ }, ({ path }) => ({
+        path,
+        namespace: "native",
+      }));
       builder.onLoad({ filter: /.*/, namespace: "native" }, ({ path }) => ({
         contents: `throw new Error(${JSON.stringify(`${path} is not used`)});`,
+      }));
+      builder.onLoad({ filter: /[\\/]ssh2[\\/]lib[\\/]protocol[\\/]crypto[\\/]poly1305\.js$/ }, () => ({
+        contents: "module.exports = async () => ({ _malloc() {}, cwrap() {} });",
+      }));
+      builder.onLoad({ filter: /[\\/]bcrypt-pbkdf[\\/]index\.js$/ }, () => ({
+        contents: "exports.pbkdf = undefined;",
       }));
     },
   };

@@ -1,4 +1,8 @@
-/** `sbx ssh-proxy`: what SSH clients run to reach a sandbox (ssh_config(5), ProxyCommand). */
+/**
+ * `sbx ssh-proxy`: what SSH clients run to reach a sandbox (ssh_config(5), ProxyCommand). Mostly it does not get this
+ * far: bin/run.js tries runtime/local/ssh/quick-proxy.ts before.
+ */
+import { Socket } from "node:net";
 import * as Args from "@oclif/core/args";
 import { SbxCommand } from "../cli/base-command.ts";
 import { parseSandboxRef } from "../cli/parsers/names.ts";
@@ -17,7 +21,7 @@ export default class SshProxy extends SbxCommand {
   async run(): Promise<void> {
     const { args } = await this.parse(SshProxy);
     const ref = parseSandboxRef(args.host.replace(SUFFIX, ""));
-    const { relay, sendSocket, wantsSocket } = await import("../cli/ssh/hand-over.ts");
+    const { sendSocket, wantsSocket } = await import("../host/socket-handover.ts");
     const clientFirst = wantsSocket();
     await using runtime = await this.openRuntime();
     const { stream } = await runtime.ssh.open(ref, {
@@ -25,7 +29,7 @@ export default class SshProxy extends SbxCommand {
       clientFirst,
       signal: this.interrupt.signal,
     });
-    if (clientFirst) await sendSocket(stream);
-    else await relay(stream, this.context);
+    if (clientFirst && stream instanceof Socket) await sendSocket(stream);
+    else await (await import("../cli/ssh/relay.ts")).relay(stream, this.context);
   }
 }

@@ -198,6 +198,8 @@ while True:
   await forwarding(["-L", `${local}:/tmp/its.sock`], async () => {
     const ask = ["curl", "-s", "--unix-socket", local, "http://x/"] as const;
     await eventually(async () => assert.equal(await must(ask), "hello"));
+    await must([...ssh, "root@web.sbx", "chown root /tmp/its.sock; chmod 600 /tmp/its.sock"]);
+    assert.notEqual((await run(ask)).status, 0);
   });
 });
 
