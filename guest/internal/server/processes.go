@@ -278,11 +278,10 @@ func (s *Server) resize(c *link.Call, r *jsonlite.Reader) (func(), error) {
 	if err := invalid(r); err != nil {
 		return nil, err
 	}
-	return func() {
-		if err := s.procs.Resize(pid, size.Cols, size.Rows); err != nil {
-			c.Error(err)
-			return
-		}
-		c.Null()
-	}, nil
+	// At once, not on a goroutine: of two sizes that a window had, the later one must stay.
+	if err := s.procs.Resize(pid, size.Cols, size.Rows); err != nil {
+		return nil, err
+	}
+	c.Null()
+	return nil, nil
 }
