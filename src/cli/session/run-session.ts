@@ -75,10 +75,10 @@ export async function runSession(sandbox: Sandbox, spec: ExecSpec, options: Sess
   try {
     const ending = await Promise.race(input === undefined ? ended : [...ended, input.failed]);
     if (ending.kind === "left") session.signal("SIGHUP");
+    if (ending.kind !== "exited" && terminal !== undefined) screen.breakOff();
     return toResult(ending, limit.expired);
   } catch (error) {
-    // What is said next begins a line of its own.
-    if (terminal !== undefined) context.stderr.write("\r\n");
+    if (terminal !== undefined) screen.breakOff();
     session.signal("SIGKILL");
     throw error;
   }

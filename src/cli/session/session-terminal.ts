@@ -74,8 +74,6 @@ export class SessionTerminal implements Disposable {
     const { context, screen, escapeKey = "" } = this.#options;
     switch (action) {
       case "disconnect":
-        // What is said next begins a line of its own.
-        context.stderr.write("\r\n");
         this.#leave();
         return;
       case "suspend":

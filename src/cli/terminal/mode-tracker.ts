@@ -106,6 +106,10 @@ export class ModeTracker {
     return parts.join("");
   }
 
+  get isOnAlternateScreen(): boolean {
+    return SCREEN_MODES.some((mode) => this.#private.has(mode));
+  }
+
   get reset(): string {
     const parts: string[] = [];
     const on = (mode: number): boolean => this.#private.has(mode);
@@ -140,7 +144,7 @@ export class ModeTracker {
       return;
     }
     if (final !== "u" || intermediates !== "") return;
-    const screen = SCREEN_MODES.some((mode) => this.#private.has(mode)) ? "alternate" : "main";
+    const screen = this.isOnAlternateScreen ? "alternate" : "main";
     const depth = this.#keyboard[screen];
     if (prefix === ">") this.#keyboard[screen] = Math.min(depth + 1, MAX_KEYBOARD_DEPTH);
     if (prefix === "=") this.#keyboard[screen] = Math.max(depth, 1);

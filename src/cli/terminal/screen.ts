@@ -26,6 +26,7 @@ export class Screen implements Disposable {
   readonly #tracker = new ModeTracker();
   readonly #guards: ScreenGuard[] = [];
   readonly #undo: Disposable;
+  #endsLine = false;
   /** When the guest last wrote something, as `performance.now()` has it, `ms`. */
   lastOutputAt = performance.now();
 
@@ -57,6 +58,11 @@ export class Screen implements Disposable {
     return () => this.#write(restoration);
   }
 
+  /** The session is broken off, most likely within a line, and something is to be said about that. */
+  breakOff(): void {
+    this.#endsLine = true;
+  }
+
   /** Turns off what the guest left on. */
   [Symbol.dispose](): void {
     this.#undo[Symbol.dispose]();
@@ -66,7 +72,9 @@ export class Screen implements Disposable {
     const { unfiltered } = this.#options;
     const unfinished = this.#guards.some((guard) => guard.isUnfinished);
     const end = unfinished ? (unfiltered ? END_ANY_SEQUENCE : "\u001b\\") : "";
-    this.#write(end + this.#tracker.takeReset());
+    // Behind the alternate screen the cursor is where the command was started.
+    const newLine = this.#endsLine && !this.#tracker.isOnAlternateScreen ? "\r\n" : "";
+    this.#write(end + this.#tracker.takeReset() + newLine);
   }
 
   #write(text: string): void {
