@@ -34,7 +34,11 @@ async function tryInput(input: Buffer, random: SeededRandom, seed: number, itera
   try {
     const whole = read([input]);
     assert.ok(input.toString("latin1").startsWith(whole.passed), "what is passed was sent");
-    assert.deepEqual(read(random.cut(input)), whole);
+    const pieces = read(random.cut(input));
+    // Of a request that turns out to be malformed in its body, the pieces before that have gone on.
+    const passed = whole.refused === undefined ? whole.passed : pieces.passed;
+    assert.ok(passed.startsWith(whole.passed) && input.toString("latin1").startsWith(passed));
+    assert.deepEqual(pieces, { ...whole, passed });
     if (whole.judged.length > 0 && !whole.upgraded) await compareWithNode(whole);
   } catch (error) {
     throw fuzzFailure("gateway-requests", seed, iteration, input, error);
