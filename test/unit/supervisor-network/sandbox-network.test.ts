@@ -6,11 +6,15 @@ import { createServer, type AddressInfo, Socket } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { SandboxNetwork } from "../../../src/supervisor/network/sandbox-network.ts";
+import { SandboxNetwork, type SandboxNetworkOptions } from "../../../src/supervisor/network/sandbox-network.ts";
 
 const SECRET = { name: "KEY", hosts: [{ host: "a.example", port: null, scheme: "https" as const }] };
 
-async function makeNetwork(t: TestContext, settingsDeadlineMs: number): Promise<SandboxNetwork> {
+async function makeNetwork(
+  t: TestContext,
+  settingsDeadlineMs: number,
+  change: Partial<SandboxNetworkOptions> = {},
+): Promise<SandboxNetwork> {
   const directory = mkdtempSync(path.join(tmpdir(), "sbx-network-"));
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -24,7 +28,7 @@ async function makeNetwork(t: TestContext, settingsDeadlineMs: number): Promise<
         ...{ inspect: false, hookPath: null, resolve: [], awaitsSettings: true },
       },
     },
-    ...{ link, log: () => undefined, settingsDeadlineMs },
+    ...{ link, log: () => undefined, settingsDeadlineMs, ...change },
   });
   t.after(async () => {
     await network[Symbol.asyncDispose]();
@@ -60,4 +64,16 @@ test("a value that comes opens it", async (t) => {
   assert.deepEqual(network.setSecrets({ values: { KEY: "a value of some length" } }), { set: ["KEY"], missing: [] });
   const { environment } = await opening;
   assert.match(environment.get("KEY") ?? "", /^DENO_SECRET_PLACEHOLDER_/);
+});
+
+test("who watches is told the names of secrets, and whether it is their first value", async (t) => {
+  const told: unknown[] = [];
+  const network = await makeNetwork(t, 60_000, { onSecrets: (names, how) => told.push([...names, how]) });
+  network.setSecrets({ values: { KEY: "a value of some length" } });
+  network.setSecrets({ values: { KEY: "another value of some length" } });
+  assert.throws(() => network.setSecrets({ values: { OTHER: "a value of some length" } }));
+  assert.deepEqual(told, [
+    ["KEY", "granted"],
+    ["KEY", "rotated"],
+  ]);
 });
