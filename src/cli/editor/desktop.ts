@@ -30,7 +30,12 @@ export function desktopArguments(sandbox: string, folder: string): string[] {
  *
  * @throws SbxError `config_invalid`
  */
-export async function requireSshConfig(ssh: SshApi, env: Env, sandbox: string): Promise<void> {
+export async function requireSshConfig(
+  ssh: SshApi,
+  env: Env,
+  sandbox: string,
+  userPath = userConfigPath(),
+): Promise<void> {
   const { path } = await writeClientConfig(ssh, env, ownProgram());
   const userPath = userConfigPath();
   if (hasInclude(readUserConfig(userPath), path)) return;
