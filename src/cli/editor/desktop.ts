@@ -37,7 +37,6 @@ export async function requireSshConfig(
   userPath = userConfigPath(),
 ): Promise<void> {
   const { path } = await writeClientConfig(ssh, env, ownProgram());
-  const userPath = userConfigPath();
   if (hasInclude(readUserConfig(userPath), path)) return;
   throw new SbxError(
     "config_invalid",
