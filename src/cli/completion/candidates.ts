@@ -75,6 +75,7 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   exec: ["running", "none"],
   kill: ["running"],
   extend: ["running", "none"],
+  code: ["running", "none"],
   expose: ["running", "none"],
   forward: ["running", "none"],
   sync: ["running", "file", "none"],
