@@ -48,6 +48,7 @@ const NEEDED_BY_TESTS = [
   { program: "openssl", package: "openssl" },
   { program: "python3", package: "python3" },
   { program: "curl", package: "curl" },
+  { program: "tmux", package: "tmux" },
   { program: "sftp", package: "openssh-client" },
   { program: "rsync", package: "rsync" },
   { program: "git", package: "git" },

@@ -39,7 +39,7 @@ if pid == 0:
 resize(fd, *size)
 before = termios.tcgetattr(fd)
 os.write(go, b"x")
-seen, at, deadline, hung = b"", 0, time.monotonic() + 90, False
+seen, at, deadline, hung = b"", 0, time.monotonic() + 60, False
 def read(wait):
     global seen
     if not select.select([fd], [], [], wait)[0]: return True
