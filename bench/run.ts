@@ -24,6 +24,7 @@ import { exposeRow } from "./rows/expose.ts";
 import { createCopyRow, mountRow } from "./rows/folders.ts";
 import { forkRow } from "./rows/fork.ts";
 import { idleRow, memoryRow } from "./rows/footprint.ts";
+import { sshConnectRow, sshLargeRow, sshSmallRow } from "./rows/ssh.ts";
 import { largeCopyRow, outputRow, smallCopyRow } from "./rows/transfer.ts";
 import { openBench, type Counts } from "./workbench.ts";
 
@@ -51,6 +52,9 @@ const ROWS: readonly Row[] = [
   createCopyRow,
   mountRow,
   exposeRow,
+  sshConnectRow,
+  sshLargeRow,
+  sshSmallRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };

@@ -36,6 +36,9 @@ export interface SshMachine extends AsyncDisposable {
   /** Command lines that use the one connection. */
   ssh(command: string): string[];
   scp(from: string, to: string): string[];
+  /** The same with a connection of their own. */
+  directSsh(command: string): string[];
+  directScp(from: string, to: string): string[];
   /** `app@host:path` for scp. */
   remote(guestPath: string): string;
   /** The ssh command as a string for `tar … | ssh …` in a shell. */
@@ -69,6 +72,9 @@ export async function openSshMachine(bench: Bench): Promise<SshMachine> {
   return {
     ssh: (command) => ["ssh", ...options, "app@127.0.0.1", command],
     scp: (from, to) => ["scp", "-q", "-r", ...scpOptions, from, to],
+    // ssh takes the first value of an option.
+    directSsh: (command) => ["ssh", "-o", "ControlPath=none", ...options, "app@127.0.0.1", command],
+    directScp: (from, to) => ["scp", "-q", "-r", "-o", "ControlPath=none", ...scpOptions, from, to],
     remote: (guestPath) => `app@127.0.0.1:${guestPath}`,
     shellCommand: ["ssh", ...options, "app@127.0.0.1"].join(" "),
     async [Symbol.asyncDispose]() {
