@@ -20,6 +20,7 @@ import { flowsRow } from "./rows/egress-flows.ts";
 import { bulkRow, connectRow } from "./rows/egress-guest.ts";
 import { policyRow } from "./rows/egress-policy.ts";
 import { latencyRow, requestsRow } from "./rows/egress-proxy.ts";
+import { echoRow } from "./rows/echo.ts";
 import { exposeRow } from "./rows/expose.ts";
 import { createCopyRow, mountRow } from "./rows/folders.ts";
 import { forkRow } from "./rows/fork.ts";
@@ -52,6 +53,7 @@ const ROWS: readonly Row[] = [
   createCopyRow,
   mountRow,
   exposeRow,
+  echoRow,
   sshConnectRow,
   sshLargeRow,
   sshSmallRow,
