@@ -15,6 +15,7 @@ import {
   EXTENSION_GALLERY_URL,
   MAX_EDITOR_ANSWER_BYTES,
   type EditorLaunch,
+  type EditorStarted,
 } from "../../../protocol/editor-launch.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
 import { acquireLock } from "../../../store/locks.ts";
@@ -23,13 +24,18 @@ import { SbxError } from "../../errors.ts";
 import type { Runtime, Sandbox } from "../../runtime.ts";
 import type { CallOptions } from "../../types.ts";
 import type { DiskContext } from "../disks/disk-context.ts";
+import { answersAsEditor } from "./probe.ts";
 
 /** Under emulation, on a busy machine, it takes a minute to be there, `ms`. */
 const LAUNCH_LIMIT_MS = 180_000;
-/** In a sandbox's directory: which port has its URL. */
+/** In a sandbox's directory: what its URL is made of. */
 const RECORD_FILE = "editor.json";
 
-const recordSchema = z.strictObject({ guestPort: z.int().check(z.minimum(1), z.maximum(65_535)) });
+const recordSchema = z.strictObject({
+  guestPort: z.int().check(z.minimum(1), z.maximum(65_535)),
+  token: z.string().check(z.regex(/^[\w-]{16,64}$/)),
+});
+type EditorRecord = z.output<typeof recordSchema>;
 
 export interface LocalEditorOptions {
   context: DiskContext;
@@ -50,12 +56,11 @@ export class LocalEditor implements EditorApi {
     const { id } = row;
     await using sandbox = await runtime.connect(id, options);
     await using _lock = await this.#lock(id, options);
-    await this.#attach(id, options);
-    const progress = (message: string): void => options.onProgress?.({ stage: "editor", message });
-    progress("starting VS Code in the sandbox");
-    const launch = { action: "start", gallery: await this.#mayReachGallery(id, options) } as const;
-    const { port, token, isNew } = parseAnswer(editorStarted(), await runLauncher(sandbox, launch, options));
-    await this.#unexpose(row, port, options);
+    const last = await readRecord(recordPath(row));
+    const isThere = last !== undefined && (await answersAsEditor(sandbox, last.guestPort, options.signal));
+    const { port, token, isNew } = isThere
+      ? { port: last.guestPort, token: last.token, isNew: false }
+      : await this.#start(row, sandbox, options);
     const { url } = await runtime.exposures.add(id, { guestPort: port }, options);
     return { url: editorUrl(url, { token }, folder), folder, guestPort: port, isNew };
   }
@@ -68,9 +73,18 @@ export class LocalEditor implements EditorApi {
     const volumeId = this.#attached(row.id);
     if (volumeId === undefined) return false;
     const { stopped } = parseAnswer(editorStopped(), await runLauncher(sandbox, { action: "stop" }, options));
-    await this.#unexpose(row, null, options);
+    await this.#remember(row, null, options);
     await runtime.volumes.detach(volumeId, row.id, options);
     return stopped;
+  }
+
+  async #start(row: SandboxRow, sandbox: Sandbox, options: CallOptions): Promise<EditorStarted> {
+    await this.#attach(row.id, options);
+    options.onProgress?.({ stage: "editor", message: "starting VS Code in the sandbox" });
+    const launch = { action: "start", gallery: await this.#mayReachGallery(row.id, options) } as const;
+    const started = parseAnswer(editorStarted(), await runLauncher(sandbox, launch, options));
+    await this.#remember(row, { guestPort: started.port, token: started.token }, options);
+    return started;
   }
 
   /** A sandbox keeps the version that it was given first, until that is stopped. */
@@ -89,17 +103,16 @@ export class LocalEditor implements EditorApi {
     return claims.find(({ holder, path: place }) => holder === id && place === EDITOR_MOUNT_PATH)?.volumeId;
   }
 
-  /** Its URL goes where its port has changed, or it has ended. Which port that was is not for the guest to say. */
-  async #unexpose({ id, directory }: SandboxRow, next: number | null, options: CallOptions): Promise<void> {
-    const recordPath = path.join(directory, RECORD_FILE);
-    const last = await readRecord(recordPath);
-    if (last !== undefined && last !== next) {
-      await this.#options.runtime.exposures.remove(id, last, options).catch((error: unknown) => {
+  /** What it is reached by from now on. The URL of another port goes; which that was is not for the guest to say. */
+  async #remember(row: SandboxRow, next: EditorRecord | null, options: CallOptions): Promise<void> {
+    const last = await readRecord(recordPath(row));
+    if (last !== undefined && last.guestPort !== next?.guestPort) {
+      await this.#options.runtime.exposures.remove(row.id, last.guestPort, options).catch((error: unknown) => {
         if (!(error instanceof SbxError) || error.code !== "exposure_not_found") throw error;
       });
     }
-    if (next === null) await rm(recordPath, { force: true });
-    else if (last !== next) await writeDurably(recordPath, `${JSON.stringify({ guestPort: next })}\n`, 0o600);
+    if (next === null) await rm(recordPath(row), { force: true });
+    else await writeDurably(recordPath(row), `${JSON.stringify(next)}\n`, 0o600);
   }
 
   /** Extensions come from where the sandbox's policy lets it fetch them, or not at all. */
@@ -163,9 +176,13 @@ function parseJson(text: string): unknown {
   }
 }
 
-async function readRecord(recordPath: string): Promise<number | undefined> {
+function recordPath({ directory }: SandboxRow): string {
+  return path.join(directory, RECORD_FILE);
+}
+
+async function readRecord(file: string): Promise<EditorRecord | undefined> {
   try {
-    return recordSchema.parse(JSON.parse(await readFile(recordPath, "utf8"))).guestPort;
+    return recordSchema.parse(JSON.parse(await readFile(file, "utf8")));
   } catch {
     return undefined; // There was none.
   }
