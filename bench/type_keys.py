@@ -45,7 +45,7 @@ class Typist:
             pass
 
     def type(self):
-        key = bytes([97 + self.typed % 26])
+        key = bytes([65 + self.typed % 26])
         start = time.perf_counter()
         os.write(self.fd, key)
         while True:

@@ -40,10 +40,7 @@ export class ModeTracker {
     const { prefix, params, intermediates, final } = sequence;
     switch (prefix + intermediates + final) {
       case "m":
-        this.#flag(
-          "colors",
-          params.some((code) => code !== 0),
-        );
+        this.colors(params.some((code) => code !== 0));
         return;
       case "?h":
       case "?l":
@@ -66,6 +63,11 @@ export class ModeTracker {
       default:
         this.#keys(sequence);
     }
+  }
+
+  /** Colours and other attributes of text. @param set whether there are any from here on */
+  colors(set: boolean): void {
+    this.#flag("colors", set);
   }
 
   /** An escape sequence. @param body intermediates and final byte */

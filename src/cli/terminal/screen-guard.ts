@@ -22,6 +22,12 @@ const ENQ = 0x05;
 const SHIFT_OUT = 0x0e;
 /** Second byte of U+009C, which ends a string. */
 const STRING_TERMINATOR_TAIL = 0x9c;
+const ZERO = 0x30;
+const COLON = 0x3a;
+const SEMICOLON = 0x3b;
+const COLORS_FINAL = 0x6d;
+/** Final bytes of what moves the cursor, clears, inserts and deletes. */
+const DRAWING_FINALS: ReadonlySet<number> = new Set(Buffer.from("@ABCDEFGHIJKLMPSXZ`adef"));
 /** What a terminal shows for a byte that is not UTF-8. */
 const REPLACEMENT = Buffer.from("\ufffd");
 const STRING_TERMINATOR = Buffer.from("\u001b\\");
@@ -149,6 +155,7 @@ export class ScreenGuard {
       return true;
     }
     if (kind === "csi") {
+      if (this.#isCommon(bytes, at + INTRODUCER_BYTES, bodyEnd)) return true;
       const sequence = parseControl(bytes.toString("latin1", at + INTRODUCER_BYTES, bodyEnd + 1));
       if (sequence === undefined || !mayControl(sequence)) return false;
       this.#tracker.control(sequence);
@@ -159,6 +166,20 @@ export class ScreenGuard {
     if (!mayString(kind, body)) return false;
     if (kind === "osc") this.#tracker.command(body.toString());
     return true;
+  }
+
+  /** Colours, and what moves the cursor or clears: most of all sequences, and not worth to be taken apart. */
+  #isCommon(bytes: Buffer, from: number, finalAt: number): boolean {
+    let isSet = false;
+    for (let at = from; at < finalAt; at++) {
+      const byte = bytes[at] ?? 0;
+      // A prefix or an intermediate makes another sequence of it.
+      if (byte < ZERO || byte > SEMICOLON) return false;
+      isSet ||= byte > ZERO && byte < COLON;
+    }
+    const final = bytes[finalAt] ?? 0;
+    if (final === COLORS_FINAL) this.#tracker.colors(isSet);
+    return final === COLORS_FINAL || DRAWING_FINALS.has(final);
   }
 
   /** More of a long string. */
