@@ -1,0 +1,114 @@
+/** What a route is: its place, who may ask, what is read of a request (parsed before the handler sees it), the answer. */
+import type { z } from "zod";
+import type { ApiCode } from "../api-error.ts";
+import type { Tenant } from "../organisations/tenant.ts";
+import type { Scope } from "../tokens/token-format.ts";
+
+export type Method = "GET" | "POST" | "PATCH" | "DELETE";
+
+export interface Call<Query, Body> {
+  tenant: Tenant;
+  /** Decoded parts of the path, by the names after the colons. */
+  params: Readonly<Record<string, string>>;
+  query: Query;
+  body: Body;
+  /** The request's own URL as the client can reach it, for links. */
+  url: URL;
+  /** Epoch `ms`. */
+  now: number;
+  /** Fires when the client is gone. */
+  signal: AbortSignal;
+}
+
+export interface Answer {
+  status: number;
+  /** JSON; absent for none. */
+  body?: unknown;
+  headers?: Readonly<Record<string, string>>;
+}
+
+interface RouteFacts {
+  method: Method;
+  /** Parts of it that begin with a colon are parameters. */
+  path: string;
+  summary: string;
+  scope: Scope;
+  /** What an answer that succeeds holds, by its status; `null` for nothing. */
+  success: { status: number; schema: z.ZodType | null };
+  /** Beside those that every route may answer with. */
+  errors: readonly ApiCode[];
+}
+
+export interface Route extends RouteFacts {
+  query: z.ZodType | null;
+  body: z.ZodType | null;
+  handle(call: Call<unknown, unknown>): Promise<Answer>;
+}
+
+export interface RouteSpec<Query extends z.ZodType, Body extends z.ZodType> extends RouteFacts {
+  query?: Query;
+  body?: Body;
+  handle(call: Call<z.output<Query>, z.output<Body>>): Promise<Answer>;
+}
+
+/** The handler is given what its schemas have read. */
+export function route<Query extends z.ZodType = z.ZodUndefined, Body extends z.ZodType = z.ZodUndefined>(
+  spec: RouteSpec<Query, Body>,
+): Route {
+  const { query = null, body = null } = spec;
+  return {
+    ...spec,
+    query,
+    body,
+    // The server calls it with what these very schemas returned.
+    handle: (call) => spec.handle(call as Call<z.output<Query>, z.output<Body>>),
+  };
+}
+
+export interface MatchedRoute {
+  route: Route;
+  params: Record<string, string>;
+}
+
+/** The route for a path; `methods` are those that the path has where it has not this one. */
+export function matchRoute(
+  routes: readonly Route[],
+  method: string,
+  pathname: string,
+): MatchedRoute | { methods: string[] } {
+  const methods: string[] = [];
+  for (const candidate of routes) {
+    const params = matchPath(candidate.path, pathname);
+    if (params === undefined) continue;
+    if (candidate.method === method) return { route: candidate, params };
+    methods.push(candidate.method);
+  }
+  return { methods };
+}
+
+/** Undefined where it does not fit, or is no path that anybody could mean. */
+export function matchPath(pattern: string, pathname: string): Record<string, string> | undefined {
+  const wanted = pattern.split("/");
+  const given = pathname.split("/");
+  if (wanted.length !== given.length) return undefined;
+  const params: Record<string, string> = {};
+  for (const [at, part] of wanted.entries()) {
+    const text = given[at] ?? "";
+    if (!part.startsWith(":")) {
+      if (part !== text) return undefined;
+      continue;
+    }
+    const value = decodePart(text);
+    if (value === undefined || value === "") return undefined;
+    params[part.slice(1)] = value;
+  }
+  return params;
+}
+
+function decodePart(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined; // A per cent sign with nothing to it.
+  }
+}

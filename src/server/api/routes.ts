@@ -1,0 +1,21 @@
+/** Everything that the server answers. */
+import { SANDBOX_ROUTES } from "./sandbox-routes.ts";
+import { SNAPSHOT_ROUTES } from "./snapshot-routes.ts";
+import type { Route } from "./route.ts";
+import { VOLUME_ROUTES } from "./volume-routes.ts";
+
+export const ROUTES: readonly Route[] = [...SANDBOX_ROUTES, ...VOLUME_ROUTES, ...SNAPSHOT_ROUTES];
+
+/** WebSockets. */
+export const UPGRADES = {
+  create: { path: "/api/v3/sandboxes/create", summary: "Make a sandbox, and connect to it" },
+  connect: { path: "/api/v3/sandbox/:id/connect", summary: "Connect to a sandbox" },
+} as const;
+
+/** For whoever runs the server; they need no token, and tell nothing of any organisation. */
+export const OPERATOR_PATHS = {
+  health: "/healthz",
+  readiness: "/readyz",
+  metrics: "/metrics",
+  openApi: "/openapi.json",
+} as const;

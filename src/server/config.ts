@@ -1,0 +1,118 @@
+/**
+ * The configuration of a control plane: a file of JSON that its operator writes. One that does not parse, or says
+ * something that is not known, stops the server (exit status 2): a limit that is silently not applied is worse than none.
+ */
+import { z } from "zod";
+import { SbxError } from "../runtime/errors.ts";
+import { ORGANISATION_NAME } from "../runtime/organisations.ts";
+import { readDuration, readSize } from "./units.ts";
+
+const MIB = 1024 ** 2;
+
+const size = z.union([z.string(), z.number()]).transform((value, context) => {
+  const bytes = readSize(value);
+  if (bytes !== undefined) return bytes;
+  context.addIssue({ code: "custom", message: "must be a size such as 20GB or 512MiB" });
+  return z.NEVER;
+});
+const duration = z.string().transform((value, context) => {
+  const ms = readDuration(value);
+  if (ms !== undefined) return ms;
+  context.addIssue({ code: "custom", message: "must be a duration such as 90s, 30m or 2h" });
+  return z.NEVER;
+});
+const count = z.int().min(0).max(1_000_000);
+
+/** What an organisation may have. Sizes are bytes, durations `ms`. */
+const quotaShape = {
+  /** Sandboxes at one time. */
+  sandboxes: count,
+  /** Of one sandbox. */
+  minMemory: size,
+  maxMemory: size,
+  /** Of all its sandboxes. */
+  memory: size,
+  cpus: count,
+  /** From now to the end that a sandbox may be given, when it is made and with each extension. */
+  lifetime: duration,
+  minVolume: size,
+  maxVolume: size,
+  /** Capacity of all its volumes. */
+  volumes: size,
+  creationsPerMinute: z.int().min(1).max(100_000),
+  /** Whether its sandboxes may be allowed addresses that are not public, and this machine's own loopback. */
+  privateNetwork: z.boolean(),
+};
+const quotaSchema = z.strictObject(quotaShape);
+
+export type Quotas = z.output<typeof quotaSchema>;
+
+/** The documented limits of the service that this API is that of; where it documents none, what fits with them. */
+export const DEFAULT_QUOTAS: Quotas = {
+  sandboxes: 5,
+  minMemory: 768 * MIB,
+  maxMemory: 4096 * MIB,
+  memory: 5 * 4096 * MIB,
+  cpus: 10,
+  lifetime: 30 * 60_000,
+  minVolume: 300_000_000,
+  maxVolume: 20_000_000_000,
+  volumes: 100_000_000_000,
+  creationsPerMinute: 60,
+  privateNetwork: false,
+};
+
+const partialQuotas = quotaSchema.partial();
+
+const configSchema = z.strictObject({
+  /** `host:port`, beside the option of the command, which wins. */
+  listen: z.string().optional(),
+  /** How clients reach the server, for the links that it gives out; what they asked for if absent. */
+  publicUrl: z.url({ protocol: /^https?$/ }).optional(),
+  quotas: partialQuotas.default({}),
+  organisations: z.record(z.string().regex(ORGANISATION_NAME), z.strictObject({ quotas: partialQuotas })).default({}),
+});
+
+export interface ServerConfig {
+  listen: string | null;
+  /** Without a final slash. */
+  publicUrl: string | null;
+  quotasOf(organisation: string): Quotas;
+}
+
+/** @throws SbxError `config_invalid` with the file and the place in it */
+export function parseServerConfig(text: string, path: string): ServerConfig {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new SbxError("config_invalid", `${path} is not JSON`, { cause, hint: "see docs/control-plane.md" });
+  }
+  const parsed = configSchema.safeParse(value);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const place = issue?.path.map(String).join(".") ?? "";
+    throw new SbxError("config_invalid", `${path}: ${place === "" ? "" : `${place}: `}${issue?.message ?? "invalid"}`, {
+      hint: "see docs/control-plane.md",
+    });
+  }
+  return toConfig(parsed.data);
+}
+
+export function defaultServerConfig(): ServerConfig {
+  return toConfig(configSchema.parse({}));
+}
+
+function toConfig({ listen, publicUrl, quotas, organisations }: z.output<typeof configSchema>): ServerConfig {
+  const own = new Map(Object.entries(organisations));
+  return {
+    listen: listen ?? null,
+    publicUrl: publicUrl?.replace(/\/+$/, "") ?? null,
+    quotasOf: (organisation) => merge(merge(DEFAULT_QUOTAS, quotas), own.get(organisation)?.quotas ?? {}),
+  };
+}
+
+function merge(base: Quotas, over: z.output<typeof partialQuotas>): Quotas {
+  const given = Object.entries(over).filter(([, value]) => value !== undefined);
+  return { ...base, ...(Object.fromEntries(given) as Partial<Quotas>) };
+}

@@ -1,0 +1,47 @@
+/** Answers, as node:http sends them and, for a socket that was to become a WebSocket, as they are. */
+import { STATUS_CODES, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { ApiError } from "../api-error.ts";
+import type { Answer } from "../api/route.ts";
+
+export const TRACE_HEADER = "x-deno-trace-id";
+
+export function sendAnswer(response: ServerResponse, { status, body, headers = {} }: Answer, traceId: string): void {
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  response.writeHead(status, {
+    [TRACE_HEADER]: traceId,
+    "cache-control": "no-store",
+    ...headers,
+    ...(text === undefined
+      ? {}
+      : { "content-type": "application/json; charset=utf-8", "content-length": Buffer.byteLength(text) }),
+  });
+  response.end(text);
+}
+
+export function errorAnswer(error: ApiError): Answer {
+  const retry = error.retryAfterSeconds;
+  return {
+    status: error.status,
+    body: { code: error.code, message: error.message },
+    headers: {
+      ...(error.status === 401 ? { "www-authenticate": "Bearer" } : {}),
+      ...(retry === undefined ? {} : { "retry-after": String(retry) }),
+    },
+  };
+}
+
+/** Answers on a bare socket, and closes it. */
+export function refuseSocket(socket: Duplex, error: ApiError, traceId: string): void {
+  const { status, body, headers = {} } = errorAnswer(error);
+  const text = JSON.stringify(body);
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}`,
+    `${TRACE_HEADER}: ${traceId}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    "content-type: application/json; charset=utf-8",
+    `content-length: ${Buffer.byteLength(text)}`,
+    "connection: close",
+  ];
+  socket.end(`${lines.join("\r\n")}\r\n\r\n${text}`);
+}

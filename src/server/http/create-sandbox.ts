@@ -1,0 +1,56 @@
+/** A sandbox for a client that has asked for one, within what its organisation may have. */
+import type { Sandbox } from "../../runtime/runtime.ts";
+import { DEFAULT_SETTINGS } from "../../runtime/defaults.ts";
+import { findVolume, requireRoot } from "../organisations/find-exactly.ts";
+import type { Tenant } from "../organisations/tenant.ts";
+import { parseSandboxConfig } from "../sandbox-config.ts";
+import type { ControlPlane } from "../control-plane.ts";
+
+/** What the runtime reads of the server's own environment. */
+const ENVIRONMENT_FIELD = /^(?:(?:https?|all|no)_proxy|SSL_CERT_FILE|NODE_EXTRA_CA_CERTS)$/i;
+
+export interface CreatedSandbox {
+  id: string;
+  livesWithSession: boolean;
+  /** Ends the sandbox if it lives with its session; otherwise lets go of it. */
+  release(): Promise<void>;
+  /** For a client that will never learn of it. */
+  remove(): Promise<void>;
+}
+
+/** @param header the configuration, as the client sent it */
+export async function createSandbox(
+  plane: ControlPlane,
+  tenant: Tenant,
+  header: string | undefined,
+  signal: AbortSignal,
+): Promise<CreatedSandbox> {
+  const { runtime, quotas } = tenant;
+  const { environment, now } = plane.options;
+  const { spec, secretValues, references } = parseSandboxConfig(header, quotas, now());
+  for (const volume of references.volumes) await findVolume(runtime, volume);
+  if (references.root !== null) await requireRoot(runtime, references.root);
+  const own = Object.entries(environment).filter(([name]) => ENVIRONMENT_FIELD.test(name));
+  const cpus = Math.min(DEFAULT_SETTINGS.cpus, quotas.cpus);
+  const begun = performance.now();
+  let sandbox: Sandbox;
+  try {
+    sandbox = await tenant.admit({ memoryBytes: spec.memoryBytes, cpus }, async () =>
+      runtime.create({ ...spec, cpus }, { signal, secretValues, environment: Object.fromEntries(own) }),
+    );
+  } catch (error) {
+    plane.metrics.creation(false, (performance.now() - begun) / 1000);
+    throw error;
+  }
+  plane.metrics.creation(true, (performance.now() - begun) / 1000);
+  const release = async (): Promise<void> => sandbox[Symbol.asyncDispose]();
+  return {
+    id: sandbox.id,
+    livesWithSession: spec.lifetime.kind === "session",
+    release,
+    async remove() {
+      await release();
+      await runtime.remove(sandbox.id);
+    },
+  };
+}

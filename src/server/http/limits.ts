@@ -1,0 +1,16 @@
+/** What a client may take of the server. Everything that it sends is untrusted. */
+
+/** Of the fields of a request: the configuration of a sandbox with its secrets is one of them, `bytes`. */
+export const MAX_HEADER_BYTES = 256 * 1024;
+/** Of a body of the REST calls, `bytes`. */
+export const MAX_BODY_BYTES = 64 * 1024;
+/** Until a request's head is there, `ms`. */
+export const HEADERS_TIMEOUT_MS = 20_000;
+/** Until all of a request is there, `ms`. */
+export const REQUEST_TIMEOUT_MS = 60_000;
+/** What a client may send before its handshake is answered, `bytes`. */
+export const MAX_EARLY_BYTES = 64 * 1024;
+/** Between two looks whether a client that says nothing is still there, `ms`. */
+export const KEEP_ALIVE_MS = 30_000;
+/** Connections at one time. */
+export const MAX_CONNECTIONS = 10_000;

@@ -1,0 +1,116 @@
+/** REST calls, and what the operator asks. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { z } from "zod";
+import { ApiError, toApiError } from "../api-error.ts";
+import { openApiDocument } from "../api/openapi.ts";
+import { OPERATOR_PATHS, ROUTES, UPGRADES } from "../api/routes.ts";
+import { matchPath, matchRoute, type Answer, type MatchedRoute } from "../api/route.ts";
+import type { ControlPlane } from "../control-plane.ts";
+import { failureText } from "../server-log.ts";
+import { authenticate, requireScope, type Caller } from "../tokens/authenticate.ts";
+import { errorAnswer, sendAnswer, TRACE_HEADER } from "./answers.ts";
+import { requestUrl } from "./public-url.ts";
+import { readJsonBody, readQuery } from "./request-body.ts";
+
+/** Answers a request. Never throws. */
+export async function serveRequest(
+  plane: ControlPlane,
+  request: IncomingMessage,
+  response: ServerResponse,
+  traceId: string,
+): Promise<void> {
+  const begun = performance.now();
+  const { log, config } = plane.options;
+  const url = requestUrl(request, config.publicUrl);
+  if (request.method === "GET" && answerOperator(plane, url?.pathname, response, traceId)) return;
+  const facts: { route: string; caller?: Caller; code?: string } = { route: "none" };
+  let answer: Answer;
+  try {
+    answer = await answerRequest(plane, request, response, url, facts);
+  } catch (error) {
+    const failure = toApiError(error);
+    facts.code = failure.code;
+    if (failure.status === 500) log.write("error", "failure", { trace: traceId, error: failureText(error) });
+    answer = errorAnswer(failure);
+    // What is left of a body that was refused is not waited for.
+    if (!request.complete) answer = { ...answer, headers: { ...answer.headers, connection: "close" } };
+  }
+  sendAnswer(response, answer, traceId);
+  const seconds = (performance.now() - begun) / 1000;
+  plane.metrics.request(facts.route, answer.status, seconds);
+  log.write("info", "request", {
+    ...{ trace: traceId, method: request.method ?? "", route: facts.route, status: answer.status },
+    ...{ ms: Math.round(seconds * 1000), organisation: facts.caller?.organisation, token: facts.caller?.tokenId },
+    ...(facts.code === undefined ? {} : { code: facts.code }),
+  });
+}
+
+async function answerRequest(
+  plane: ControlPlane,
+  request: IncomingMessage,
+  response: ServerResponse,
+  url: URL | undefined,
+  facts: { route: string; caller?: Caller },
+): Promise<Answer> {
+  const { tokens, now } = plane.options;
+  if (url === undefined) throw new ApiError("INVALID_REQUEST", "the request's target is no path");
+  const { route, params } = findRoute(request.method ?? "", url.pathname);
+  facts.route = `${route.method} ${route.path}`;
+  const caller = authenticate(tokens, request.headers, now());
+  facts.caller = caller;
+  requireScope(caller, route.scope);
+  const query = route.query === null ? undefined : parse(route.query, readQuery(url.searchParams));
+  const body = route.body === null ? undefined : parse(route.body, await readJsonBody(request));
+  const tenant = await plane.tenants.open(caller.organisation);
+  const gone = new AbortController();
+  response.once("close", () => gone.abort(new Error("the client is gone")));
+  return route.handle({ tenant, params, query, body, url, now: now(), signal: gone.signal });
+}
+
+function findRoute(method: string, pathname: string): MatchedRoute {
+  const found = matchRoute(ROUTES, method, pathname);
+  if ("route" in found) return found;
+  if (found.methods.length > 0) {
+    throw new ApiError("METHOD_NOT_ALLOWED", `${method} is not one of ${found.methods.join(", ")}`);
+  }
+  if (Object.values(UPGRADES).some(({ path }) => matchPath(path, pathname) !== undefined)) {
+    throw new ApiError("UPGRADE_REQUIRED", "this is the place of a WebSocket");
+  }
+  throw new ApiError("NOT_FOUND", "there is nothing here");
+}
+
+function parse(schema: z.ZodType, value: unknown): unknown {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const place = issue?.path.map(String).join(".") ?? "";
+  throw new ApiError("INVALID_REQUEST", `${place === "" ? "" : `${place}: `}${issue?.message ?? "invalid"}`);
+}
+
+/** False where the path is another one. */
+function answerOperator(
+  plane: ControlPlane,
+  pathname: string | undefined,
+  response: ServerResponse,
+  traceId: string,
+): boolean {
+  switch (pathname) {
+    case OPERATOR_PATHS.health:
+      sendAnswer(response, { status: 200, body: { status: "ok" } }, traceId);
+      return true;
+    case OPERATOR_PATHS.readiness: {
+      const isReady = !plane.draining.aborted;
+      sendAnswer(response, { status: isReady ? 200 : 503, body: { status: isReady ? "ready" : "draining" } }, traceId);
+      return true;
+    }
+    case OPERATOR_PATHS.metrics:
+      response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8", [TRACE_HEADER]: traceId });
+      response.end(plane.metrics.render(plane.gauges()));
+      return true;
+    case OPERATOR_PATHS.openApi:
+      sendAnswer(response, { status: 200, body: openApiDocument(plane.options.version) }, traceId);
+      return true;
+    default:
+      return false;
+  }
+}

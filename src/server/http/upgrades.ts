@@ -1,0 +1,122 @@
+/** WebSockets: making a sandbox, connecting to one. */
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { ApiError, toApiError } from "../api-error.ts";
+import { UPGRADES } from "../api/routes.ts";
+import { matchPath } from "../api/route.ts";
+import type { ControlPlane } from "../control-plane.ts";
+import { findSandbox } from "../organisations/find-exactly.ts";
+import type { Tenant } from "../organisations/tenant.ts";
+import { Relay } from "../relay/relay.ts";
+import { CONFIG_HEADER } from "../sandbox-config.ts";
+import { failureText } from "../server-log.ts";
+import { authenticate, requireScope, type Caller } from "../tokens/authenticate.ts";
+import { refuseSocket } from "./answers.ts";
+import { createSandbox, type CreatedSandbox } from "./create-sandbox.ts";
+import { EarlyBytes } from "./early-bytes.ts";
+import { handshakeFields } from "./handshake-fields.ts";
+import { KEEP_ALIVE_MS } from "./limits.ts";
+import { requestUrl } from "./public-url.ts";
+
+export interface Upgrade {
+  request: IncomingMessage;
+  socket: Socket;
+  head: Buffer;
+  traceId: string;
+}
+
+/** What a connection is for: a new sandbox, or one that is there. */
+type Wish = { kind: "create" } | { kind: "connect"; id: string };
+
+/** Answers a request for a WebSocket and, if it is granted, carries it until it ends. Never throws. */
+export async function serveUpgrade(plane: ControlPlane, upgrade: Upgrade): Promise<void> {
+  const { request, socket, head, traceId } = upgrade;
+  const early = new EarlyBytes(socket, head);
+  const begun = performance.now();
+  const { log, now } = plane.options;
+  let route = "upgrade";
+  let caller: Caller | undefined;
+  try {
+    const wish = findWish(plane, request);
+    route = UPGRADES[wish.kind].path;
+    if (plane.draining.aborted) throw new ApiError("SHUTTING_DOWN", "the server is going away");
+    caller = authenticate(plane.options.tokens, request.headers, now());
+    requireScope(caller, "sandboxes");
+    await serveWish(plane, upgrade, { wish, caller, early, onJoined: (sandbox) => report(101, { sandbox }) });
+  } catch (error) {
+    const failure = toApiError(error);
+    if (failure.status === 500) log.write("error", "failure", { trace: traceId, error: failureText(error) });
+    report(failure.status, { code: failure.code });
+    refuseSocket(socket, failure, traceId);
+  }
+
+  function report(status: number, more: { sandbox?: string; code?: string }): void {
+    const seconds = (performance.now() - begun) / 1000;
+    plane.metrics.request(route, status, seconds);
+    log.write("info", "request", {
+      ...{ trace: traceId, method: request.method ?? "", route, status, ms: Math.round(seconds * 1000) },
+      ...{ organisation: caller?.organisation, token: caller?.tokenId },
+      ...more,
+    });
+  }
+}
+
+interface Serving {
+  wish: Wish;
+  caller: Caller;
+  early: EarlyBytes;
+  /** When the client's bytes reach the sandbox. */
+  onJoined: (id: string) => void;
+}
+
+async function serveWish(plane: ControlPlane, upgrade: Upgrade, serving: Serving): Promise<void> {
+  const { request, socket, traceId } = upgrade;
+  const { wish, caller, early } = serving;
+  const handshake = handshakeFields(request);
+  const tenant = await plane.tenants.open(caller.organisation);
+  const signal = AbortSignal.any([early.signal, plane.draining]);
+  const created = wish.kind === "create" ? await create(plane, tenant, request, signal) : undefined;
+  try {
+    const id = created?.id ?? (await requireRunning(tenant, wish));
+    const upstream = await tenant.runtime.openRpc(id, handshake, { signal });
+    const relay = new Relay({ client: socket, early: early.release(), upstream, traceId });
+    socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS).setTimeout(0);
+    serving.onJoined(id);
+    if (created?.livesWithSession === false) await created.release();
+    await plane.relays.track(relay, caller);
+  } catch (error) {
+    // Nobody has learnt its name.
+    await created?.remove().catch(() => undefined);
+    throw error;
+  }
+  await created?.release();
+}
+
+async function create(
+  plane: ControlPlane,
+  tenant: Tenant,
+  { headers }: IncomingMessage,
+  signal: AbortSignal,
+): Promise<CreatedSandbox> {
+  const config = headers[CONFIG_HEADER];
+  try {
+    return await createSandbox(plane, tenant, typeof config === "string" ? config : undefined, signal);
+  } catch (error) {
+    if (plane.draining.aborted) throw new ApiError("SHUTTING_DOWN", "the server is going away", { cause: error });
+    throw error;
+  }
+}
+
+async function requireRunning({ runtime }: Tenant, wish: Wish): Promise<string> {
+  const info = await findSandbox(runtime, wish.kind === "connect" ? wish.id : "");
+  if (info.status === "running" || info.status === "paused") return info.id;
+  throw new ApiError("SANDBOX_NOT_FOUND", `the sandbox ${info.id} is not running any more`);
+}
+
+function findWish({ options }: ControlPlane, request: IncomingMessage): Wish {
+  const pathname = requestUrl(request, options.config.publicUrl)?.pathname;
+  if (pathname === UPGRADES.create.path) return { kind: "create" };
+  const params = pathname === undefined ? undefined : matchPath(UPGRADES.connect.path, pathname);
+  if (params?.id !== undefined) return { kind: "connect", id: params.id };
+  throw new ApiError("NOT_FOUND", "there is no WebSocket here");
+}

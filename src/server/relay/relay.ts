@@ -1,0 +1,109 @@
+/**
+ * Joins a client's socket with a connection to a sandbox's RPC. Bytes pass as they are, each way as fast as the other end
+ * takes them, so what a client sees is what the sandbox's supervisor says. The server adds a trace id to the answer of
+ * the handshake, and may end the conversation between two frames.
+ */
+import type { Duplex } from "node:stream";
+import { TRACE_HEADER } from "../http/answers.ts";
+import { closeFrame, FrameBoundary } from "./frame-boundary.ts";
+
+const HEAD_END = "\r\n\r\n";
+/** Of the handshake's answer, `bytes`. */
+const MAX_HEAD_BYTES = 64 * 1024;
+/** A client that does not answer a Close, and a frame that does not end, are waited for this long, `ms`. */
+const CLOSE_TIMEOUT_MS = 2000;
+
+export interface RelayOptions {
+  client: Duplex;
+  /** What the client has sent behind its handshake. */
+  early: Buffer;
+  upstream: Duplex;
+  traceId: string;
+}
+
+export class Relay {
+  /** When both ends are closed. */
+  readonly closed: Promise<void>;
+  readonly #client: Duplex;
+  readonly #upstream: Duplex;
+  readonly #traceId: string;
+  readonly #frames = new FrameBoundary();
+  /** What has come of the answer's head; `undefined` once it is through. */
+  #head: Buffer | undefined = Buffer.alloc(0);
+  #isUpgraded = false;
+  /** Waits for the end of a frame. */
+  #goodbye: Buffer | undefined;
+  #isOver = false;
+
+  constructor({ client, early, upstream, traceId }: RelayOptions) {
+    this.#client = client;
+    this.#upstream = upstream;
+    this.#traceId = traceId;
+    this.closed = new Promise((resolve) => {
+      let open = 2;
+      const onClose = (): void => {
+        this.#isOver = true;
+        client.destroy();
+        upstream.destroy();
+        if (--open === 0) resolve();
+      };
+      client.once("close", onClose).on("error", () => undefined);
+      upstream.once("close", onClose).on("error", () => undefined);
+    });
+    upstream.on("data", (chunk: Buffer) => this.#fromSandbox(chunk));
+    upstream.once("end", () => this.#client.end());
+    if (early.length > 0) upstream.write(early);
+    client.pipe(upstream);
+  }
+
+  /** Says goodbye between two frames and hangs up; the sandbox is told by the end of its connection. */
+  close(code: number, reason: string): void {
+    if (this.#isOver || this.#goodbye !== undefined) return;
+    this.#goodbye = closeFrame(code, reason);
+    this.#client.unpipe(this.#upstream);
+    this.#client.resume();
+    setTimeout(() => this.#client.destroy(), CLOSE_TIMEOUT_MS).unref();
+    if (!this.#isUpgraded) this.#client.destroy();
+    else if (this.#frames.isBetweenFrames) this.#sayGoodbye();
+  }
+
+  #fromSandbox(chunk: Buffer): void {
+    if (this.#isOver) return;
+    const bytes = this.#head === undefined ? chunk : this.#throughHead(chunk);
+    if (bytes.length === 0) return;
+    if (this.#goodbye === undefined) this.#send(bytes);
+    else {
+      this.#send(bytes.subarray(0, this.#isUpgraded ? this.#frames.advance(bytes, true) : bytes.length));
+      if (this.#frames.isBetweenFrames) this.#sayGoodbye();
+    }
+  }
+
+  /** The answer's head with the trace id, and what came behind it; nothing while it is not whole. */
+  #throughHead(chunk: Buffer): Buffer {
+    const received = Buffer.concat([this.#head ?? Buffer.alloc(0), chunk]);
+    const end = received.indexOf(HEAD_END);
+    if (end === -1) {
+      this.#head = received;
+      if (received.length > MAX_HEAD_BYTES) this.#client.destroy();
+      return Buffer.alloc(0);
+    }
+    this.#head = undefined;
+    const head = received.toString("latin1", 0, end);
+    this.#isUpgraded = /^HTTP\/1\.1 101 /.test(head);
+    this.#client.write(`${head}\r\n${TRACE_HEADER}: ${this.#traceId}${HEAD_END}`, "latin1");
+    return received.subarray(end + HEAD_END.length);
+  }
+
+  #send(bytes: Buffer): void {
+    if (this.#goodbye === undefined && this.#isUpgraded) this.#frames.advance(bytes);
+    if (this.#client.write(bytes)) return;
+    this.#upstream.pause();
+    this.#client.once("drain", () => this.#upstream.resume());
+  }
+
+  #sayGoodbye(): void {
+    this.#isOver = true;
+    this.#client.end(this.#goodbye);
+    this.#upstream.destroy();
+  }
+}

@@ -1,0 +1,39 @@
+/** The connections that are open, with whose they are. */
+import type { Caller } from "../tokens/authenticate.ts";
+import type { Relay } from "./relay.ts";
+
+/** WebSocket close codes (RFC 6455, 7.4.1): the SDK takes the first one for an ordinary end. */
+export const CLOSE_GOING_AWAY = 1001;
+export const CLOSE_POLICY = 1008;
+
+export class Relays {
+  readonly #open = new Map<Relay, Caller>();
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Until it is closed. */
+  async track(relay: Relay, caller: Caller): Promise<void> {
+    this.#open.set(relay, caller);
+    await relay.closed;
+    this.#open.delete(relay);
+  }
+
+  /** Closes those whose token no longer holds. */
+  closeUnless(holds: (tokenId: string) => boolean): void {
+    const verdicts = new Map<string, boolean>();
+    for (const [relay, { tokenId }] of this.#open) {
+      const verdict = verdicts.get(tokenId) ?? holds(tokenId);
+      verdicts.set(tokenId, verdict);
+      if (!verdict) relay.close(CLOSE_POLICY, "the token does not hold any more");
+    }
+  }
+
+  /** Closes all, and waits until they are. */
+  async closeAll(reason: string): Promise<void> {
+    const open = [...this.#open.keys()];
+    for (const relay of open) relay.close(CLOSE_GOING_AWAY, reason);
+    await Promise.all(open.map(async (relay) => relay.closed));
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * The tokens of a control plane, `control.db` in its directory: hashes only. Commands write while the server reads, so
+ * that a token that is revoked is refused with the next request.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import { DatabaseSync, type SQLOutputValue, type StatementSync } from "node:sqlite";
+import { z } from "zod";
+import { SbxError } from "../../runtime/errors.ts";
+import { ORGANISATION_NAME } from "../../runtime/organisations.ts";
+import { hashToken, newToken, SCOPES, TOKEN_KINDS, type Scope, type TokenKind } from "./token-format.ts";
+
+const SCHEMA_VERSION = 1;
+/** `ms`; writes take milliseconds. */
+const BUSY_TIMEOUT_MS = 10_000;
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS tokens (
+    id            TEXT PRIMARY KEY,
+    name          TEXT,
+    kind          TEXT NOT NULL,
+    hash          TEXT NOT NULL UNIQUE,
+    organisations TEXT NOT NULL,
+    scopes        TEXT NOT NULL,
+    created_at    INTEGER NOT NULL,
+    expires_at    INTEGER
+  ) STRICT;
+`;
+
+export interface TokenRecord {
+  id: string;
+  name: string | null;
+  kind: TokenKind;
+  organisations: string[];
+  scopes: Scope[];
+  createdAt: number;
+  expiresAt: number | null;
+}
+
+export type TokenSpec = Omit<TokenRecord, "id">;
+
+const rowSchema = z.object({
+  id: z.string(),
+  name: z.string().nullable(),
+  kind: z.enum(TOKEN_KINDS),
+  organisations: z.string(),
+  scopes: z.string(),
+  created_at: z.number(),
+  expires_at: z.number().nullable(),
+});
+const organisationList = z.array(z.string().regex(ORGANISATION_NAME)).min(1);
+const scopeList = z.array(z.enum(SCOPES));
+
+export class TokenStore implements Disposable {
+  readonly #database: DatabaseSync;
+  readonly #byHash: StatementSync;
+  readonly #byId: StatementSync;
+
+  private constructor(database: DatabaseSync) {
+    this.#database = database;
+    this.#byHash = database.prepare("SELECT * FROM tokens WHERE hash = ?");
+    this.#byId = database.prepare("SELECT * FROM tokens WHERE id = ?");
+  }
+
+  /** @throws SbxError `state_newer`, `state_broken` */
+  static open(directory: string): TokenStore {
+    const file = path.join(directory, "control.db");
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+      database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+      const version = database.prepare("PRAGMA user_version").get()?.user_version;
+      if (typeof version === "number" && version > SCHEMA_VERSION) {
+        database.close();
+        throw new SbxError("state_newer", `${file} was written by a later version of sbx`, { hint: "update sbx" });
+      }
+      database.exec(`${TABLES} PRAGMA user_version = ${SCHEMA_VERSION}`);
+      return new TokenStore(database);
+    } catch (error) {
+      if (error instanceof SbxError) throw error;
+      throw new SbxError("state_broken", `the tokens in ${file} cannot be read or written`, {
+        cause: error,
+        hint: "give a directory of your own with --data",
+      });
+    }
+  }
+
+  /** The only time that the token itself is there. */
+  create(spec: TokenSpec): { token: string; record: TokenRecord } {
+    const token = newToken(spec.kind);
+    const record = { ...spec, id: `tok_${randomBytes(8).toString("hex")}` };
+    const { id, name, kind, organisations, scopes, createdAt, expiresAt } = record;
+    this.#database
+      .prepare("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+      .run(
+        ...[id, name, kind, hashToken(token) ?? ""],
+        ...[JSON.stringify(organisations), JSON.stringify(scopes), createdAt, expiresAt],
+      );
+    return { token, record };
+  }
+
+  /** The newest first. */
+  list(): TokenRecord[] {
+    return this.#database.prepare("SELECT * FROM tokens ORDER BY created_at DESC, id").all().map(parseRow);
+  }
+
+  /** By id or name. @throws SbxError `usage` for a name of several, or of none */
+  revoke(ref: string): TokenRecord {
+    const records = this.list();
+    const found = records.filter(({ id, name }) => id === ref || name === ref);
+    const [record] = found;
+    if (record === undefined || found.length > 1) {
+      const why = record === undefined ? "there is no token" : "several tokens are called";
+      throw new SbxError("usage", `${why} ${JSON.stringify(ref)}`, { hint: "sbx token list" });
+    }
+    this.#database.prepare("DELETE FROM tokens WHERE id = ?").run(record.id);
+    return record;
+  }
+
+  /** The record of a token that somebody shows; undefined for one that was never given out, or was revoked. */
+  find(token: string): TokenRecord | undefined {
+    const hash = hashToken(token);
+    const row = hash === undefined ? undefined : this.#byHash.get(hash);
+    return row === undefined ? undefined : parseRow(row);
+  }
+
+  /** Whether a token that was shown before still holds. */
+  holds(id: string, now: number): boolean {
+    const row = this.#byId.get(id);
+    return row !== undefined && !isOver(parseRow(row), now);
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+}
+
+export function isOver({ expiresAt }: TokenRecord, now: number): boolean {
+  return expiresAt !== null && expiresAt <= now;
+}
+
+function parseRow(row: Record<string, SQLOutputValue>): TokenRecord {
+  try {
+    const { id, name, kind, organisations, scopes, created_at, expires_at } = rowSchema.parse(row);
+    return {
+      ...{ id, name, kind, createdAt: created_at, expiresAt: expires_at },
+      organisations: organisationList.parse(JSON.parse(organisations)),
+      scopes: scopeList.parse(JSON.parse(scopes)),
+    };
+  } catch (cause) {
+    throw new SbxError("state_broken", `the record of token ${String(row.id)} is damaged`, { cause });
+  }
+}
