@@ -73,6 +73,7 @@ type OperandKind =
 /** What an operand is, by command; the last kind goes for all that follow. */
 const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   exec: ["running", "none"],
+  ssh: ["running", "none"],
   kill: ["running"],
   extend: ["running", "none"],
   code: ["running", "none"],
