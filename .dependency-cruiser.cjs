@@ -25,6 +25,7 @@ module.exports = {
     layer("runtime-interface-is-bare", "^src/runtime/[^/]+\\.ts$", "^src/(cli|supervisor|vm|guest|store)/", [
       "^src/runtime/select\\.ts$",
     ]),
+    layer("mcp-sees-the-interface-only", "^src/mcp/", "^src/(?!mcp/|runtime/[^/]+\\.ts$)"),
     layer("local-does-not-link-the-supervisor", "^src/runtime/", "^src/(supervisor|guest|cli|egress|ssh)/"),
     layer("ssh-stands-alone", "^src/ssh/", "^src/(?!ssh/)"),
     layer("protocol-is-a-leaf", "^src/protocol/", "^src/(?!protocol/|policy/|runtime/errors\\.ts)"),

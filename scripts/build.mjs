@@ -29,7 +29,15 @@ const OWNED = ["main.js", ...Object.keys(PROGRAMS), "hooks.d.ts", "commands", "h
  * Left to node_modules: loaded by few commands, or optional (oclif compiles with typescript where it is installed, ws
  * takes native helpers where there are any).
  */
-const EXTERNAL = ["conf", "inquirer", "ora", "typescript", "bufferutil", "utf-8-validate"];
+const EXTERNAL = [
+  "@modelcontextprotocol/server",
+  "conf",
+  "inquirer",
+  "ora",
+  "typescript",
+  "bufferutil",
+  "utf-8-validate",
+];
 
 /** Bundled CommonJS modules expect what Node gives to such a module. */
 const BANNER = [
