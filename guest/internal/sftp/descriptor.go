@@ -14,8 +14,10 @@ const (
 	// bulkPipeBytes is what a pipe is made to hold when it turns out to carry much.
 	bulkPipeBytes = 1 << 20
 	// briefly is how long the next request is waited for without the scheduler being told, in nanoseconds: as long as a
-	// client is at work it does not take longer. An idle session then costs nothing.
-	briefly = 10_000_000
+	// client is at work it does not take longer. Meanwhile the runtime's monitor wakes every 10 ms; told of a wait it
+	// sleeps, but each time that the wait is over it begins with some fifty looks in short order. An idle session then
+	// costs nothing.
+	briefly = 250_000_000
 )
 
 const pollIn, pollOut = 1, 4
