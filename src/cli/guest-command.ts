@@ -13,6 +13,7 @@ import { humanDuration } from "./output/human.ts";
 import { runSession } from "./session/run-session.ts";
 import type { SshFlags } from "./ssh/run-client.ts";
 import { usageError } from "./parsers/usage-error.ts";
+import { findInteractiveProgram } from "./terminal/interactive-programs.ts";
 import { terminalSize } from "./terminal/terminal.ts";
 
 export interface PlaceFlags {
@@ -126,6 +127,13 @@ export abstract class GuestCommand extends SbxCommand {
     for (const text of describeRisks(mounts)) this.notice(text);
   }
 
+  /** A shell without a terminal and without input ends at once, and a user wonders why. */
+  #noticeMissingTerminal({ argv, tty, stdin }: ExecSpec): void {
+    if (tty !== undefined || stdin === true || !this.onTerminal) return;
+    const name = findInteractiveProgram(argv);
+    if (name !== undefined) this.notice(`${name} has neither a terminal nor input; -t gives it both`);
+  }
+
   /** Runs a command to its end and takes over its status. */
   protected async runInGuest(
     runtime: Runtime,
@@ -134,6 +142,7 @@ export abstract class GuestCommand extends SbxCommand {
     flags: TerminalFlags,
     limitMs?: number,
   ): Promise<void> {
+    if (flags.quiet !== true) this.#noticeMissingTerminal(spec);
     try {
       const result = await runSession(sandbox, spec, {
         context: this.context,

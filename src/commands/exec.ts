@@ -18,7 +18,8 @@ Everything after -- is the command, word for word. One single word with spaces o
 Options of sbx come before the command.
 
 Stdin is passed on unless it is a terminal; stdout and stderr stay apart and byte for byte. With --tty the command gets
-a terminal. Ctrl-C and SIGTERM go to the command and all that it started; a second Ctrl-C within a second gives up.
+a terminal, and Enter ~. leaves it whatever the command does. Ctrl-C and SIGTERM go to the command and all that it
+started; a second Ctrl-C within a second gives up. On a terminal, control sequences that could do harm are left out.
 
 With --detach the command runs on by itself, without stdin: sbx prints its process id and ends. What it says is kept
 (sbx logs --source process), and it ends with the sandbox.

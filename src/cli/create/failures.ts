@@ -44,8 +44,10 @@ async function untilStopped(runtime: Runtime, id: string): Promise<SandboxInfo |
 /** Says that a sandbox stands still and what has it go on; `undefined` if it does not, or that cannot be learnt. */
 export async function explainStandstill(runtime: Runtime, id: string): Promise<string | undefined> {
   try {
-    const { status, name } = await runtime.get(id, { signal: AbortSignal.timeout(PATIENCE_MS) });
-    return status === "paused" ? `the sandbox is paused; sbx resume ${name ?? id} has it go on` : undefined;
+    const { status, name, detail } = await runtime.get(id, { signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (status === "paused") return `the sandbox is paused; sbx resume ${name ?? id} has it go on`;
+    // A running one has something to explain only where this machine holds it up.
+    return status === "running" && detail !== null ? `the sandbox stands still: ${detail}` : undefined;
   } catch {
     // It is gone, and the session will hear of that by itself, or nobody answers.
     return undefined;

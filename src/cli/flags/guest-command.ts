@@ -73,6 +73,7 @@ export const stdinFlags = {
 };
 
 export interface TerminalFlags {
+  quiet?: boolean | undefined;
   "escape-key": string;
   unfiltered: boolean;
 }

@@ -100,6 +100,41 @@ test("-t gives a terminal of the size and kind of the user's, raw, and puts it r
   assert.deepEqual(result.rawModes, [true, false]);
 });
 
+test("-t passes on what the user's terminal and the user think of colours, unless --env says otherwise", async () => {
+  const env = { TERM: "screen", COLORTERM: "truecolor", NO_COLOR: "1", PATH: "/bin" };
+  const tty = { stdin: true, stdout: true };
+  assert.deepEqual(specOf(await exec(["-t", "box", "--", "true"], { tty, env })).env, {
+    COLORTERM: "truecolor",
+    NO_COLOR: "1",
+  });
+  const other = await exec(["-t", "-e", "NO_COLOR=", "box", "--", "true"], { tty, env });
+  assert.deepEqual(specOf(other).env, { COLORTERM: "truecolor", NO_COLOR: "" });
+  assert.deepEqual(specOf(await exec(["box", "--", "true"], { tty, env })).env, {});
+});
+
+test("an interactive program without a terminal is remarked upon, where somebody sits at one", async () => {
+  const runtime = withPrograms({ bash: () => 0, python3: () => 0 });
+  const tty = { stdin: true, stdout: true };
+  const { stderr } = await exec(["box", "bash"], { runtime, tty });
+  assert.equal(stderr, "sbx: bash has neither a terminal nor input; -t gives it both\n");
+  for (const argv of [
+    ["-q", "box", "bash"],
+    ["-i", "box", "bash"],
+    ["-t", "box", "bash"],
+    ["box", "--", "bash", "-c", "x"],
+  ]) {
+    assert.doesNotMatch((await exec(argv, { runtime, tty })).stderr, /neither/);
+  }
+  assert.equal((await exec(["box", "bash"], { runtime })).stderr, "");
+});
+
+test("only one printable character, or none, can be the escape key", async () => {
+  for (const key of ["~~", "", "ä", " ", "\u0001"]) {
+    assert.equal((await exec(["-t", "--escape-key", key, "box", "--", "true"])).status, 2, JSON.stringify(key));
+  }
+  assert.equal((await exec(["--escape-key", "none", "box", "--", "true"])).status, 0);
+});
+
 test("-it before the name means what it means elsewhere", async () => {
   const spec = specOf(await exec(["-it", "box", "true"], { tty: { stdin: true, stdout: true } }));
   assert.notEqual(spec.tty, undefined);
