@@ -1,17 +1,15 @@
 /** `sbx create`: a new sandbox, with a shell, a command, or to be left running. */
 import * as Args from "@oclif/core/args";
+import { createdJson, livesOn } from "../cli/create/announcement.ts";
 import { planCreate, type CreatePlan } from "../cli/create/plan.ts";
 import { exposeFlags, exposePorts } from "../cli/expose/new-urls.ts";
 import { type BaseFlagValues, durationFlag, switchFlag } from "../cli/flags/common.ts";
 import { placeFlags } from "../cli/flags/guest-command.ts";
 import { newSandboxFlags, readNewSandbox } from "../cli/flags/new-sandbox.ts";
 import { GuestCommand, type PlaceFlags } from "../cli/guest-command.ts";
-import { humanRest } from "../cli/output/human.ts";
 import { toGuestArgv } from "../cli/parsers/command-line.ts";
 import { usageError } from "../cli/parsers/usage-error.ts";
 import { LIFETIME_LIMITS } from "../cli/settings/keys.ts";
-import { exposureJson } from "../cli/view/exposure-view.ts";
-import { sandboxJson } from "../cli/view/sandbox-view.ts";
 import type { Exposure } from "../runtime/exposures.ts";
 import type { Sandbox } from "../runtime/runtime.ts";
 import type { ExecSpec } from "../runtime/types.ts";
@@ -85,19 +83,18 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
     const quiet = flags.quiet || flags.json;
     await using runtime = await this.openRuntime();
     await using sandbox = await this.createSandbox(runtime, spec, { quiet });
+    const title = sandbox.info.name ?? sandbox.id;
     const { signal } = this.interrupt;
     const onUrl = quiet ? undefined : (text: string) => this.notice(text);
     const exposures = await exposePorts(runtime, sandbox, flags["expose-http"], { signal, onUrl });
-    if (plan.lifetime.kind === "duration") this.#announce(sandbox, plan.run !== "nothing", flags, exposures);
-    else if (plan.run !== "command" && !quiet)
-      this.notice(`${sandbox.info.name ?? sandbox.id} is removed when this shell ends`);
+    const stays = plan.lifetime.kind === "duration";
+    if (stays) this.#announce(sandbox, plan.run !== "nothing", flags, exposures);
+    else if (plan.run !== "command" && !quiet) this.notice(`${title} is removed when this shell ends`);
     if (plan.run === "ssh") await this.runBySsh(runtime, sandbox.id, { ...flags, command });
     else if (exec === undefined) return;
     else await this.runInGuest(runtime, sandbox, exec, flags);
     if (quiet) return;
-    const stays = plan.lifetime.kind === "duration";
-    const way = stays ? ({ kind: "running", sandbox: sandbox.info.name ?? sandbox.id } as const) : AGAIN;
-    await this.noticeDenied(runtime, sandbox, way);
+    await this.noticeDenied(runtime, sandbox, stays ? { kind: "running", sandbox: title } : AGAIN);
     await this.noticeRisks(runtime, sandbox, spec);
   }
 
@@ -113,15 +110,10 @@ Sizes: kB, MB, GB are decimal; KiB, MiB, GiB and a bare k, M, G are binary. Dura
 
   /** Tells which sandbox lives on: on stdout, or on stderr where stdout is the command's. */
   #announce({ id, info }: Sandbox, hasCommand: boolean, flags: BaseFlagValues, exposures: readonly Exposure[]): void {
-    const json = { ...sandboxJson(info), exposures: exposures.map(exposureJson) };
-    if (hasCommand) {
-      const left = info.expiresAt === null ? "" : ` for ${humanRest(info.expiresAt - this.context.now())}`;
-      if (flags.json) this.context.stderr.write(`${JSON.stringify(json)}\n`);
-      else if (!flags.quiet) this.notice(`${id} lives on${left}`);
-    } else if (flags.json) {
-      this.printJson(json);
-    } else {
-      this.print(id);
-    }
+    const json = createdJson(info, exposures);
+    if (hasCommand && flags.json) this.context.stderr.write(`${JSON.stringify(json)}\n`);
+    else if (hasCommand && !flags.quiet) this.notice(livesOn(info, this.context.now()));
+    else if (!hasCommand && flags.json) this.printJson(json);
+    else if (!hasCommand) this.print(id);
   }
 }

@@ -110,7 +110,7 @@ test("with --json a mistyped command is JSON on stderr, too", () => {
 });
 
 test("complete knows the commands and their options", () => {
-  assert.match(dev("complete", "--line", "sbx ex").stdout, /^exec\tRun a command in a sandbox\.\nextend\t/);
+  assert.match(dev("complete", "--line", "sbx ex").stdout, /^exec\tRun a command in a sandbox\.\nexpose\t.*\nextend\t/);
   assert.match(dev("complete", "--", "create", "--mem").stdout, /^--memory\tMemory/);
   assert.equal(dev("complete", "--", "completion", "").stdout, "bash\nzsh\nfish\n");
 });
