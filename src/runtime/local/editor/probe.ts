@@ -29,6 +29,7 @@ async function converse(tunnel: Duplex, signal: AbortSignal): Promise<string> {
   const stop = (): void => void tunnel.destroy(new Error("no answer"));
   signal.addEventListener("abort", stop, { once: true });
   try {
+    signal.throwIfAborted();
     tunnel.write(REQUEST);
     let text = "";
     for await (const chunk of tunnel as AsyncIterable<Buffer>) {
