@@ -22,8 +22,11 @@ const PROGRAMS = {
   "hook-host.js": "src/egress/hooks/hook-host.ts",
 };
 
+/** What other packages import; apart from dist/main.js, so that they do not load the command line. */
+const LIBRARY = { "index.js": "src/index.ts" };
+
 /** What of dist/ belongs to this script. */
-const OWNED = ["main.js", ...Object.keys(PROGRAMS), "hooks.d.ts", "commands", "hooks"];
+const OWNED = ["main.js", ...Object.keys({ ...PROGRAMS, ...LIBRARY }), "hooks.d.ts", "commands", "hooks"];
 
 /**
  * Left to node_modules: loaded by few commands, or optional (oclif compiles with typescript where it is installed, ws
@@ -174,7 +177,7 @@ export async function build(dist = join(ROOT, "dist")) {
       `import { commands } from "${up}main.js";\nexport const { default: command } = await commands["${id}"]();\nexport default command;\n`,
     );
   }
-  for (const [name, source] of Object.entries(PROGRAMS)) {
+  for (const [name, source] of Object.entries({ ...PROGRAMS, ...LIBRARY })) {
     files.set(join(dist, name), await bundle({ entryPoints: [source] }));
   }
   // Types alone, without imports: what a user's hook is written against.

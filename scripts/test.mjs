@@ -29,6 +29,10 @@ const BIN = (name) => path.join("node_modules", ...name.split("/"));
 const CHECKS = [
   { title: "types", argv: [...NODE, BIN("typescript/bin/tsc"), "--noEmit", "-p", "."] },
   { title: "types of the examples", argv: [...NODE, BIN("typescript/bin/tsc"), "--noEmit", "-p", "examples/hooks"] },
+  {
+    title: "types of the library's examples",
+    argv: [...NODE, BIN("typescript/bin/tsc"), "--noEmit", "-p", "examples"],
+  },
   { title: "lint", argv: [...NODE, BIN("eslint/bin/eslint.js"), "--max-warnings", "0", "."] },
   { title: "format", argv: [...NODE, BIN("prettier/bin/prettier.cjs"), "--check", "--log-level", "warn", "."] },
   { title: "layers", argv: [...NODE, BIN("dependency-cruiser/bin/dependency-cruiser.mjs"), "src"] },

@@ -15,29 +15,64 @@ export const usageCall = () =>
   z.object({ processes: z.optional(z.number().check(z.int(), z.minimum(0), z.maximum(MAX_BUSIEST))) });
 export type UsageCall = z.output<ReturnType<typeof usageCall>>;
 
-const busyProcess = () =>
+/** One of the guest's busiest processes. */
+export interface BusyProcess {
+  pid: number;
+  uid: number;
+  name: string;
+  state: string;
+  /** Processor time within the window, `ms`. */
+  cpuMs: number;
+  windowMs: number;
+  memoryBytes: number;
+}
+
+export interface UsageAnswer {
+  /** Epoch `ms`. */
+  at: number;
+  /** The supervisor, QEMU and what they started, on this machine. */
+  host: {
+    cpuMs: number;
+    /** What they have of the host's memory; of pages that others share, a share (PSS). */
+    memoryBytes: number;
+  };
+  /** `null` while the guest stands still, or does not answer. */
+  guest: {
+    cpuMs: number;
+    memoryTotalBytes: number;
+    memoryUsedBytes: number;
+    diskTotalBytes: number;
+    diskUsedBytes: number;
+    processes: number;
+    oomKills: number;
+    busiest: BusyProcess[] | null;
+  } | null;
+  /** Of all its disks since its machine started; `layerBytes` is what its own layer takes of the host's disk. */
+  disk: { readBytes: number; writtenBytes: number; layerBytes: number };
+  network: {
+    sentBytes: number;
+    receivedBytes: number;
+    connections: number;
+    requests: number;
+    denied: number;
+  };
+}
+
+const busyProcess = (): z.ZodMiniType<BusyProcess> =>
   z.object({
     pid: amount(),
     uid: amount(),
     name: z.string().check(z.maxLength(64)),
     state: z.string().check(z.maxLength(4)),
-    /** Processor time within the window, `ms`. */
     cpuMs: amount(),
     windowMs: amount(),
     memoryBytes: amount(),
   });
 
-export const usageAnswer = () =>
+export const usageAnswer = (): z.ZodMiniType<UsageAnswer> =>
   z.object({
-    /** Epoch `ms`. */
     at: z.number(),
-    /** The supervisor, QEMU and what they started, on this machine. */
-    host: z.object({
-      cpuMs: amount(),
-      /** What they have of the host's memory; of pages that others share, a share (PSS). */
-      memoryBytes: amount(),
-    }),
-    /** `null` while the guest stands still, or does not answer. */
+    host: z.object({ cpuMs: amount(), memoryBytes: amount() }),
     guest: z.nullable(
       z.object({
         cpuMs: amount(),
@@ -50,7 +85,6 @@ export const usageAnswer = () =>
         busiest: z.nullable(z.array(busyProcess()).check(z.maxLength(MAX_BUSIEST))),
       }),
     ),
-    /** Of all its disks since its machine started; `layerBytes` is what its own layer takes of the host's disk. */
     disk: z.object({ readBytes: amount(), writtenBytes: amount(), layerBytes: amount() }),
     network: z.object({
       sentBytes: amount(),
@@ -60,5 +94,3 @@ export const usageAnswer = () =>
       denied: amount(),
     }),
   });
-export type UsageAnswer = z.output<ReturnType<typeof usageAnswer>>;
-export type BusyProcess = z.output<ReturnType<typeof busyProcess>>;

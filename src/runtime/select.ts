@@ -6,11 +6,14 @@ import type { Runtime } from "./runtime.ts";
 /**
  * Opens the runtime that the settings ask for; the embedded one on this machine is the only one so far.
  *
+ * @param home directory of all state, absolute, instead of where the environment says
  * @throws SbxError when its state cannot be read
  */
-export async function openRuntime(settings: Settings): Promise<Runtime> {
+export async function openRuntime(settings: Settings, { home }: { home?: string } = {}): Promise<Runtime> {
   const { openLocalRuntime } = await import("./local/index.ts");
-  return openLocalRuntime(settings);
+  if (home === undefined) return openLocalRuntime(settings);
+  const { statePaths } = await import("./local/paths.ts");
+  return openLocalRuntime(settings, statePaths({ ...process.env, SBX_HOME: home }));
 }
 
 /** Directory in which a control plane on this machine keeps its records; one beside the user's own if none is given. */
