@@ -4,7 +4,7 @@
  * its socket. So neither side makes this process hold more than a window.
  */
 import type { Readable, Writable } from "node:stream";
-import { MAX_DATA_BYTES, WINDOW_BYTES, WINDOW_STEP_BYTES } from "./limits.ts";
+import { MAX_DATA_BYTES, MAX_WAITING_MESSAGES, WINDOW_BYTES, WINDOW_STEP_BYTES } from "./limits.ts";
 import { encodePayload, MSG, ProtocolError, type Field } from "./payload.ts";
 import type { SshTransport } from "./transport.ts";
 
@@ -40,6 +40,8 @@ export class Channel {
   #over = false;
   #isForgotten = false;
   readonly #waiting: (() => void)[] = [];
+  /** Requests that wait for their answer, and those behind them; undefined is not known yet. */
+  readonly #answers: { succeeded: boolean | undefined }[] = [];
 
   constructor(id: number, transport: SshTransport, peer: ChannelPeer, forget: () => void) {
     this.id = id;
@@ -62,8 +64,22 @@ export class Channel {
     this.#send(MSG.channelOpenConfirmation, this.id, WINDOW_BYTES, MAX_DATA_BYTES);
   }
 
-  answer(succeeded: boolean): void {
-    this.#send(succeeded ? MSG.channelSuccess : MSG.channelFailure);
+  /**
+   * Answers carry no number, so they leave in the order of their requests (RFC 4254, 5.4), whenever each is known.
+   *
+   * @throws ProtocolError for a client that asks and asks without waiting
+   */
+  expectAnswer(): (succeeded: boolean) => void {
+    if (this.#answers.length >= MAX_WAITING_MESSAGES) throw new ProtocolError("too many requests before an answer");
+    const own: { succeeded: boolean | undefined } = { succeeded: undefined };
+    this.#answers.push(own);
+    return (succeeded) => {
+      own.succeeded = succeeded;
+      while (this.#answers[0]?.succeeded !== undefined) {
+        const isFine = this.#answers.shift()?.succeeded === true;
+        if (!this.isOver) this.#send(isFine ? MSG.channelSuccess : MSG.channelFailure);
+      }
+    };
   }
 
   /** Tells the client something about the channel; a client that wants an answer never gets to it. */
@@ -137,15 +153,14 @@ export class Channel {
 
   /** Sends all that a stream has. False if the client did not want all of it; the stream is destroyed then. */
   async sendAll(source: Readable, kind: "stdout" | "stderr" = "stdout"): Promise<boolean> {
-    this.onClosed(() => {
-      // A connection's other direction may have something to finish.
-      if (source !== (this.#sink as unknown)) source.destroy();
-    });
+    // A connection's other direction may have something to finish.
+    const stop = (): unknown => source !== (this.#sink as unknown) && source.destroy();
+    this.onClosed(stop);
     try {
       // The other direction of a connection goes on when this one has ended.
       for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         if (await this.send(chunk, kind)) continue;
-        source.destroy();
+        stop();
         return false;
       }
       return true;

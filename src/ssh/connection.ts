@@ -79,6 +79,9 @@ export class Connection {
     const address = type === "session" ? undefined : readAddress(type, reader);
     if (address === null) {
       refuse(REFUSED.unknownType, `sbx does not serve ${JSON.stringify(type.slice(0, 64))}`);
+    } else if (address !== undefined && "port" in address && !isPort(address.port)) {
+      // Of one client of a SOCKS proxy, which has others.
+      refuse(REFUSED.connectFailed, `there is no port ${address.port}`);
     } else if (type === "session" && this.#noMoreSessions) {
       refuse(REFUSED.prohibited, "the client said that there would be no more sessions");
     } else if (this.#open >= MAX_CHANNELS || !this.#options.count.take()) {
@@ -148,9 +151,7 @@ export class Connection {
   #request(channel: Channel, session: Session | undefined, reader: PayloadReader): void {
     const type = reader.text(MAX_NAME_BYTES);
     const wantsAnswer = reader.boolean();
-    const answer = (succeeded: boolean): void => {
-      if (wantsAnswer && !channel.isOver) channel.answer(succeeded);
-    };
+    const answer = wantsAnswer ? channel.expectAnswer() : (): void => undefined;
     if (session === undefined) answer(false);
     else session.request(type, reader, answer);
   }
@@ -160,13 +161,14 @@ export class Connection {
   }
 }
 
+function isPort(port: number): boolean {
+  return port >= 1 && port <= MAX_PORT;
+}
+
 /** Null for a type that is not served. */
 function readAddress(type: string, reader: PayloadReader): SshAddress | null {
   if (type === "direct-tcpip") {
-    const host = reader.text(MAX_NAME_BYTES);
-    const port = reader.uint32();
-    if (port < 1 || port > MAX_PORT) throw new ProtocolError("a port that there cannot be");
-    return { host, port };
+    return { host: reader.text(MAX_NAME_BYTES), port: reader.uint32() };
   }
   return type === "direct-streamlocal@openssh.com" ? { path: reader.text(MAX_NAME_BYTES) } : null;
 }

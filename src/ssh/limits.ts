@@ -11,9 +11,11 @@ export const MAX_CHANNELS = 64;
 export const MAX_CHANNELS_IN_ALL = 1024;
 /** From the first byte to a client that has proved who it is, `ms`. */
 export const HANDSHAKE_MS = 30_000;
+/** From the last that is said to the end of the socket, whatever the client does, `ms`. */
+export const GOODBYE_MS = 5_000;
 /** Requests to authenticate on one connection. */
 export const MAX_AUTH_ATTEMPTS = 20;
-/** Messages that wait while the guest is asked about an account. */
+/** Messages that wait while the guest is asked about an account, and requests of a channel that wait for answers. */
 export const MAX_WAITING_MESSAGES = 64;
 
 /** What a client may send on a channel before the guest has taken it. */

@@ -14,6 +14,8 @@ const NAMED_SIGNALS: ReadonlySet<string> = new Set(
     (name) => `SIG${name}`,
   ),
 );
+/** OpenSSH's client: whoever reads the output on its side has gone (OpenSSH's PROTOCOL, 2.1). */
+const END_OF_WRITE = "eow@openssh.com";
 /** Size of a terminal whose client has none, as of a VT100. */
 const DEFAULT_SIZE = { cols: 80, rows: 24 };
 const MAX_SIZE = 65_535;
@@ -33,6 +35,8 @@ export class Session {
   /** Whether a program was asked for: a session has one. */
   #isTaken = false;
   #process: SshProcess | undefined;
+  /** Whether nobody reads its output any more. */
+  #isUnread = false;
 
   constructor(channel: Channel, guest: SshGuest, account: SshAccount) {
     this.#channel = channel;
@@ -51,6 +55,11 @@ export class Session {
         return;
       case "window-change":
         answer(this.#resize(readSize(reader)));
+        return;
+      case END_OF_WRITE:
+        this.#isUnread = true;
+        this.#process?.stdout.destroy();
+        answer(true);
         return;
       case "signal":
         answer(this.#signal(`SIG${reader.text(MAX_NAME_BYTES)}`));
@@ -120,6 +129,7 @@ export class Session {
     channel.receiveInto(process.stdin);
     // The client's window changed while the process was started.
     if (size !== undefined && this.#terminal !== undefined && size !== this.#terminal) process.resize(this.#terminal);
+    if (this.#isUnread) process.stdout.destroy();
     const outputs = [channel.sendAll(process.stdout)];
     if (process.stderr !== undefined) outputs.push(channel.sendAll(process.stderr, "stderr"));
     const [exit] = await Promise.all([process.exit.catch(() => undefined), ...outputs]);

@@ -7,10 +7,11 @@ import type { Duplex } from "node:stream";
 import keyParser from "ssh2/lib/protocol/keyParser.js";
 import Protocol from "ssh2/lib/protocol/Protocol.js";
 import { ALGORITHMS } from "./algorithms.ts";
-import { MAX_UNSENT_BYTES, UNSENT_BYTES } from "./limits.ts";
+import { GOODBYE_MS, MAX_UNSENT_BYTES, UNSENT_BYTES } from "./limits.ts";
 import { encodePayload, MSG } from "./payload.ts";
 
-const IDENT = "sbx";
+/** OpenSSH's client tells only servers that begin like this when nobody reads their output any more. */
+const IDENT = "OpenSSH_sbx";
 /** Messages below this number are the transport's own. */
 const FIRST_SERVICE_MESSAGE = 50;
 /** Of a packet, before its payload: its length, and that of the padding. */
@@ -118,7 +119,7 @@ export class SshTransport {
     if (this.#over) return;
     this.#over = true;
     this.#uncork();
-    if (error === undefined) this.#socket.end();
+    if (error === undefined) this.#hangUp();
     else this.#socket.destroy();
     // The client has said all that will be listened to.
     this.#socket.resume();
@@ -126,6 +127,15 @@ export class SshTransport {
     this.#held.length = 0;
     this.#wake();
     this.#options.onEnd(error);
+  }
+
+  /** What was sent still arrives, if the client takes it. */
+  #hangUp(): void {
+    const socket = this.#socket;
+    const timer = setTimeout(() => socket.destroy(), GOODBYE_MS);
+    timer.unref();
+    socket.once("close", () => clearTimeout(timer));
+    socket.end();
   }
 
   #start(): void {

@@ -61,7 +61,7 @@ test("where it is asked to, the server waits for the client's first byte", async
   await sleep(100);
   assert.equal(heard, "");
   socket.write("SSH-2.0-test\r\n");
-  while (!heard.startsWith("SSH-2.0-sbx\r\n")) await sleep(5);
+  while (!heard.startsWith("SSH-2.0-OpenSSH_sbx\r\n")) await sleep(5);
 });
 
 test("only a whole line with one key of the right kind is a public key", () => {
