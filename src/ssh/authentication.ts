@@ -113,7 +113,13 @@ export class Authentication {
     this.#waiting = undefined;
     this.#send(MSG.userauthBanner, `sbx: ${why}\r\n`, "");
     this.#refuse();
-    waiting.forEach((payload) => this.message(payload));
+    try {
+      waiting.forEach((payload) => this.message(payload));
+    } catch (error) {
+      // Nobody above waits for this.
+      if (!(error instanceof ProtocolError)) throw error;
+      transport.disconnect(DISCONNECT.protocolError, error.message);
+    }
   }
 
   #refuse(): void {

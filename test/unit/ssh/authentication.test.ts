@@ -1,10 +1,14 @@
 /** Who gets in: nobody without the key that the connection was opened with, and what happens to those who try. */
 import assert from "node:assert/strict";
+import { generateKeyPairSync, sign } from "node:crypto";
 import { once } from "node:events";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeOpensshKey } from "../../../src/host/openssh-key.ts";
-import { parsePublicKey } from "../../../src/ssh/public-key.ts";
+import { Authentication } from "../../../src/ssh/authentication.ts";
+import { encodePayload, MSG } from "../../../src/ssh/payload.ts";
+import { KEY_TYPE, parsePublicKey, type PublicKey } from "../../../src/ssh/public-key.ts";
+import type { SshTransport } from "../../../src/ssh/transport.ts";
 import { exec, openBench } from "./ssh-bench.ts";
 
 test("the key that was named gets in, and the host key is the server's own", async (t) => {
@@ -35,6 +39,26 @@ test("an account that the sandbox has not is refused with its name", async (t) =
   const refused = client({ username: "nosuch" }, (text) => (said += text));
   await assert.rejects(refused, /authentication methods failed/);
   assert.equal(said, 'sbx: the sandbox has no account "nosuch"\r\n');
+});
+
+test("who goes on as if the account were there, before it is known not to be, is hung up on and harms nobody", async () => {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  const bytes = Buffer.from(publicKey.export({ format: "jwk" }).x ?? "", "base64url");
+  // What follows a message's number is fields, of which a key and a signature consist as well.
+  const fields = (...values: (string | Buffer)[]): Buffer => encodePayload(0, ...values).subarray(1);
+  const key = parsePublicKey(`${KEY_TYPE} ${fields(KEY_TYPE, bytes).toString("base64")}`) as PublicKey;
+  const sessionId = Buffer.alloc(32, 1);
+  const hungUp = Promise.withResolvers<string>();
+  const transport = { isOver: false, sessionId, send: () => undefined } as unknown as SshTransport;
+  transport.disconnect = (_reason, text) => hungUp.resolve(text);
+  const guest = { findAccount: async () => Promise.resolve(undefined) } as never;
+  const authentication = new Authentication({ transport, guest, key, accepted: () => assert.fail("it got in") });
+  authentication.service("ssh-userauth");
+  const asked = [MSG.userauthRequest, "nosuch", "ssh-connection", "publickey", true, KEY_TYPE, key.blob] as const;
+  const signature = sign(null, Buffer.concat([fields(sessionId), encodePayload(...asked)]), privateKey);
+  authentication.message(encodePayload(...asked, fields(KEY_TYPE, signature)));
+  authentication.message(encodePayload(MSG.channelOpen, "session", 0, 65_536, 32_768));
+  assert.equal(await hungUp.promise, "the client has not proved who it is");
 });
 
 test("a guest that takes its time keeps a client waiting, and gets it in", async (t) => {
