@@ -163,22 +163,31 @@ test("git clones and pushes", async () => {
 });
 
 test("-L carries a quarter of a gigabyte unharmed, and -D reaches what the sandbox reaches", async () => {
+  const server = String.raw`
+import hashlib, os, socket
+part = os.urandom(16 << 20)
+listener = socket.create_server(("127.0.0.1", 5000))
+print(hashlib.sha256(part).hexdigest(), flush=True)
+os.dup2(os.open("/dev/null", os.O_RDWR), 1)
+while True:
+    connection, _ = listener.accept()
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+    for _ in range(16): connection.sendall(part)
+    connection.close()`;
+  const check =
+    "import sys,hashlib\nfor i in range(16): print(hashlib.sha256(sys.stdin.buffer.read(16<<20)).hexdigest())\n" +
+    "print(len(sys.stdin.buffer.read()))";
+  await must([...ssh, "web.sbx", "cat > server.py"], { input: server });
+  const sum = await must([...ssh, "web.sbx", "setsid python3 server.py 2>/dev/null </dev/null &"]);
   const [forward, proxy] = [await freePort(), await freePort()];
-  const serve = "head -c 16M /dev/urandom > part; for i in $(seq 16); do cat part; done > big; sha256sum < big";
-  const [sum = ""] = (await must([...ssh, "web.sbx", `mkdir -p www; cd www; ${serve}`])).split(" ");
-  const started = "cd www; setsid python3 -m http.server 5000 --bind 127.0.0.1 >/dev/null 2>&1 </dev/null &";
-  await must([...ssh, "web.sbx", started]);
   await forwarding(["-L", `${forward}:127.0.0.1:5000`, "-D", `${proxy}`], async () => {
-    const urls = [`http://127.0.0.1:${forward}/`, "http://localhost:5000/"] as const;
-    await eventually(async () => must(["curl", "-sf", "-o", "/dev/null", urls[0]]));
-    const fetched = await must(["sh", "-c", 'curl -sf "$0" | sha256sum', `${urls[0]}big`]);
-    assert.equal(fetched.split(" ")[0], sum);
-    const socks = ["curl", "-sf", "--socks5-hostname", `127.0.0.1:${proxy}`] as const;
-    assert.match(await must([...socks, urls[1]]), /href="big"/);
-    const refused = await run([...socks, "http://localhost:5001/"]);
-    assert.notEqual(refused.status, 0);
+    const fetched = await must(["sh", "-c", 'curl -s "$0" | python3 -c "$1"', `http://127.0.0.1:${forward}/`, check]);
+    assert.equal(fetched, `${sum.repeat(16)}0\n`);
+    const socks = `curl -s --socks5-hostname 127.0.0.1:${proxy} http://localhost`;
+    assert.equal(await must(["sh", "-c", `${socks}:5000/ | head -c 16777216 | sha256sum | cut -c 1-64`]), sum);
+    assert.notEqual((await run(["sh", "-c", `${socks}:5001/`])).status, 0);
   });
-  await must([...ssh, "web.sbx", "rm -r www"]);
 });
 
 test("a Unix socket of the sandbox's is reached, with the account's rights", async () => {
@@ -284,6 +293,19 @@ test("500 connections one after the other, and 50 at once, all get their answer"
     answers,
     Array.from({ length: 50 }, (_, index) => `${index}\n`),
   );
+});
+
+test("one connection more than a sandbox takes is refused with the reason, and others go on", async () => {
+  const publicKey = readFileSync(path.join(sshPath, "identity", "id_ed25519.pub"), "utf8").trim();
+  const socketPath = path.join(home.paths.socketsPath, `${id}.sock`);
+  const open = async (): ReturnType<typeof openSshSocket> =>
+    openSshSocket({ socketPath, publicKey, clientFirst: true, signal: undefined });
+  const held = await Promise.all(Array.from({ length: 64 }, open));
+  const refused = await run([...ssh, "web.sbx", "true"]);
+  assert.equal(refused.status, 255);
+  assert.match(refused.stderr, /the sandbox has as many SSH connections as it takes/);
+  for (const { socket } of held) socket.destroy();
+  await eventually(async () => must([...ssh, "web.sbx", "true"]));
 });
 
 test("ssh-audit finds nothing to fault", async (t) => {
