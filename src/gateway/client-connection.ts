@@ -233,10 +233,13 @@ export class ClientConnection {
     this.#endWithin(this.#host.limits.lingerMs);
   }
 
-  /** Unless the server goes on talking. */
+  /** Unless the server goes on talking, or the client is still reading what it said. */
   #endWithin(ms: number): void {
     clearTimeout(this.#lastTimer);
-    this.#lastTimer = setTimeout(() => this.#socket.destroy(), ms);
+    this.#lastTimer = setTimeout(() => {
+      if (this.#socket.writableLength > 0) this.#lastTimer?.refresh();
+      else this.#socket.destroy();
+    }, ms);
   }
 
   #startHeadTimer(): void {
