@@ -34,10 +34,11 @@ export class EscapeKeys {
   feed(keys: Buffer): Buffer {
     const escape = this.#escape;
     if (escape === undefined) return keys;
+    const wasHeld = this.#state === "escaped";
     const out: number[] = [];
     for (const key of keys) this.#key(key, escape, out);
     // Nothing was held back and nothing is: the usual case copies nothing.
-    return out.length === keys.length && this.#state !== "escaped" ? keys : Buffer.from(out);
+    return out.length === keys.length && !wasHeld && this.#state !== "escaped" ? keys : Buffer.from(out);
   }
 
   #key(key: number, escape: number, out: number[]): void {

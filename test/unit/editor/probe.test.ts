@@ -59,6 +59,13 @@ test("an answer without an end is not read to its end", async () => {
   assert.equal(endless.tunnels[0]?.destroyed, true);
 });
 
+test("an answer that is made to be expensive to look at is looked at once", async () => {
+  // An expression that tries each blank line with each run of digits takes hours over this.
+  const body = Buffer.from(`HTTP/1.1 200 OK${"\r\n\r\n".repeat(64 * 1024)}${`${"a".repeat(39)}x`.repeat(6400)}`);
+  const costly = guest((tunnel) => tunnel.push(body) && tunnel.push(null));
+  assert.equal(await answersAsEditor(costly, 4000, undefined), false);
+});
+
 test("whoever gives up is not told that nothing is there", async () => {
   const sandbox = guest(() => undefined);
   const stop = new AbortController();

@@ -42,6 +42,10 @@ test("a ~ that waits for the next key is sent with it, and nothing else waits", 
   assert.equal(keys.feed(Buffer.from("x")).toString(), "~x");
 });
 
+test("a ~ that waited goes first, also where one of the keys behind it is left out", () => {
+  assert.deepEqual(type("~", "~", "x\r~~"), { sent: "~x\r~", actions: [] });
+});
+
 test("what is pasted is the guest's, whatever it holds and wherever it is cut", () => {
   const paste = "\u001b[200~line\r~.\r~?\u001b[201~";
   for (let cut = 0; cut <= paste.length; cut++) {
