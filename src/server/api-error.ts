@@ -25,6 +25,8 @@ export const API_CODES = {
   QUOTA_EXCEEDED: 429,
   RATE_LIMITED: 429,
   HEADERS_TOO_LARGE: 431,
+  /** In the log alone: nobody is there to read it. */
+  CLIENT_GONE: 499,
   INTERNAL: 500,
   START_FAILED: 500,
   INSUFFICIENT_RESOURCES: 503,

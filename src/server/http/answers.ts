@@ -31,6 +31,9 @@ export function errorAnswer(error: ApiError): Answer {
   };
 }
 
+/** What a client has to read its refusal and hang up, `ms`. */
+const LAST_WORDS_MS = 2000;
+
 /** Answers on a bare socket, and closes it. */
 export function refuseSocket(socket: Duplex, error: ApiError, traceId: string): void {
   const { status, body, headers = {} } = errorAnswer(error);
@@ -44,4 +47,8 @@ export function refuseSocket(socket: Duplex, error: ApiError, traceId: string): 
     "connection: close",
   ];
   socket.end(`${lines.join("\r\n")}\r\n\r\n${text}`);
+  // What it still sends is read and dropped: closing over it would take the refusal back.
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
+  socket.once("close", () => clearTimeout(timer));
 }

@@ -29,6 +29,12 @@ export async function openHttpServer(plane: ControlPlane, address: ListenAddress
     requestTimeout: REQUEST_TIMEOUT_MS,
   });
   server.maxConnections = MAX_CONNECTIONS;
+  // node:http forgets those that were upgraded, or refused as such.
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   server.on("request", (request, response) => {
     plane.track(serveRequest(plane, request, response, newTraceId()));
   });
@@ -46,7 +52,7 @@ export async function openHttpServer(plane: ControlPlane, address: ListenAddress
       });
       server.closeIdleConnections();
       await plane[Symbol.asyncDispose]();
-      server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
       await closed;
     },
   };

@@ -44,7 +44,9 @@ export async function serveUpgrade(plane: ControlPlane, upgrade: Upgrade): Promi
     requireScope(caller, "sandboxes");
     await serveWish(plane, upgrade, { wish, caller, early, onJoined: (sandbox) => report(101, { sandbox }) });
   } catch (error) {
-    const failure = toApiError(error);
+    const failure = early.signal.aborted
+      ? new ApiError("CLIENT_GONE", "the client is gone", { cause: error })
+      : toApiError(error);
     if (failure.status === 500) log.write("error", "failure", { trace: traceId, error: failureText(error) });
     report(failure.status, { code: failure.code });
     refuseSocket(socket, failure, traceId);
