@@ -51,13 +51,22 @@ test("HTTP/1.1 passes as it is: keep-alive, bodies of both kinds, trailers, the 
   >[]) {
     const answer = await ask(url, { method: "POST", path: "/a?b=c", headers, body });
     assert.equal(answer.status, 200);
-    assert.deepEqual(JSON.parse(answer.body), { method: "POST", url: "/a?b=c", host: new URL(url).host });
+    const { from: _from, ...asked } = JSON.parse(answer.body) as Record<string, unknown>;
+    assert.deepEqual(asked, { method: "POST", url: "/a?b=c", host: new URL(url).host });
     assert.equal(answer.trailers["x-hash"], hash);
   }
   assert.equal((await ask(url, { address: "::1" })).status, 200);
   const twice = await runHost(["curl", "-sv", url, `${url}/again`]);
   assert.match(twice.stdout, /"url":"\/".*"url":"\/again"/s);
   assert.match(twice.stderr, /Re-?using existing/i);
+});
+
+test("its own kernel takes the connections, and not the agent", async () => {
+  // A host that is too busy for the guest to answer in time has the agent asked for a while.
+  await eventually(async () => {
+    const { body } = await ask(url);
+    assert.equal((JSON.parse(body) as { from: string }).from, "::ffff:198.19.0.1");
+  }, 90_000);
 });
 
 test("an event stream comes as it is sent", async () => {
@@ -121,7 +130,8 @@ test("servers on either loopback, and one that comes back, are reached", async (
 
 test("a guest that lets nothing in over its network is reached all the same", async () => {
   await home.must(["exec", "--user", "root", "web", "--", "sysctl", "-qw", "net.ipv4.conf.all.route_localnet=0"]);
-  await eventually(async () => assert.equal((await ask(url)).status, 200));
+  const { body } = await ask(url);
+  assert.equal((JSON.parse(body) as { from: string }).from, "::ffff:127.0.0.1");
 });
 
 test("a paused sandbox is said to be paused, and goes on", async () => {

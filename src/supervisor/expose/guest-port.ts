@@ -8,10 +8,11 @@ import type { LoopbackDialer } from "../../guest/dial-loopback.ts";
 import type { AgentLink } from "../../guest/link.ts";
 import type { CardDialOptions } from "../network/card-dial.ts";
 
-/** A kernel answers a SYN at once; an emulated one that is busy, later, `ms`. */
-const CARD_TIMEOUT_MS = 500;
-/** How long the agent is asked first, after it got to where the card did not, `ms`. */
-const AGENT_FIRST_MS = 30_000;
+/** A kernel answers a SYN at once; an emulated one on a busy host, later, `ms`. */
+const CARD_TIMEOUT_MS = 2000;
+/** How long the agent is asked first, after it got to where the card did not; twice as long each time, `ms`. */
+const AGENT_FIRST_MS = 15_000;
+const MAX_AGENT_FIRST_MS = 600_000;
 /** Lets packets for the loopback in that come from elsewhere (ip-sysctl, `route_localnet`): from the gateway alone. */
 const ROUTE_LOCALNET = "/proc/sys/net/ipv4/conf/all/route_localnet";
 
@@ -24,8 +25,8 @@ export interface GuestPortsOptions {
 
 export class GuestPorts {
   readonly #options: GuestPortsOptions;
-  /** Until when the agent goes first, by port. */
-  readonly #agentFirst = new Map<number, number>();
+  /** Until when the agent goes first, by port, and how long that was. */
+  readonly #agentFirst = new Map<number, { until: number; ms: number }>();
   #prepared: Promise<boolean> | undefined;
 
   constructor(options: GuestPortsOptions) {
@@ -48,16 +49,22 @@ export class GuestPorts {
    */
   async dial(port: number, first: Buffer | undefined, signal: AbortSignal): Promise<Duplex> {
     const { overCard, loopback } = this.#options;
-    const agentFirst = (this.#agentFirst.get(port) ?? 0) > performance.now() || !(await this.prepare());
+    const before = this.#agentFirst.get(port);
+    const agentFirst = (before?.until ?? 0) > performance.now() || !(await this.prepare());
     if (!agentFirst) {
       try {
-        return await overCard(port, { signal, timeoutMs: CARD_TIMEOUT_MS, first });
+        const socket = await overCard(port, { signal, timeoutMs: CARD_TIMEOUT_MS, first });
+        this.#agentFirst.delete(port);
+        return socket;
       } catch {
         signal.throwIfAborted();
       }
     }
     const socket = await loopback.dial(port, { first, signal });
-    if (!agentFirst) this.#agentFirst.set(port, performance.now() + AGENT_FIRST_MS);
+    if (!agentFirst) {
+      const ms = before === undefined ? AGENT_FIRST_MS : Math.min(2 * before.ms, MAX_AGENT_FIRST_MS);
+      this.#agentFirst.set(port, { until: performance.now() + ms, ms });
+    }
     return socket;
   }
 }

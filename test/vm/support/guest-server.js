@@ -22,7 +22,7 @@ const server = createServer((request, response) => {
     const { method, url, headers } = request;
     response.setHeader("content-type", "application/json");
     response.setHeader("trailer", "x-hash");
-    response.write(JSON.stringify({ method, url, host: headers.host }));
+    response.write(JSON.stringify({ method, url, host: headers.host, from: request.socket.remoteAddress }));
     response.addTrailers({ "x-hash": hash.digest("hex") });
     response.end();
   });
