@@ -10,6 +10,8 @@ import type { SshTransport } from "./transport.ts";
 
 /** The only kind of extended data there is. */
 const STDERR = 1;
+/** Up to this length data that waits is put together. */
+const GATHERED_BYTES = 4096;
 
 export interface ChannelPeer {
   /** Number of the channel at the client. */
@@ -32,8 +34,8 @@ export class Channel {
   #sink: Writable | undefined;
   /** Whether it is known where data goes. */
   #isOpenForData = false;
-  /** What came before. */
-  #early: Buffer[] = [];
+  /** What came before, or while the sink was busy. */
+  #queue: Buffer[] = [];
   #peerEnded = false;
   #sentEof = false;
   #sentClose = false;
@@ -90,15 +92,13 @@ export class Channel {
   /** Where data of the client's goes from now on, what has come already included; nowhere without a sink. */
   receiveInto(sink: Writable | undefined): void {
     this.#sink = sink;
-    const early = this.#early;
-    this.#early = [];
     sink?.on("error", () => undefined); // it takes no more: what comes is thrown away
     this.#isOpenForData = true;
     if (this.#isForgotten) {
       sink?.destroy();
       return;
     }
-    for (const chunk of early) this.#pass(chunk);
+    this.#flush();
     if (this.#peerEnded || this.#over) sink?.end();
   }
 
@@ -107,13 +107,16 @@ export class Channel {
     this.#windowBytes -= chunk.length;
     if (this.#windowBytes < 0) throw new ProtocolError("more data than the window has room for");
     if (this.#peerEnded) throw new ProtocolError("data behind its end");
-    if (this.#isOpenForData) this.#pass(chunk);
-    else this.#early.push(chunk);
+    if (chunk.length === 0) return; // No window bounds how often.
+    if (this.#isOpenForData && !this.#isBusy) this.#pass(chunk);
+    else gather(this.#queue, chunk);
   }
 
   eofReceived(): void {
     this.#peerEnded = true;
-    if (this.#isOpenForData) this.#sink?.end();
+    if (!this.#isOpenForData) return;
+    this.#flush();
+    this.#sink?.end();
   }
 
   /** The client's CLOSE. What it sent before still reaches the guest; the channel counts until it has. */
@@ -128,6 +131,7 @@ export class Channel {
       this.abandon();
       return;
     }
+    this.#flush();
     const done = (): void => this.abandon();
     sink.once("finish", done).once("close", done);
     sink.end();
@@ -138,7 +142,7 @@ export class Channel {
     if (this.#isForgotten) return;
     this.#isForgotten = true;
     this.#over = true;
-    this.#early = [];
+    this.#queue = [];
     this.#wake();
     for (const action of this.#onClosed.splice(0)) action();
     this.#sink?.destroy();
@@ -209,10 +213,24 @@ export class Channel {
     return this.isOver || this.#transport.isOver;
   }
 
+  get #isBusy(): boolean {
+    return this.#sink !== undefined && this.#sink.writableLength > 0;
+  }
+
   #pass(chunk: Buffer): void {
     const sink = this.#sink;
-    if (sink === undefined || sink.destroyed || sink.writableEnded) this.#taken(chunk.length);
-    else sink.write(chunk, () => this.#taken(chunk.length));
+    if (sink === undefined || sink.destroyed || sink.writableEnded) {
+      this.#taken(chunk.length);
+      return;
+    }
+    sink.write(chunk, () => {
+      this.#taken(chunk.length);
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    for (const chunk of this.#queue.splice(0)) this.#pass(chunk);
   }
 
   #taken(bytes: number): void {
@@ -230,4 +248,11 @@ export class Channel {
   #wake(): void {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
+}
+
+/** Adds to what waits. A window of single bytes would take hundreds of times its size as buffers of their own. */
+function gather(queue: Buffer[], chunk: Buffer): void {
+  const last = queue.at(-1);
+  if (last === undefined || last.length + chunk.length > GATHERED_BYTES) queue.push(chunk);
+  else queue[queue.length - 1] = Buffer.concat([last, chunk]);
 }

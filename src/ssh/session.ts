@@ -2,7 +2,6 @@
  * One session (RFC 4254, section 6): what is set before its program starts, the program, and how it ended. As with sshd
  * a command is the account's shell's, and a session without one is a login shell.
  */
-import { finished } from "node:stream/promises";
 import type { Channel } from "./channel.ts";
 import type { SshAccount, SshExit, SshGuest, SshProcess } from "./guest.ts";
 import { MAX_NAME_BYTES, MAX_VARIABLE_BYTES, MAX_VARIABLES } from "./limits.ts";
@@ -150,8 +149,8 @@ export class Session {
     answer(true);
     channel.receiveInto(server);
     await channel.sendAll(server);
-    await finished(server, { readable: false }).catch(() => undefined);
-    this.#report({ code: 0, signal: null });
+    // A server that is gone before the client has said all was ended by something else: its client waits for answers.
+    this.#report({ code: server.writableEnded ? 0 : 1, signal: null });
     channel.close();
   }
 

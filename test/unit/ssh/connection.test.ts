@@ -1,6 +1,6 @@
 /** What a connection answers to messages that no ordinary client lets a test send. */
 import assert from "node:assert/strict";
-import { Duplex, PassThrough, Readable } from "node:stream";
+import { Duplex, PassThrough, Readable, Writable } from "node:stream";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { Connection } from "../../../src/ssh/connection.ts";
@@ -100,5 +100,36 @@ test("what a client sent before it closed reaches a server that is sending all t
   for (const word of ["one", "two", "three"]) say(MSG.channelData, 0, word);
   say(MSG.channelClose, 0);
   await new Promise((resolve) => server.once("close", resolve));
-  assert.deepEqual(taken, ["one", "two", "three"]);
+  assert.equal(taken.join(" "), "one twothree");
+});
+
+test("what waits for a program is bytes in order, however many pieces they came in", async () => {
+  const pieces: Buffer[] = [];
+  const stdin = new Writable({
+    highWaterMark: 1,
+    write: (chunk: Buffer, _encoding, done) => {
+      pieces.push(chunk);
+      setImmediate(done);
+    },
+  });
+  const started = Promise.withResolvers<SshProcess>();
+  const { say } = openConnection({ start: async () => started.promise });
+  say(MSG.channelOpen, "session", 7, WINDOW_BYTES, DATA_BYTES);
+  say(MSG.channelRequest, 0, "exec", false, "cat");
+  let sent = "";
+  const drip = (count: number): void => {
+    for (let index = 0; index < count; index++) {
+      say(MSG.channelData, 0, String(index % 10));
+      say(MSG.channelData, 0, "");
+      sent += String(index % 10);
+    }
+  };
+  drip(50_000);
+  started.resolve({ ...makeProcess(new PassThrough()), stdin });
+  await turn();
+  drip(50_000);
+  say(MSG.channelEof, 0);
+  await new Promise((resolve) => stdin.once("finish", resolve));
+  assert.equal(Buffer.concat(pieces).toString(), sent);
+  assert.ok(pieces.length < 100, `${pieces.length} pieces`);
 });

@@ -101,3 +101,18 @@ test("sftp is a stream to the guest's server, which the session ends with", asyn
   assert.equal((await buffer(channel)).toString(), "init");
   assert.equal((await exec(connection, "true")).code, 0);
 });
+
+test("an SFTP server that is gone before its client ends the session, and not as a success", async (t) => {
+  const { guest, client } = await openBench(t);
+  const server = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
+  guest.server = () => server;
+  const connection = await client();
+  const channel = await new Promise<ClientChannel>((resolve, reject) => {
+    connection.subsys("sftp", (error, made) => (error === undefined ? resolve(made) : reject(error)));
+  });
+  const status = new Promise((resolve) => channel.once("exit", resolve));
+  channel.resume().write("a request");
+  server.push(null);
+  await once(channel, "close");
+  assert.equal(await status, 1);
+});
