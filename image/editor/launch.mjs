@@ -40,12 +40,15 @@ async function start(hasGallery) {
   if (running !== undefined) await stop();
   prepare();
   const token = readToken();
-  const child = spawn(process.execPath, [SERVER, ...options(await freePort())], {
+  // The user's profile counts, as in a terminal. VS Code would read it itself, and for that start a shell that starts a
+  // Node, of which an emulated machine does not see the end within its ten seconds; VSCODE_CLI says that it is done.
+  const argv = ["bash", "-lc", 'exec "$@"', "bash", process.execPath, SERVER, ...options(await freePort())];
+  const child = spawn(argv[0], argv.slice(1), {
     cwd: homedir(),
     // A group of its own, by which all of it is found again.
     detached: true,
     stdio: ["ignore", openSync(LOG, "w", 0o600), openSync(LOG, "a", 0o600)],
-    env: { ...process.env, ...(hasGallery ? {} : { EXTENSIONS_GALLERY: NO_GALLERY }) },
+    env: { ...process.env, VSCODE_CLI: "1", ...(hasGallery ? {} : { EXTENSIONS_GALLERY: NO_GALLERY }) },
   });
   child.unref();
   const failed = new Promise((_, reject) => child.once("error", reject).once("exit", () => reject(new Error(tail()))));
