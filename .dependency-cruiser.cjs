@@ -25,6 +25,12 @@ module.exports = {
     layer("runtime-interface-is-bare", "^src/runtime/[^/]+\\.ts$", "^src/(cli|supervisor|vm|guest|store)/", [
       "^src/runtime/select\\.ts$",
     ]),
+    layer(
+      "server-sees-the-interface-only",
+      "^src/server/",
+      "^src/(commands|cli|supervisor|vm|guest|egress|folders|gateway|ssh|store|deploy|runtime/.+/|runtime/select\\.ts)",
+    ),
+    layer("only-the-command-line-starts-the-server", "^src/(?!server/|cli/serve/)", "^src/server/"),
     layer("mcp-sees-the-interface-only", "^src/mcp/", "^src/(?!mcp/|runtime/[^/]+\\.ts$)"),
     layer("local-does-not-link-the-supervisor", "^src/runtime/", "^src/(supervisor|guest|cli|egress|ssh)/"),
     layer("ssh-stands-alone", "^src/ssh/", "^src/(?!ssh/)"),

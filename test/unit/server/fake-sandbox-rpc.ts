@@ -9,9 +9,9 @@ const UPGRADED = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nx-de
 
 export interface FakeSandboxRpc {
   /** For `FakeRuntime.rpc`. */
-  open(id: string, handshake: RpcHandshake): Promise<Duplex>;
+  open: (id: string, handshake: RpcHandshake) => Promise<Duplex>;
   /** The supervisor's end of the next connection. */
-  accept(): Promise<{ socket: Socket; id: string; handshake: RpcHandshake }>;
+  accept: () => Promise<{ socket: Socket; id: string; handshake: RpcHandshake }>;
 }
 
 /** @param answer what a supervisor says first; an upgrade if absent */

@@ -46,11 +46,11 @@ export interface ServerBench {
   /** Of `local`, with every scope. */
   token: string;
   /** A token of another kind. */
-  makeToken(spec?: Partial<TokenSpec>): string;
+  makeToken: (spec?: Partial<TokenSpec>) => string;
   /** A call with the token of `local`, unless there is another one in `headers`. */
-  call(method: string, path: string, options?: CallOptions): Promise<CallResult>;
+  call: (method: string, path: string, options?: CallOptions) => Promise<CallResult>;
   /** All that was logged. */
-  log(): string;
+  log: () => string;
 }
 
 export interface CallOptions {

@@ -1,0 +1,71 @@
+/** `sbx serve`: this machine as a sandbox service. */
+import * as Flags from "@oclif/core/flags";
+import { SbxCommand } from "../cli/base-command.ts";
+import { serverDataFlag } from "../cli/flags/server.ts";
+import { prose } from "../cli/output/prose.ts";
+import { isLoopback, parseListenAddress, type ListenAddress } from "../cli/parsers/listen-address.ts";
+import { DEFAULT_LISTEN, runServer, type RunningServer } from "../cli/serve/run-server.ts";
+import { environmentLines } from "../cli/view/token-view.ts";
+
+export default class Serve extends SbxCommand {
+  static override summary = "Serve sandboxes to programs that use the Deno Sandbox API.";
+
+  static override description = prose(`
+Prints the lines for a shell after which the official SDKs make their sandboxes here, and serves until it is interrupted.
+The first start also makes a token; sbx token makes more, for organisations that see nothing of each other. Sandboxes of
+the organisation "local" are those that sbx list shows.
+
+Sandboxes with a fixed lifetime outlive the server, and the next one finds them; those of a session end with their
+connections. The log, one JSON object a line, goes to stderr.
+
+The server speaks HTTP without TLS: beyond this machine, put a proxy with TLS in front of it.`);
+
+  static override examples = [
+    { description: "On this machine", command: "<%= config.bin %> serve" },
+    {
+      description: "Elsewhere, with limits of its own",
+      command: "<%= config.bin %> serve --listen 127.0.0.1:9000 --config limits.json",
+    },
+    {
+      description: "For a script: JSON on stdout, then it serves",
+      command: "<%= config.bin %> serve --listen 127.0.0.1:0 --json 2>server.log",
+    },
+  ];
+
+  static override flags = {
+    listen: Flags.custom<ListenAddress>({
+      summary: `Address and port, ${DEFAULT_LISTEN} if absent; port 0 is a free one.`,
+      helpValue: "ADDRESS:PORT",
+      parse: async (text) => parseListenAddress(text),
+    })(),
+    data: serverDataFlag,
+    config: Flags.string({ summary: "File of JSON with limits and more: docs/control-plane.md.", helpValue: "FILE" }),
+  };
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(Serve);
+    const { env, stderr } = this.context;
+    const { signal } = this.interrupt;
+    await using server = await runServer({
+      ...{ listen: flags.listen, data: flags.data, config: flags.config, stderr },
+      ...{ settings: this.loadedSettings.settings, environment: env, version: this.config.version },
+      now: () => this.context.now(),
+    });
+    this.#announce(server, flags);
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+
+  #announce({ url, token, listen }: RunningServer, { json, quiet }: { json: boolean; quiet: boolean }): void {
+    if (json) this.printJson({ url, token: token ?? null });
+    else for (const line of environmentLines(url, token)) this.print(line);
+    if (quiet || json) return;
+    if (token === undefined)
+      this.notice("tokens were made before, and are not shown again; another one: sbx token create");
+    else this.notice("this token is shown this once; another one: sbx token create");
+    if (!isLoopback(listen))
+      this.notice("others can reach this port, and HTTP shows them tokens and secrets on their way");
+  }
+}
