@@ -69,22 +69,24 @@ const busyProcess = (): z.ZodMiniType<BusyProcess> =>
     memoryBytes: amount(),
   });
 
+/** The guest's own figures: its word. */
+export const guestUsage = (): z.ZodMiniType<NonNullable<UsageAnswer["guest"]>> =>
+  z.object({
+    cpuMs: amount(),
+    memoryTotalBytes: amount(),
+    memoryUsedBytes: amount(),
+    diskTotalBytes: amount(),
+    diskUsedBytes: amount(),
+    processes: amount(),
+    oomKills: amount(),
+    busiest: z.nullable(z.array(busyProcess()).check(z.maxLength(MAX_BUSIEST))),
+  });
+
 export const usageAnswer = (): z.ZodMiniType<UsageAnswer> =>
   z.object({
     at: z.number(),
     host: z.object({ cpuMs: amount(), memoryBytes: amount() }),
-    guest: z.nullable(
-      z.object({
-        cpuMs: amount(),
-        memoryTotalBytes: amount(),
-        memoryUsedBytes: amount(),
-        diskTotalBytes: amount(),
-        diskUsedBytes: amount(),
-        processes: amount(),
-        oomKills: amount(),
-        busiest: z.nullable(z.array(busyProcess()).check(z.maxLength(MAX_BUSIEST))),
-      }),
-    ),
+    guest: z.nullable(guestUsage()),
     disk: z.object({ readBytes: amount(), writtenBytes: amount(), layerBytes: amount() }),
     network: z.object({
       sentBytes: amount(),

@@ -4,7 +4,7 @@ import * as z from "zod/mini";
 import type { AgentLink } from "../../guest/link.ts";
 import type { AgentStats } from "../../protocol/agent-calls.ts";
 import type { NetCounters } from "../../protocol/net-calls.ts";
-import type { UsageAnswer } from "../../protocol/usage-calls.ts";
+import { guestUsage, type UsageAnswer } from "../../protocol/usage-calls.ts";
 import type { Qmp } from "../../vm/qmp.ts";
 import { HostProcesses } from "./host-processes.ts";
 import type { UsageControl } from "./usage-routes.ts";
@@ -64,9 +64,9 @@ export class UsageMeter implements UsageControl {
     const signal = AbortSignal.timeout(GUEST_DEADLINE_MS);
     const call = this.#options.link.call("stats", processes === 0 ? {} : { processes }, { signal });
     try {
-      return toGuest(await call);
+      return guestUsage().parse(toGuest(await call));
     } catch {
-      return null; // It is late, or gone: the host's figures are worth having without the guest's.
+      return null; // It is late, gone, or lies: the host's figures are worth having without the guest's.
     }
   }
 

@@ -57,6 +57,24 @@ test("a guest that stands still is not asked, and one that fails leaves the host
   assert.ok(answer.host.cpuMs > 0);
 });
 
+test("a guest that answers nonsense hides nothing but its own figures", async (t) => {
+  const [busy] = STATS.busiest;
+  const nonsense: unknown[] = [
+    null,
+    { ...STATS, cpuMs: -1 },
+    { ...STATS, memoryTotal: "1" },
+    { ...STATS, busiest: "all" },
+    { ...STATS, busiest: [{ ...busy, name: "x".repeat(65) }] },
+    { ...STATS, busiest: Array.from({ length: 65 }, () => busy) },
+  ];
+  for (const stats of nonsense) {
+    const { meter: one } = meter(t, { call: () => stats });
+    const answer = usageAnswer().parse(JSON.parse(JSON.stringify(await one.measure(5))));
+    assert.equal(answer.guest, null);
+    assert.ok(answer.host.cpuMs > 0);
+  }
+});
+
 test("a QEMU that answers nonsense has done nothing that is known", async (t) => {
   for (const nonsense of [null, "x", [{ stats: { rd_bytes: -1, wr_bytes: 0 } }]]) {
     const { meter: one } = meter(t, { qmp: { execute: async () => nonsense } });

@@ -1,20 +1,15 @@
 /** VS Code for the browser in this machine's sandboxes: its disk is attached, it is started in the guest, and exposed. */
 import { readFile, rm } from "node:fs/promises";
 import path from "node:path";
-import type { Readable } from "node:stream";
 import * as z from "zod/mini";
 import { writeDurably } from "../../../host/durable-file.ts";
 import {
-  editorCommand,
   editorStarted,
   editorStopped,
   editorUrl,
   EDITOR_DEFAULT_FOLDER,
-  EDITOR_LOG_PATH,
   EDITOR_MOUNT_PATH,
   EXTENSION_GALLERY_URL,
-  MAX_EDITOR_ANSWER_BYTES,
-  type EditorLaunch,
   type EditorStarted,
 } from "../../../protocol/editor-launch.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
@@ -24,10 +19,9 @@ import { SbxError } from "../../errors.ts";
 import type { Runtime, Sandbox } from "../../runtime.ts";
 import type { CallOptions } from "../../types.ts";
 import type { DiskContext } from "../disks/disk-context.ts";
+import { runLauncher } from "./launcher.ts";
 import { answersAsEditor } from "./probe.ts";
 
-/** Under emulation, on a busy machine, it takes a minute to be there, `ms`. */
-const LAUNCH_LIMIT_MS = 180_000;
 /** In a sandbox's directory: what its URL is made of. */
 const RECORD_FILE = "editor.json";
 
@@ -127,53 +121,11 @@ export class LocalEditor implements EditorApi {
   }
 }
 
-/** Runs the program that starts and ends it. @throws SbxError `guest_error` with its last words */
-async function runLauncher(sandbox: Sandbox, launch: EditorLaunch, { signal }: CallOptions): Promise<unknown> {
-  const limit = AbortSignal.timeout(LAUNCH_LIMIT_MS);
-  await using session = await sandbox.exec(
-    { argv: editorCommand(launch) },
-    { signal: signal === undefined ? limit : AbortSignal.any([signal, limit]) },
-  );
-  const [stdout, stderr, { code }] = await Promise.all([
-    readStart(session.stdout),
-    readStart(session.stderr),
-    session.exit,
-  ]);
-  signal?.throwIfAborted();
-  const what = launch.action === "start" ? "start" : "stop";
-  if (limit.aborted) throw new SbxError("timeout", `VS Code did not ${what} within ${LAUNCH_LIMIT_MS / 1000} s`);
-  const answer = code === 0 ? parseJson(stdout) : undefined;
-  if (answer !== undefined) return answer;
-  throw new SbxError("guest_error", `VS Code did not ${what} in the sandbox`, {
-    cause: new Error(stderr.trim() === "" ? `its launcher ended with status ${code}` : stderr.trim()),
-    hint: `sbx exec ${sandbox.info.name ?? sandbox.id} -- cat ${EDITOR_LOG_PATH}`,
-  });
-}
-
-/** The beginning of an output; the rest is let go. */
-async function readStart(output: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of output as AsyncIterable<Buffer>) {
-    if (bytes < MAX_EDITOR_ANSWER_BYTES) chunks.push(chunk.subarray(0, MAX_EDITOR_ANSWER_BYTES - bytes));
-    bytes += chunk.length;
-  }
-  return Buffer.concat(chunks).toString("utf8");
-}
-
 /** @throws SbxError `guest_error`: the guest may answer anything */
 function parseAnswer<T>(schema: z.ZodMiniType<T>, answer: unknown): T {
   const { data, success } = schema.safeParse(answer);
   if (success) return data;
   throw new SbxError("guest_error", "what VS Code's launcher in the sandbox answered is not what it should be");
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function recordPath({ directory }: SandboxRow): string {
