@@ -7,6 +7,8 @@ import type { SshFiles } from "../../runtime/ssh.ts";
 
 /** What sandboxes' host names end with. */
 export const HOST_SUFFIX = ".sbx";
+/** Hosts that the configuration is not for. Quotes are all that a name could leave the quoted word of the command by. */
+const NO_QUOTE = `"!*'*"`;
 /** The account that a sandbox is used with unless another one is asked for. */
 const GUEST_USER = "app";
 
@@ -59,7 +61,12 @@ export function clientConfig({ files, program, env, version }: ClientConfig): st
     ...(knowsWeakCrypto(version) ? ["WarnWeakCrypto no-pq-kex"] : []),
   ];
   const lines = options.map((option) => `  ${option}`);
-  return ["# Made by sbx, which writes it anew: changes are lost.", `Host *${HOST_SUFFIX}`, ...lines, ""].join("\n");
+  return [
+    "# Made by sbx, which writes it anew: changes are lost.",
+    `Host *${HOST_SUFFIX} ${NO_QUOTE}`,
+    ...lines,
+    "",
+  ].join("\n");
 }
 
 /** Since 10.1, which warns of every key exchange without a post-quantum part. */
@@ -74,7 +81,7 @@ function proxyCommand(program: readonly string[], env: ClientConfig["env"]): str
   return [...words.map(shellWord), "'%h'"].join(" ");
 }
 
-/** In single quotes always: older versions of ssh put into the line whatever was called a host name. */
+/** In single quotes always: older versions of ssh put into the line whatever was called a host name ({@link NO_QUOTE}). */
 function shellWord(word: string): string {
   refuseNewlines(word);
   return `'${word.replaceAll("'", `'\\''`).replaceAll("%", "%%")}'`;

@@ -62,7 +62,8 @@ export function clientArguments(configPath: string, host: string, flags: SshFlag
     ...(flags["no-command"] === true ? ["-N"] : []),
     ...(flags.tty === true ? ["-t"] : []),
     `${host}${HOST_SUFFIX}`,
-    ...remoteCommand(flags.command),
+    // Behind the host ssh looks for options as well.
+    ...(flags.command.length > 0 ? ["--", ...remoteCommand(flags.command)] : []),
   ];
 }
 

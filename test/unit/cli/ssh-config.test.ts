@@ -1,7 +1,7 @@
 /** What `sbx ssh-config` writes: for every ssh from 8.4 on, with any path, and without a scratch on what is the user's. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -60,6 +60,28 @@ test("the shell that runs ProxyCommand starts sbx with the words that were meant
   writeFileSync(file, configFor(directory, [program, "--", "x y"]), { mode: 0o600 });
   assert.throws(() => execFileSync("ssh", ["-F", file, "web.sbx", "true"], { stdio: "pipe" }));
   assert.equal(readFileSync(seen, "utf8"), `${directory}\n--\nx y\nssh-proxy\nweb.sbx\n`);
+});
+
+test("a host name with a quote, by which it would leave its place in the shell's line, is not sbx's", (t) => {
+  const [, hosts] = configFor(scratch(t)).split("\n");
+  assert.equal(hosts, `Host *.sbx "!*'*"`);
+  // Versions of ssh that refuse such names by themselves end here.
+  const resolve = (): string => resolved(scratch(t), configFor("/d"), "a'b.sbx");
+  try {
+    assert.doesNotMatch(resolve(), /ssh-proxy/);
+  } catch (error) {
+    assert.match(String((error as { stderr?: unknown }).stderr), /hostname contains invalid characters/);
+  }
+});
+
+test("a command that looks like an option of ssh's is a command", (t) => {
+  const directory = scratch(t);
+  const file = path.join(directory, "config");
+  writeFileSync(file, "", { mode: 0o600 });
+  const [option, proxy] = [path.join(directory, "option"), "-oProxyCommand=exit 1"];
+  const args = clientArguments(file, "web", { command: [`-oProxyCommand=touch ${option}`] });
+  assert.throws(() => execFileSync("ssh", [proxy, ...args], { stdio: "pipe" }));
+  assert.equal(existsSync(option), false);
 });
 
 test("options of newer versions are only for those", () => {
@@ -130,8 +152,8 @@ test("a file that another program has changed meanwhile is left alone", (t) => {
 
 test("several words of a command reach the sandbox's shell as they are", () => {
   const words = clientArguments("/c", "web", { command: ["printf", "%s\n", "a b", "", "it's", "$HOME"], user: "root" });
-  assert.deepEqual(words.slice(0, 5), ["-F", "/c", "-l", "root", "web.sbx"]);
-  assert.equal(execFileSync("sh", ["-c", words[5] ?? ""], { encoding: "utf8" }), "a b\n\nit's\n$HOME\n");
+  assert.deepEqual(words.slice(0, 6), ["-F", "/c", "-l", "root", "web.sbx", "--"]);
+  assert.equal(execFileSync("sh", ["-c", words[6] ?? ""], { encoding: "utf8" }), "a b\n\nit's\n$HOME\n");
   assert.deepEqual(clientArguments("/c", "web", { command: ["ls | wc"] }).slice(-1), ["ls | wc"]);
   assert.deepEqual(clientArguments("/c", "web", { command: [], local: ["1:a:2"], "no-command": true }), [
     ...["-F", "/c", "-L", "1:a:2", "-o", "ExitOnForwardFailure=yes", "-N", "web.sbx"],
