@@ -67,9 +67,10 @@ export class ClientConnection {
     return this.#target;
   }
 
-  /** Ends it at once. */
+  /** Ends it at once; an orderly end could pass for the end of an answer. */
   destroy(): void {
-    this.#socket.destroy();
+    if (this.#server === undefined) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 
   #receive(chunk: Buffer): void {

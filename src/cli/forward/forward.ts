@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import { SbxError } from "../../runtime/errors.ts";
 import { splice } from "./splice.ts";
 
-/** Connections at once; others wait until one is over. */
+/** Connections at once; one more is reset. */
 const MAX_CONNECTIONS = 256;
 
 export interface ForwardOptions {

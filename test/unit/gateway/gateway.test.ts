@@ -102,6 +102,7 @@ describe("who knows the URL", () => {
     await client.send(get("/1")).until(({ text }) => text.endsWith("GET /1"));
     bench.gateway.drop(bench.target);
     await client.ended();
+    assert.equal(client.end, "reset", "an orderly end could pass for the end of an answer");
   });
 });
 
