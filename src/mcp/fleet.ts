@@ -49,6 +49,7 @@ export class Fleet implements AsyncDisposable {
   /** Sandboxes that are being made; they count. */
   #underWay = 0;
   #snapshotsUnderWay = 0;
+  readonly #makings = new Set<Promise<unknown>>();
   #closed = false;
 
   constructor(runtime: Runtime, policy: McpPolicy) {
@@ -118,7 +119,7 @@ export class Fleet implements AsyncDisposable {
     this.#snapshotsUnderWay++;
     try {
       const slug = `mcp-${randomBytes(6).toString("hex")}`;
-      const { sizeBytes } = await this.#runtime.snapshots.create(slug, source.id, call);
+      const { sizeBytes } = await this.#tracked(this.#runtime.snapshots.create(slug, source.id, call));
       const snapshot = { name, slug, sizeBytes };
       this.#snapshots.set(name, snapshot);
       return snapshot;
@@ -141,6 +142,8 @@ export class Fleet implements AsyncDisposable {
   /** Takes everything down that was made, unless it is to be kept. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    // Their calls have been aborted; what they made all the same is known when they have ended.
+    await Promise.allSettled(this.#makings);
     const members = this.list();
     const { keep } = this.#policy;
     if (keep) {
@@ -167,9 +170,18 @@ export class Fleet implements AsyncDisposable {
     }
     this.#underWay += count;
     try {
-      return await make();
+      return await this.#tracked(make());
     } finally {
       this.#underWay -= count;
+    }
+  }
+
+  async #tracked<T>(making: Promise<T>): Promise<T> {
+    this.#makings.add(making);
+    try {
+      return await making;
+    } finally {
+      this.#makings.delete(making);
     }
   }
 

@@ -26,7 +26,13 @@ runtime.programs.set("flood", async ({ stdout }) => {
   stdout.write("\nlast");
   return 0;
 });
-runtime.programs.set("sleep", async () => {
+let kills = 0;
+runtime.programs.set("kills", ({ stdout }) => {
+  stdout.write(String(kills));
+  return 0;
+});
+runtime.programs.set("sleep", async ({ onSignal }) => {
+  onSignal(() => kills++);
   await sleep(60_000, undefined, { ref: false });
   return 0;
 });

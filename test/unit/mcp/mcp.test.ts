@@ -103,6 +103,18 @@ test("when the host hangs up, everything that was made is gone, and nothing else
   assert.deepEqual(snapshots, []);
 });
 
+test("a sandbox that is being made when the host hangs up does not stay", async () => {
+  await using mcp = await openMcp();
+  const making = mcp.call("create_sandbox").catch(() => undefined);
+  await mcp.call("list_sandboxes");
+  const { sandboxes } = await mcp.end();
+  await making;
+  assert.deepEqual(
+    sandboxes.filter(({ status }) => status === "running").map(({ name }) => name),
+    ["theirs"],
+  );
+});
+
 test("with --keep, sandboxes live on for their time and snapshots stay", async () => {
   await using mcp = await openMcp(["--keep", "--timeout", "10m"]);
   const first = await mcp.create();
@@ -180,10 +192,13 @@ test("a cancelled call kills its command, and the sandbox goes on", async () => 
   const sandbox = await mcp.create();
   const abort = new AbortController();
   const call = mcp.call("run_command", { sandbox, argv: ["sleep"] }, { signal: abort.signal });
-  await sleep(100);
+  // Answers come in the order of the calls' ends: with this one the other has long begun.
+  await mcp.call("run_command", { sandbox, argv: ["true"] });
   abort.abort();
   await assert.rejects(call);
-  assert.equal((await mcp.call("run_command", { sandbox, argv: ["true"] })).result.exit_code, 0);
+  const kills = async () => Number((await mcp.call("run_command", { sandbox, argv: ["kills"] })).result.stdout);
+  for (let attempt = 0; attempt < 100 && (await kills()) === 0; attempt++) await sleep(20);
+  assert.equal(await kills(), 1);
 });
 
 test("whoever asks is told how it goes", async () => {
