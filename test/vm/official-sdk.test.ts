@@ -1,5 +1,5 @@
 /**
- * The npm package `@deno/sandbox`, unmodified, against a supervisor: it knows nothing of sbx, so what works here is the
+ * The npm package `@deno/sandbox`, unmodified, against `sbx serve`: it knows nothing of sbx, so what works here is the
  * published protocol and not our reading of it. Examples are the documented ones.
  */
 import assert from "node:assert/strict";
@@ -7,27 +7,27 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { Sandbox, SeekMode } from "@deno/sandbox";
-import { SdkRelay } from "./support/sdk-relay.ts";
+import { SdkServer } from "./support/sdk-server.ts";
 import { openTestHome, type TestHome } from "./support/test-home.ts";
 
 const text = (bytes: Uint8Array | null): string => Buffer.from(bytes ?? []).toString();
 
 describe("the official SDK", { timeout: 240_000 }, () => {
   let home: TestHome;
-  let relay: SdkRelay;
+  let server: SdkServer;
   let sandbox: Sandbox;
 
   before(async () => {
     home = await openTestHome();
-    relay = await SdkRelay.open(home);
-    process.env.DENO_SANDBOX_ENDPOINT = relay.endpoint;
-    process.env.DENO_DEPLOY_TOKEN = "ddo_test";
+    server = await SdkServer.open(home);
+    process.env.DENO_SANDBOX_ENDPOINT = server.url;
+    process.env.DENO_DEPLOY_TOKEN = server.token ?? "";
     sandbox = await Sandbox.create({ memory: "1280MiB" });
   });
 
   after(async () => {
     await sandbox.close();
-    await relay[Symbol.asyncDispose]();
+    await server[Symbol.asyncDispose]();
     await home[Symbol.asyncDispose]();
   });
 
