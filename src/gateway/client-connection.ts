@@ -155,6 +155,10 @@ export class ClientConnection {
       return;
     }
     this.#server = server;
+    if (server.destroyed) {
+      this.#serverFailed(); // A guest can reset a connection with the segment behind the one that opened it.
+      return;
+    }
     this.#join(server);
     if (this.#hasEnded) server.end();
     if (isLast) this.#refuseLater(server);

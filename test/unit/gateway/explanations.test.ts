@@ -1,5 +1,7 @@
 /** What the gateway says itself to who knows a URL. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { answer, get, openBench } from "./gateway-bench.ts";
@@ -105,4 +107,15 @@ test("no name that a user gave can write into the page", async (t) => {
   const page = await client.send(get("/", HTML)).ended();
   assert.match(page, /&#60;script&#62;&#34;&#38;/);
   assert.doesNotMatch(page, /<script>"/);
+});
+
+test("a server that resets a connection in the moment that it accepts it has closed it early", async (t) => {
+  const bench = await openBench(t);
+  bench.target.dial = async () => {
+    const server = new PassThrough().on("error", () => undefined).destroy(new Error("reset"));
+    await once(server, "close");
+    return server;
+  };
+  const client = await bench.client();
+  assert.match(await client.send(get()).ended(), /^HTTP\/1\.1 502 [^]*closed_early/);
 });
