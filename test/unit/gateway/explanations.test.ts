@@ -1,6 +1,5 @@
 /** What the gateway says itself to who knows a URL. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -113,7 +112,7 @@ test("a server that resets a connection in the moment that it accepts it has clo
   const bench = await openBench(t);
   bench.target.dial = async () => {
     const server = new PassThrough().on("error", () => undefined).destroy(new Error("reset"));
-    await once(server, "close");
+    await new Promise((resolve) => server.once("close", resolve));
     return server;
   };
   const client = await bench.client();
