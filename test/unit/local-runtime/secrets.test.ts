@@ -339,3 +339,20 @@ test("doctor says where the key of stored secrets is, and what is wrong with it"
   assert.equal(check.status, "failed");
   assert.match(check.found, /holds another key/);
 });
+
+test("a value that came with the request goes before a stored one, is not stored, and needs hosts of its own", async (t) => {
+  const { secrets, vault } = await open(t);
+  await secrets.set({ name: "KEY", hosts: hosts("stored.example"), source: value("stored") });
+  const spec = network({ secrets: [{ name: "KEY", hosts: hosts("given.example") }] });
+  const given = { environment: { KEY: "of the environment" }, secretValues: { KEY: CANARY } };
+  const { egress, settings } = await prepareNetwork(vault, spec, given, NO_ROOTS);
+  assert.deepEqual(egress.secrets, [{ name: "KEY", hosts: hosts("given.example") }]);
+  assert.deepEqual(secretsCall().parse(JSON.parse(settings ?? "")).values, { KEY: CANARY });
+  const [stored] = (await secrets.list()).secrets;
+  assert.deepEqual(stored?.hosts, hosts("stored.example"));
+  const hostless = network({ secrets: [{ name: "KEY", hosts: null }] });
+  await assert.rejects(prepareNetwork(vault, hostless, given, NO_ROOTS), { code: "usage" });
+  // Properties of every object are no values that came along.
+  const odd = network({ secrets: [{ name: "toString", hosts: hosts("given.example") }] });
+  await assert.rejects(prepareNetwork(vault, odd, given, NO_ROOTS), { code: "secret_not_found" });
+});

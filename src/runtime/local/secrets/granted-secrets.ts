@@ -56,7 +56,7 @@ function hostsOf(
 ): readonly SecretHostRecord[] {
   if (stored === undefined) {
     if (hosts === null) throw notFound(name, "HOST", "none of this name is stored");
-    if (environment[name] !== undefined) return hosts;
+    if (Object.hasOwn(environment, name) && environment[name] !== undefined) return hosts;
     throw notFound(
       name,
       hosts[0] === undefined ? "HOST" : renderSecretHost(hosts[0]),
