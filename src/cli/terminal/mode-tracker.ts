@@ -21,6 +21,8 @@ const ANSI_MODES = new Set([2, 4, 20]);
 const MODIFY_OTHER_KEYS = 4;
 /** Colours that a sequence below 100 changes and the one 100 above it restores. */
 const COLOR_COMMANDS = new Set([4, 5, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+/** Choosing a set for one of the four places, or a place for letters (locking shifts). */
+const CHARACTER_SETS = /^(?:[()*+].*[^B]|[./-].*|[no])$/;
 /** A terminal's stack of keyboard modes is not deeper. */
 const MAX_KEYBOARD_DEPTH = 16;
 
@@ -75,7 +77,7 @@ export class ModeTracker {
     if (body === "c") this.#forget();
     else if (body === "=") this.#flag("keypad", true);
     else if (body === ">") this.#flag("keypad", false);
-    else if (/^[()*+]/.test(body) && !body.endsWith("B")) this.#flag("charset", true);
+    else if (CHARACTER_SETS.test(body)) this.#flag("charset", true);
   }
 
   /** Shift out: the other character set. */

@@ -19,26 +19,39 @@ const OS_COMMANDS = new Set([
   ...[104, 105, 110, 111, 112, 113, 114, 115, 116, 117, 118, 119, 133],
 ]);
 
+/** A message (iTerm2), and progress, which has this number in front (ConEmu). */
+const MESSAGE = 9;
+const PROGRESS = 4;
+
 /** Modes that change what bytes mean: VT52 (set by resetting 2), Tektronix. */
 const VT52_MODE = 2;
 const TEKTRONIX_MODE = 38;
+/** Lets the mode of 80 or 132 columns resize the window. */
+const COLUMNS_MODE = 40;
 
 /**
- * Final bytes with their intermediates. `i` prints; `*y` types a checksum of any part of the screen, which tells what is
- * there; `*z` runs a macro; `'z`, `'{`, `'w` and `'|` are DEC's own mouse reports; `"p` chooses another terminal to be.
+ * Final bytes that do not pass, with intermediates neither, where they are nothing that is known: `i` prints, `]` puts
+ * another of Linux's consoles in front, and behind `[` they take one more character.
  */
-const FORBIDDEN_FINALS = new Set(["i", "*y", "*z", "'z", "'{", "'w", "'|", '"p']);
+const FORBIDDEN_FINALS = new Set(["i", "[", "]"]);
+/**
+ * And with these intermediates: `*y` types a checksum of any part of the screen, which tells what is there; `*z` runs a
+ * macro; `'z`, `'{`, `'w` and `'|` are DEC's own mouse reports; `"p` chooses another terminal to be; `$|` and `*|`
+ * resize the window; `$}` has what follows go to the status line.
+ */
+const FORBIDDEN_NAMES = new Set(["*y", "*z", "'z", "'{", "'w", "'|", '"p', "$|", "*|", "$}"]);
 
 /** Whether a control sequence may pass. */
 export function mayControl({ prefix, params, intermediates, final }: ControlSequence): boolean {
   const name = intermediates + final;
-  if (FORBIDDEN_FINALS.has(name)) return false;
+  if (FORBIDDEN_FINALS.has(final) || FORBIDDEN_NAMES.has(name)) return false;
   if (name === "t") return prefix === "" && WINDOW_OPERATIONS.has(params[0] ?? 0);
   // How titles are reported.
   if (name === "T" && prefix === ">") return false;
   if (prefix !== "?") return true;
   if (name === "l") return !params.includes(VT52_MODE);
-  return name !== "h" || !params.includes(TEKTRONIX_MODE);
+  // What was saved at some time (`r`) is no more than what was set.
+  return name !== "h" || !params.some((mode) => mode === TEKTRONIX_MODE || mode === COLUMNS_MODE);
 }
 
 /** Whether an escape sequence may pass. @param body intermediates and final byte */
@@ -60,7 +73,14 @@ export function mayString(kind: SequenceKind, body: Uint8Array): boolean {
   if (!PLAIN_TEXT.test(text)) return false;
   if (kind === "title") return true;
   const number = /^(\d{1,4})(?:;|$)/.exec(text)?.[1];
-  return number !== undefined && OS_COMMANDS.has(Number(number));
+  if (number === undefined || !OS_COMMANDS.has(Number(number))) return false;
+  return Number(number) !== MESSAGE || isMessage(text);
+}
+
+/** To ConEmu a number in front makes a command of a message: start a program, type a variable, run a macro. */
+function isMessage(text: string): boolean {
+  const [, first = ""] = text.split(";", 2);
+  return !/^\s*\d+\s*$/.test(first) || Number(first) === PROGRESS;
 }
 
 /** Whether a device control string begins a picture (sixel), which has any length and passes piece by piece. */

@@ -27,6 +27,7 @@ const LEFT_ON: [what: string, text: string, reset: string][] = [
   ["a scroll region", `${ESC}[5;10r`, `${ESC}7${ESC}[r${ESC}8`],
   ["the form of the cursor", `${ESC}[5 q`, `${ESC}[0 q`],
   ["line drawing", `${ESC}(0`, `${ESC}(B\u000f`],
+  ["another place's character set", `${ESC}/A${ESC}o`, `${ESC}(B\u000f`],
   ["the other character set", "\u000e", `${ESC}(B\u000f`],
   ["colours of text", `${ESC}[1;31mred`, `${ESC}[0m`],
   ["colours of the terminal", `${ESC}]11;#000000${ST}${ESC}]4;1;red${ST}`, `${ESC}]111${ST}${ESC}]104${ST}`],
