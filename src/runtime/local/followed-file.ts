@@ -49,9 +49,22 @@ export class FollowedFile implements AsyncDisposable {
     if (inode === null || (this.#handle !== undefined && inode === this.#inode)) return lines;
     // A new file was begun; what the old one got in between is still in it.
     lines.push(...(await this.#drain()));
+    const old = this.#handle === undefined ? null : this.#inode;
     await this[Symbol.asyncDispose]();
     await this.#open();
+    if (old !== null) lines.push(...(await this.#readBetween(old)));
     return [...lines, ...(await this.#drain())];
+  }
+
+  /** A reader that is slow may find that the file which followed the old one is full as well. */
+  async #readBetween(old: bigint): Promise<string[]> {
+    try {
+      await using handle = await open(`${this.#file}.1`, "r");
+      const { ino } = await handle.stat({ bigint: true });
+      return ino === old || ino === this.#inode ? [] : this.#toLines(await handle.readFile("utf8"));
+    } catch {
+      return []; // Removed meanwhile.
+    }
   }
 
   /** A last line without an end. */

@@ -103,6 +103,25 @@ test("following shows each line once: written in pieces, across a rotation, and 
   assert.deepEqual(seen, ["first", "half", "last of the old", long, "ä"]);
 });
 
+test("a follower that is slower than the log gets whatever is still kept", async (t) => {
+  const directory = temporaryDirectory(t);
+  const file = path.join(directory, "process.log");
+  writeFileSync(file, "first\n");
+  let over = false;
+  const seen: string[] = [];
+  for await (const { text } of readLogs(directory, { follow: true, isOver: () => over })) {
+    seen.push(text);
+    if (text !== "first") continue;
+    appendFileSync(file, "last of the first file\n");
+    for (const next of ["the second file\n", "the third file\n"]) {
+      renameSync(file, `${file}.1`);
+      writeFileSync(file, next);
+    }
+    over = true;
+  }
+  assert.deepEqual(seen, ["first", "last of the first file", "the second file", "the third file"]);
+});
+
 test("following shows each line of a log once that is emptied when it is full", async (t) => {
   const directory = temporaryDirectory(t);
   const file = path.join(directory, "supervisor.log");
