@@ -71,6 +71,10 @@ export function parseHead(bytes: Buffer): RequestHead {
   if (host === undefined ? lines[0]?.endsWith("1") === true : !HOST.test(host)) {
     throw new HeadError(400, "a request names one host");
   }
+  // RFC 9112, 6.1: its sender cannot mean that, and servers differ in what they make of it.
+  if (lines[0]?.endsWith("0") === true && fields.has("transfer-encoding")) {
+    throw new HeadError(400, "HTTP/1.0 knows no transfer-encoding");
+  }
   return {
     ...{ method, target, host, body: bodyLength(fields) },
     upgrades: fields.has("upgrade") && /(?:^|,)[ \t]*upgrade[ \t]*(?:,|$)/i.test(fields.get("connection") ?? ""),

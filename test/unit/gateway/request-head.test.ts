@@ -112,6 +112,7 @@ test("whatever two readers could understand in two ways is refused", () => {
   ]) {
     assert.equal(refusal(request(field)), 400, JSON.stringify(field));
   }
+  assert.equal(refusal(request("Transfer-Encoding: chunked").replace("HTTP/1.1", "HTTP/1.0")), 400);
   assert.equal(refusal(request(...Array.from({ length: 300 }, (_, at) => `X${at}: a`))), 431);
 });
 
