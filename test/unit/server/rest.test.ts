@@ -77,6 +77,11 @@ test("volumes and snapshots go by id and by slug, whole: a beginning is nobody's
   const { call, runtime } = await openBench(t);
   runtime.volumes.volumes = [volumeInfo({ slug: "data" })];
   runtime.snapshots.snapshots = [snapshotInfo({ slug: "tools" })];
+  // The runtime would find them by a beginning, as the command line does.
+  const getVolume = runtime.volumes.get.bind(runtime.volumes);
+  const getSnapshot = runtime.snapshots.get.bind(runtime.snapshots);
+  runtime.volumes.get = async (ref) => getVolume("data".startsWith(ref) ? "data" : ref);
+  runtime.snapshots.get = async (ref) => getSnapshot("tools".startsWith(ref) ? "tools" : ref);
   for (const path of [
     "volumes/data",
     `volumes/${volumeInfo().id}`,
@@ -94,6 +99,16 @@ test("volumes and snapshots go by id and by slug, whole: a beginning is nobody's
     ...{ id: snapshotInfo().id, slug: "tools", region: "loc", allocated_size: 300_000_000 },
     ...{ flattened_size: 1_500_000_000, is_bootable: true, volume: { id: ID, slug: "box" } },
   });
+});
+
+test("a sandbox goes by its whole id: neither a beginning nor a name is one", async (t) => {
+  const { call, runtime } = await openBench(t);
+  runtime.sandboxes = [sandboxInfo({ name: "web" })];
+  for (const ref of ["sbx_loc_0", "web", "we", "%20", `${ID}x`]) {
+    const { status, body } = await call("DELETE", `/api/v3/sandbox/${ref}`);
+    assert.deepEqual([status, (body as { code: string }).code], [404, "SANDBOX_NOT_FOUND"], ref);
+  }
+  assert.equal(runtime.sandboxes[0]?.status, "running");
 });
 
 test("a snapshot is taken of a volume that nobody writes to", async (t) => {

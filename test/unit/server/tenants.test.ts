@@ -168,6 +168,8 @@ test("no more sandboxes at one time than the quota, also when all are asked for 
   const { makeToken, organisations, token, url } = await openBench(t, { quotas: { sandboxes: 3 } });
   const rpc = await openSandboxRpc(t);
   for (const name of ["local", "acme"]) organisations.of(name).rpc = rpc.open;
+  // Long enough for all of them to be judged while none is in the list yet.
+  organisations.of("local").createGate = new Promise((resolve) => setTimeout(resolve, 100));
   const answers = await Promise.all(Array.from({ length: 6 }, async () => create(url, token)));
   assert.deepEqual(answers.sort(), ["101", "101", "101", ...Array.from({ length: 3 }, () => "429 TOO_MANY_SANDBOXES")]);
   assert.equal(await create(url, makeToken({ organisations: ["acme"] })), "101");
