@@ -60,8 +60,9 @@ export class ProcessLog implements Disposable {
     const blocks = new LineBlocks();
     try {
       for await (const chunk of output) {
-        this.#write(pid, stream, blocks.push(chunk));
-        await this.#pay(chunk.byteLength);
+        // Paid for is what was written: a record of a byte, or of control characters, is many times as long as that.
+        const writtenBytes = this.#write(pid, stream, blocks.push(chunk));
+        await this.#pay(Math.max(writtenBytes, chunk.byteLength));
       }
     } catch {
       // The sandbox ended: what came until then is kept.
@@ -69,16 +70,21 @@ export class ProcessLog implements Disposable {
     this.#write(pid, stream, blocks.rest());
   }
 
-  #write(pid: number, stream: ProcessStream, texts: readonly string[]): void {
-    if (this.#closed) return;
+  /** Returns how many bytes that took. */
+  #write(pid: number, stream: ProcessStream, texts: readonly string[]): number {
+    let bytes = 0;
+    if (this.#closed) return bytes;
     try {
       for (const text of texts) {
         this.#log ??= new CappedLog(this.#file, this.#capBytes);
-        this.#log.write(encodeLineRecord({ time: Date.now(), text, process: { pid, stream } }));
+        const record = Buffer.from(encodeLineRecord({ time: Date.now(), text, process: { pid, stream } }));
+        bytes += record.length;
+        this.#log.write(record);
       }
     } catch {
       // No room on the disk, or the directory is gone: these lines are lost, the process is not.
     }
+    return bytes;
   }
 
   async #pay(bytes: number): Promise<void> {

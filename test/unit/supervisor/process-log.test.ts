@@ -104,23 +104,31 @@ test("two files with a cap are all that a flood leaves", async (t) => {
   assert.ok(statSync(`${file}.1`).size <= capBytes);
 });
 
-test("a process that writes faster than the log is made to wait", async (t) => {
-  const { log } = openLog(t, { rateBytes: 1_000_000 });
-  let read = 0;
-  let over = false;
-  async function* fast(): AsyncIterable<Buffer> {
-    while (!over && read < 20_000_000) {
-      read += 100_000;
-      yield Buffer.alloc(100_000, "y");
+const FLOODS: [what: string, chunk: Buffer, mostBytes: number][] = [
+  ["text", Buffer.alloc(100_000, "y"), 600_000],
+  ["a byte at a time, each with a record of its own", Buffer.from("\n"), 20_000],
+  ["control characters, each as long as six in the record", Buffer.alloc(10_000, 1), 120_000],
+];
+
+for (const [what, chunk, mostBytes] of FLOODS) {
+  test(`a process that writes faster than the log is made to wait: ${what}`, async (t) => {
+    const { log } = openLog(t, { rateBytes: 1_000_000 });
+    let read = 0;
+    let over = false;
+    async function* fast(): AsyncIterable<Buffer> {
+      while (!over && read < 20_000_000) {
+        read += chunk.length;
+        yield chunk;
+      }
     }
-  }
-  void log.keep(process({ stdout: fast() }));
-  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
-  const atOnce = read;
-  over = true;
-  log[Symbol.dispose]();
-  assert.ok(atOnce <= 600_000, `it took ${atOnce} bytes at once`);
-});
+    void log.keep(process({ stdout: fast() }));
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+    const atOnce = read;
+    over = true;
+    log[Symbol.dispose]();
+    assert.ok(atOnce <= mostBytes, `it took ${atOnce} bytes at once`);
+  });
+}
 
 test("a directory that is gone loses the lines and nothing else", async (t) => {
   const { log, directory } = openLog(t);
