@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { describe, test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { openGateway } from "../../../src/gateway/gateway.ts";
 import { answer, type Bench, get, HOST, openBench } from "./gateway-bench.ts";
 
@@ -234,6 +235,39 @@ describe("an upgrade", () => {
     await declined.send(get("/no", ...fields)).until(({ text }) => text.endsWith("no"));
     await declined.send(get("/next")).until(({ text }) => text.endsWith("GET /next"));
     assert.equal((await declined.send("no HTTP\r\n\r\n").ended()).endsWith("GET /next"), true);
+  });
+
+  test("that a server never answers does not hold on to a client that has gone", async (t) => {
+    const bench = await openBench(t, { guests: 1, halfClosedMs: 50 });
+    await bench.serve((socket) => socket.resume().on("error", () => undefined));
+    const gone = await bench.client();
+    gone.send(get("/ws", "Connection: Upgrade", "Upgrade: websocket"));
+    while (bench.dials() < 1) await sleep(5);
+    await sleep(50);
+    gone.socket.destroy();
+    for (let attempt = 0; attempt < 100 && bench.dials() < 2; attempt++) {
+      (await bench.client()).send(get());
+      await sleep(20);
+    }
+    assert.equal(bench.dials(), 2);
+  });
+
+  test("has all that a client sent before the server agreed, and then its end", async (t) => {
+    const bench = await openBench(t);
+    await bench.serve((socket) => {
+      let text = "";
+      socket.on("error", () => undefined);
+      socket.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+      socket.once("data", () => {
+        setTimeout(() => socket.write("HTTP/1.1 101 Switching Protocols\r\n\r\n"), 100);
+      });
+      socket.on("end", () => socket.end(`<${text.split("\r\n\r\n")[1]?.length}>`));
+    });
+    const client = await bench.client();
+    client.send(get("/ws", "Connection: Upgrade", "Upgrade: websocket"));
+    await sleep(20);
+    client.socket.end("x".repeat(300_000));
+    assert.match(await client.ended(), /<300000>$/);
   });
 });
 
