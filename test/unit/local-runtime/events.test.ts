@@ -150,8 +150,15 @@ test("a follower goes on in the database that takes the place of a damaged one",
   t.after(() => fresh.close());
   new EventStore(fresh).append([{ time: Date.now(), type: "secret.stored", subject: { id: "new", name: "new" } }]);
   await follower.until(1);
-  await follower.end();
   assert.deepEqual(names(follower.seen), ["new"]);
+  // Also with its look at who has died.
+  const row = sampleSandbox({ name: "web" });
+  const sandboxes = new SandboxStore(fresh);
+  sandboxes.insert(row);
+  sandboxes.transition(row.id, "running", { supervisor: { ...ownIdentity(), startTicks: "1" } });
+  await follower.until(4);
+  await follower.end();
+  assert.equal(follower.seen.at(-1)?.type, "sandbox.stopped");
 });
 
 test("following ends at a moment that was given", async (t) => {

@@ -1,9 +1,13 @@
 /** Events for those who ask, and for those who wait for more. */
 import { openDatabase } from "../../../store/database.ts";
+import { DiskStore } from "../../../store/disks/disk-store.ts";
 import { EventStore, type EventQuery } from "../../../store/events/event-store.ts";
+import { SandboxStore } from "../../../store/sandbox-store.ts";
+import { StagingStore } from "../../../store/staging-store.ts";
 import { SbxError } from "../../errors.ts";
 import type { EventOptions, EventRecord } from "../../watching.ts";
 import { findSandbox } from "../sandbox-id.ts";
+import type { DiskState } from "../disks/disk-context.ts";
 import type { LocalState } from "../state.ts";
 import { DatabaseWatch } from "./database-watch.ts";
 import { DeathWatch, LOOK_MS } from "./death-watch.ts";
@@ -18,7 +22,7 @@ export async function* readEvents(state: LocalState, options: EventOptions): Asy
   try {
     yield* readPast(events, query, options.tail);
     if (options.follow !== true) return;
-    const deaths = new DeathWatch(state);
+    let deaths = new DeathWatch(state);
     using watch = new SwitchableWatch(state.paths.databasePath);
     while (signal?.aborted !== true && !isPast(options.until)) {
       if (watch.current.isReplaced) {
@@ -26,6 +30,7 @@ export async function* readEvents(state: LocalState, options: EventOptions): Asy
         const next = openEvents(state);
         ({ events } = next);
         database = next;
+        deaths = new DeathWatch(next.stateOf(state));
         // Numbers begin anew in a new database.
         query.after = 0;
         watch.renew();
@@ -39,10 +44,23 @@ export async function* readEvents(state: LocalState, options: EventOptions): Asy
   }
 }
 
+interface OpenEvents extends Disposable {
+  events: EventStore;
+  /** The state as this database has it: the one that `state` was opened with may have been set aside. */
+  stateOf: (state: LocalState) => DiskState;
+}
+
 /** A connection of its own: others may come and go. */
-function openEvents(state: LocalState): Disposable & { events: EventStore } {
-  const database = openDatabase(state.paths.databasePath);
-  return { events: new EventStore(database), [Symbol.dispose]: () => database.close() };
+function openEvents({ paths }: LocalState): OpenEvents {
+  const database = openDatabase(paths.databasePath);
+  return {
+    events: new EventStore(database),
+    stateOf: ({ layerFiles }) => ({
+      ...{ paths, database, layerFiles, store: new SandboxStore(database), staging: new StagingStore(database) },
+      disks: new DiskStore(database, paths.cataloguePath),
+    }),
+    [Symbol.dispose]: () => database.close(),
+  };
 }
 
 class SwitchableWatch implements Disposable {
