@@ -8,6 +8,8 @@ import type { VirtualMachine } from "../vm/virtual-machine.ts";
 import type { TimedLog } from "./watch/timed-log.ts";
 
 const MAX_TAIL = 2000;
+/** Of what is quoted as the reason of an end, which is kept for a month. */
+const MAX_QUOTE = 300;
 
 /** Last words of a machine: what QEMU complained of and what the guest's console said. */
 export class LastWords {
@@ -45,11 +47,16 @@ export class LastWords {
   /** One sentence for a person. */
   summary(): string {
     const fatal = /sbx-agent: fatal: (.*)/.exec(this.#console)?.[1];
-    if (fatal !== undefined) return `the guest's agent gave up: ${fatal}`;
+    if (fatal !== undefined) return `the guest's agent gave up: ${quote(fatal)}`;
     if (this.#panicked) return "the guest's kernel panicked";
     const line = this.#errors.trim().split("\n").at(-1) ?? "";
-    return line === "" ? "QEMU gave no reason" : line;
+    return line === "" ? "QEMU gave no reason" : quote(line);
   }
+}
+
+/** Words that a guest may have chosen. Controls would take six characters each in the record of the end. */
+function quote(text: string): string {
+  return text.slice(0, MAX_QUOTE).replace(/[^ -~]/g, "?");
 }
 
 /**
