@@ -14,5 +14,7 @@ export function splice(socket: Socket, tunnel: Duplex): void {
   tunnel.once("close", () => {
     // It ended in order, and what it sent is still being written; or it was cut off.
     if (!tunnel.readableEnded) socket.resetAndDestroy();
+    // What the client still sends is thrown away: one that is not read is not seen to go.
+    else socket.resume();
   });
 }
