@@ -103,7 +103,16 @@ function socketsPath(env: NodeJS.ProcessEnv, statePath: string): string {
   } else if (runtime !== undefined && path.isAbsolute(runtime) && isShort(path.join(runtime, "sbx"))) {
     return path.join(runtime, "sbx");
   }
-  // One directory for each state: two of them must not meet in one.
+  return temporarySockets(statePath);
+}
+
+/** The directory, or one in a temporary place where its path is too long for sockets. */
+export function shortSocketsPath(directory: string, statePath: string): string {
+  return isShort(directory) ? directory : temporarySockets(statePath);
+}
+
+/** One directory for each state: two of them must not meet in one. */
+function temporarySockets(statePath: string): string {
   const hash = createHash("sha256").update(statePath).digest("hex").slice(0, 8);
   const name = `sbx-${process.getuid?.() ?? 0}-${hash}`;
   const preferred = path.join(tmpdir(), name);

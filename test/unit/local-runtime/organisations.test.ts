@@ -30,6 +30,16 @@ test("no path of an organisation is another's or the user's own, but for images 
   }
 });
 
+test("an organisation's sockets have short paths, wherever the user's own are", (t) => {
+  for (const length of [10, 40, 60, 64, 70, 75, 120]) {
+    const home = path.join(temporaryDirectory(t), "h".repeat(length));
+    const own = statePaths({ SBX_HOME: home });
+    const { socketsPath } = organisationPaths("acme", path.join(home, "server"), own);
+    assert.ok(Buffer.byteLength(path.join(socketsPath, "sbx_loc_00000000000000000000.sock")) <= 107, socketsPath);
+    assert.notEqual(socketsPath, own.socketsPath);
+  }
+});
+
 test("an image has users in the homes of organisations, until those are gone", async (t) => {
   const home = temporaryDirectory(t);
   const own = statePaths({ SBX_HOME: home });

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import path from "node:path";
 import { SbxError } from "../../errors.ts";
 import { ORGANISATION_NAME, OWN_ORGANISATION } from "../../organisations.ts";
-import { statePaths, type StatePaths } from "../paths.ts";
+import { shortSocketsPath, statePaths, type StatePaths } from "../paths.ts";
 
 /** Directory of the control plane: the given one, or one beside the user's state. @throws SbxError `config_invalid` */
 export function controlPlanePath(given?: string, env: NodeJS.ProcessEnv = process.env): string {
@@ -22,6 +22,7 @@ export function organisationPaths(name: string, directory: string, own: StatePat
   const home = path.join(directory, "organisations", name);
   const dataPath = path.join(home, "data");
   const statePath = path.join(home, "state");
+  const hash = createHash("sha256").update(home).digest("hex").slice(0, 8);
   return {
     imageDataPath: own.imageDataPath,
     dataPath,
@@ -34,6 +35,6 @@ export function organisationPaths(name: string, directory: string, own: StatePat
     // What this machine can do is no secret, and takes a boot to find out.
     verdictPath: own.verdictPath,
     // Paths of sockets are short: next to the user's own, not below the home.
-    socketsPath: `${own.socketsPath}-${createHash("sha256").update(home).digest("hex").slice(0, 8)}`,
+    socketsPath: shortSocketsPath(`${own.socketsPath}-${hash}`, statePath),
   };
 }
