@@ -4,6 +4,8 @@ import { readdir, readFile } from "node:fs/promises";
 /** USER_HZ, the unit of times in /proc/PID/stat: 100 on every architecture of sbx. */
 const TICK_MS = 10;
 const PAGE_BYTES = 4096;
+/** What was started since is found after this at the latest: the host of hooks, say, `ms`. */
+const LOOK_AGAIN_MS = 10_000;
 
 export interface HostUsage {
   /** Processor time since they started, `ms`. */
@@ -13,18 +15,23 @@ export interface HostUsage {
 
 export class HostProcesses {
   readonly #leader: number;
-  /** Who there was the last time; their number changes once, in a machine's first moments. */
+  readonly #lookAgainMs: number;
+  /** Who there was the last time; their number seldom changes after a machine's first moments. */
   #tree: number[] = [];
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
   /** @param leader the machine's outermost process */
-  constructor(leader: number) {
+  constructor(leader: number, lookAgainMs = LOOK_AGAIN_MS) {
     this.#leader = leader;
+    this.#lookAgainMs = lookAgainMs;
   }
 
   /** This process, the machine's, and their descendants. */
   async measure(): Promise<HostUsage> {
-    const known = await Promise.all(this.#tree.map(async (pid) => measureProcess(pid)));
-    if (known.length === 0 || known.includes(null)) {
+    const isOld = performance.now() - this.#lookedAt >= this.#lookAgainMs;
+    const known = isOld ? [] : await Promise.all(this.#tree.map(async (pid) => measureProcess(pid)));
+    if (isOld || known.includes(null)) {
+      this.#lookedAt = performance.now();
       this.#tree = await descendants([process.pid, this.#leader]);
       known.splice(0, Infinity, ...(await Promise.all(this.#tree.map(async (pid) => measureProcess(pid)))));
     }

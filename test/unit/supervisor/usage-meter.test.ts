@@ -95,7 +95,7 @@ test("who asks while a measurement is under way gets that one", async (t) => {
 test("the host's share counts a machine's processes, and goes on without those that are gone", async () => {
   const alone = await new HostProcesses(process.pid).measure();
   // The shell is the machine's outermost process, and what counts is below it.
-  const child = spawn("sh", ["-c", "head -c 50000000 /dev/zero | sort -z > /dev/null & cat; wait"]);
+  const child = spawn("sh", ["-c", "head -c 5000000 /dev/zero | sort -z > /dev/null & cat; wait"]);
   const processes = new HostProcesses(child.pid ?? 0);
   const first = await processes.measure();
   assert.ok(first.cpuMs >= alone.cpuMs && first.memoryBytes > 0);
@@ -105,6 +105,23 @@ test("the host's share counts a machine's processes, and goes on without those t
   await once(child, "close");
   const last = await processes.measure();
   assert.ok(last.memoryBytes > 0 && last.cpuMs >= ownTicks() - 1000, "this process is still there");
+});
+
+test("a child that the supervisor starts later counts, once it is looked for again", async () => {
+  for (const [lookAgainMs, isFound] of [[0, true] as const, [1e9, false] as const]) {
+    const processes = new HostProcesses(process.pid, lookAgainMs);
+    await processes.measure();
+    const child = spawn(process.execPath, [
+      "-e",
+      "globalThis.held = Buffer.alloc(3e8, 1); process.stdout.write('x'); setInterval(() => 0, 1e6)",
+    ]);
+    await once(child.stdout, "data");
+    const { memoryBytes } = await processes.measure();
+    const alone = process.memoryUsage.rss();
+    child.kill("SIGKILL");
+    await once(child, "close");
+    assert.equal(memoryBytes > alone + 1e8, isFound);
+  }
 });
 
 function ownTicks(): number {
