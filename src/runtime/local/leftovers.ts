@@ -1,5 +1,6 @@
 /**
- * What killed commands left outside of sandboxes: half-made templates, and the scratch disks of accelerator probes.
+ * What killed commands left outside of sandboxes: half-made templates, the scratch disks of accelerator probes, the
+ * packages of an editor's disk.
  * Each carries the pid of its maker in its name, so looking at names is enough to tell what nobody will finish.
  */
 import { readdirSync, rmSync } from "node:fs";
@@ -12,8 +13,9 @@ import type { StatePaths } from "./paths.ts";
 export const TEMPLATE_BUILD_PREFIX = ".build-";
 export const TEMPLATE_REMOVAL_PREFIX = ".old-";
 export const PROBE_PREFIX = "probe-";
+export const EDITOR_PREFIX = "editor-";
 
-const LEFTOVER = /^(?:\.build-|\.old-|probe-)(\d+)-/;
+const LEFTOVER = /^(?:\.build-|\.old-|probe-|editor-)(\d+)-/;
 
 /** Paths of what dead processes left. */
 export function findLeftovers(paths: StatePaths): string[] {

@@ -5,7 +5,6 @@
  */
 import { createReadStream } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import type { ProgressEvent } from "../../runtime/types.ts";
 import { EXT4_CONFIGURATION, EXT4_FEATURES } from "../image/file-system.ts";
@@ -24,6 +23,8 @@ export interface EditorDiskOptions {
   recipe: EditorRecipe;
   /** A file that reads as zeros, as large as the recipe says. */
   filePath: string;
+  /** Begins the name of the directory for the packages, by which it is found again if nobody removes it. */
+  scratchPrefix: string;
   /** Names the file system. */
   uuid: string;
   signal?: AbortSignal | undefined;
@@ -32,9 +33,9 @@ export interface EditorDiskOptions {
 
 /** @throws SbxError `image_build_failed`, `disk_full` */
 export async function writeEditorDisk(options: EditorDiskOptions): Promise<void> {
-  const { recipe, filePath, signal, onProgress } = options;
+  const { recipe, filePath, scratchPrefix, signal, onProgress } = options;
   const step = (message: string): void => onProgress?.({ stage: STAGE, message });
-  const scratch = await mkdtemp(path.join(tmpdir(), "sbx-editor-"));
+  const scratch = await mkdtemp(scratchPrefix);
   try {
     await chmod(scratch, 0o755);
     step(`downloading VS Code for the browser (code-server ${recipe.version})`);

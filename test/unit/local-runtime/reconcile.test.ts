@@ -113,11 +113,11 @@ test("stopped sandboxes are listed for a day, then forgotten with their logs", (
   assert.equal(existsSync(row.directory), false);
 });
 
-test("half-made templates and probes of dead processes go, those of living ones stay", (t) => {
+test("half-made templates, probes and editors of dead processes go, those of living ones stay", (t) => {
   const paths = statePaths({ SBX_HOME: temporaryDirectory(t) });
   const names = [".build-4194999-x", ".old-4194999-y", `.build-${process.pid}-z`, "0123456789abcdef"];
   for (const name of names) mkdirSync(path.join(paths.templatesPath, name), { recursive: true });
-  for (const name of ["probe-4194999-x", `probe-${process.pid}-y`]) {
+  for (const name of ["probe-4194999-x", `probe-${process.pid}-y`, "editor-4194999-x"]) {
     mkdirSync(path.join(paths.statePath, name), { recursive: true });
   }
   removeLeftovers(paths);

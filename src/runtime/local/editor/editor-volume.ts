@@ -23,6 +23,7 @@ import type { CallOptions } from "../../types.ts";
 import type { DiskContext } from "../disks/disk-context.ts";
 import { explainDiskError } from "../disks/disk-errors.ts";
 import { takeBack } from "../disks/garbage.ts";
+import { EDITOR_PREFIX } from "../leftovers.ts";
 
 const LOCK = "editor-volume";
 const RECORD_FILE = "editor.json";
@@ -93,7 +94,8 @@ async function makeVolume(
     const filePath = await layerFiles.makeRaw(head, recipe.capacityBytes);
     // Loaded here: it is needed once.
     const { writeEditorDisk } = await import("../../../vm/editor/disk.ts");
-    await writeEditorDisk({ recipe, filePath, uuid: randomUUID(), ...options });
+    const scratchPrefix = path.join(state.paths.statePath, `${EDITOR_PREFIX}${process.pid}-`);
+    await writeEditorDisk({ recipe, filePath, scratchPrefix, uuid: randomUUID(), ...options });
     const stamp: LayerStamp = await layerFiles.seal(head);
     const last = await readRecord(state.paths.dataPath);
     await writeRecord(state.paths.dataPath, { volumeId: volume.id, head: head.id, stamp });
