@@ -31,8 +31,8 @@ export const UNSENT_BYTES = 512 * 1024;
 /** Short messages that a client may cause before its socket takes them, and before it is hung up on. */
 export const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
 
-/** Variables that a client may set for one session, and what they may hold. */
+/** Variables that a client may set for one session, and what they may hold together. */
 export const MAX_VARIABLES = 256;
-export const MAX_VARIABLE_BYTES = 64 * 1024;
+export const MAX_VARIABLES_BYTES = 128 * 1024;
 /** Longest name of an account, path or host. */
 export const MAX_NAME_BYTES = 4096;

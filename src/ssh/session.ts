@@ -4,7 +4,7 @@
  */
 import type { Channel } from "./channel.ts";
 import type { SshAccount, SshExit, SshGuest, SshProcess } from "./guest.ts";
-import { MAX_NAME_BYTES, MAX_VARIABLE_BYTES, MAX_VARIABLES } from "./limits.ts";
+import { MAX_NAME_BYTES, MAX_VARIABLES, MAX_VARIABLES_BYTES } from "./limits.ts";
 import type { PayloadReader } from "./payload.ts";
 
 /** Signals that have a name in SSH (RFC 4254, 6.10). */
@@ -30,6 +30,7 @@ export class Session {
   readonly #guest: SshGuest;
   readonly #account: SshAccount;
   readonly #env = new Map<string, string>();
+  #envBytes = 0;
   #terminal: { cols: number; rows: number } | undefined;
   /** Whether a program was asked for: a session has one. */
   #isTaken = false;
@@ -74,8 +75,10 @@ export class Session {
   }
 
   #setVariable(name: string, value: string): boolean {
-    const isFine = VARIABLE.test(name) && value.length <= MAX_VARIABLE_BYTES && !value.includes("\0");
+    const bytes = this.#envBytes + name.length + Buffer.byteLength(value);
+    const isFine = VARIABLE.test(name) && !value.includes("\0") && bytes <= MAX_VARIABLES_BYTES;
     if (!isFine || this.#isTaken || this.#env.size >= MAX_VARIABLES) return false;
+    this.#envBytes = bytes;
     this.#env.set(name, value);
     return true;
   }

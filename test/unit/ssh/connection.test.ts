@@ -133,3 +133,18 @@ test("what waits for a program is bytes in order, however many pieces they came 
   assert.equal(Buffer.concat(pieces).toString(), sent);
   assert.ok(pieces.length < 100, `${pieces.length} pieces`);
 });
+
+test("variables are taken up to a bound, and the program starts with those", async () => {
+  const started = Promise.withResolvers<Readonly<Record<string, string>>>();
+  const { say, said } = openConnection({
+    start: async ({ env }) => {
+      started.resolve(env);
+      return Promise.resolve(makeProcess(new PassThrough()));
+    },
+  });
+  say(MSG.channelOpen, "session", 7, WINDOW_BYTES, DATA_BYTES);
+  for (const name of ["A", "B", "C"]) say(MSG.channelRequest, 0, "env", true, name, "x".repeat(60_000));
+  say(MSG.channelRequest, 0, "exec", false, "true");
+  assert.deepEqual(Object.keys(await started.promise), ["A", "B"]);
+  assert.deepEqual(said().slice(1, 4), [MSG.channelSuccess, MSG.channelSuccess, MSG.channelFailure]);
+});
