@@ -4,7 +4,7 @@
  * its socket. So neither side makes this process hold more than a window.
  */
 import type { Readable, Writable } from "node:stream";
-import { MAX_DATA_BYTES, MAX_WAITING_MESSAGES, WINDOW_BYTES, WINDOW_STEP_BYTES } from "./limits.ts";
+import { LAST_WORDS_MS, MAX_DATA_BYTES, MAX_WAITING_MESSAGES, WINDOW_BYTES, WINDOW_STEP_BYTES } from "./limits.ts";
 import { encodePayload, MSG, ProtocolError, type Field } from "./payload.ts";
 import type { SshTransport } from "./transport.ts";
 
@@ -41,6 +41,7 @@ export class Channel {
   #sentClose = false;
   #over = false;
   #isForgotten = false;
+  #lastTimer: NodeJS.Timeout | undefined;
   readonly #waiting: (() => void)[] = [];
   /** Requests that wait for their answer, and those behind them; undefined is not known yet. */
   readonly #answers: { succeeded: boolean | undefined }[] = [];
@@ -119,7 +120,7 @@ export class Channel {
     this.#sink?.end();
   }
 
-  /** The client's CLOSE. What it sent before still reaches the guest; the channel counts until it has. */
+  /** The client's CLOSE. What it sent before still reaches the guest if that takes it; the channel counts until then. */
   closeReceived(): void {
     if (this.#over) return;
     this.close();
@@ -134,6 +135,7 @@ export class Channel {
     this.#flush();
     const done = (): void => this.abandon();
     sink.once("finish", done).once("close", done);
+    this.#lastTimer = setTimeout(done, LAST_WORDS_MS).unref();
     sink.end();
   }
 
@@ -142,6 +144,7 @@ export class Channel {
     if (this.#isForgotten) return;
     this.#isForgotten = true;
     this.#over = true;
+    clearTimeout(this.#lastTimer);
     this.#queue = [];
     this.#wake();
     for (const action of this.#onClosed.splice(0)) action();
@@ -235,6 +238,7 @@ export class Channel {
 
   #taken(bytes: number): void {
     this.#takenBytes += bytes;
+    this.#lastTimer?.refresh();
     if (this.#takenBytes < WINDOW_STEP_BYTES || this.isOver || this.#peerEnded) return;
     this.#windowBytes += this.#takenBytes;
     this.#send(MSG.channelWindowAdjust, this.#takenBytes);

@@ -13,6 +13,8 @@ export const MAX_CHANNELS_IN_ALL = 1024;
 export const HANDSHAKE_MS = 30_000;
 /** From the last that is said to the end of the socket, whatever the client does, `ms`. */
 export const GOODBYE_MS = 5_000;
+/** What a client sent before it closed a channel waits so long for a program that takes none of it, `ms`. */
+export const LAST_WORDS_MS = 60_000;
 /** Requests to authenticate on one connection. */
 export const MAX_AUTH_ATTEMPTS = 20;
 /** Messages that wait while the guest is asked about an account, and requests of a channel that wait for answers. */

@@ -148,3 +148,18 @@ test("variables are taken up to a bound, and the program starts with those", asy
   assert.deepEqual(Object.keys(await started.promise), ["A", "B"]);
   assert.deepEqual(said().slice(1, 4), [MSG.channelSuccess, MSG.channelSuccess, MSG.channelFailure]);
 });
+
+test("a channel that its client has closed does not count for ever where the guest takes nothing", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const server = new Duplex({ read: () => undefined, write: () => undefined });
+  const { say } = openConnection({ connect: async () => Promise.resolve(server) });
+  say(MSG.channelOpen, "direct-tcpip", 7, WINDOW_BYTES, DATA_BYTES, "localhost", 80, "127.0.0.1", 5);
+  await turn();
+  say(MSG.channelData, 0, "an upload");
+  say(MSG.channelClose, 0);
+  t.mock.timers.tick(59_000);
+  assert.equal(server.destroyed, false);
+  t.mock.timers.tick(2_000);
+  assert.equal(server.destroyed, true);
+  assert.throws(() => say(MSG.channelData, 0, "more"), ProtocolError);
+});
