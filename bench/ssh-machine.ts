@@ -6,12 +6,12 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SbxError } from "../src/runtime/errors.ts";
 import type { Bench } from "./workbench.ts";
 import { preparePlainMachine } from "./plain-machine.ts";
+import { freePort } from "./free-port.ts";
 
 const IMAGE = "bench-ssh";
 const CONNECT_DEADLINE_MS = 60_000;
@@ -139,14 +139,4 @@ function isUp(options: string[]): boolean {
   } catch {
     return false; // Not yet.
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

@@ -5,12 +5,13 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { connect, createServer, type AddressInfo } from "node:net";
+import { connect } from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bench } from "../workbench.ts";
 import { comparisonProgram } from "./comparison-programs.ts";
 import { SERVER_NAME, type PeerServer, type PeerTarget } from "./peer.ts";
+import { freePort } from "../free-port.ts";
 
 const START_DEADLINE_MS = 60_000;
 
@@ -108,14 +109,4 @@ export async function end(child: ChildProcess): Promise<void> {
   const exited = once(child, "exit");
   child.kill("SIGKILL");
   await exited;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

@@ -2,8 +2,6 @@
  * A server in a sandbox, asked by a client of this machine through `sbx expose`. Beside it the same server in the same
  * kind of machine behind QEMU's own port forward (`hostfwd` of its user network), which is what people would use instead.
  */
-import { createServer, type AddressInfo } from "node:net";
-import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,6 +10,7 @@ import { preparePlainMachine } from "../plain-machine.ts";
 import { outcome, type Outcome, type Row } from "../row.ts";
 import { allInTurns } from "../statistics.ts";
 import type { Bench } from "../workbench.ts";
+import { freePort } from "../free-port.ts";
 
 const GUEST_PORT = 3000;
 /** The user network's own plan (QEMU documentation, "Using the user mode network stack"). */
@@ -146,14 +145,4 @@ async function untilServed({ address, host = "" }: PeerTarget): Promise<void> {
     if (performance.now() > deadline) throw new Error(`no server answers at ${address}`);
     await sleep(100);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
