@@ -35,6 +35,7 @@ export function removeInclude(config: string, configPath: string): string {
   return kept.join("\n");
 }
 
+/** The path is a pattern there (glob(7)). */
 function includeLine(configPath: string): string {
-  return Buffer.from(`Include "${configPath}"`).toString("latin1");
+  return Buffer.from(`Include "${configPath.replaceAll(/[[*?]/g, "\\$&")}"`).toString("latin1");
 }

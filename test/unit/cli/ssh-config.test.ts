@@ -116,6 +116,19 @@ test("the line goes to the top once, and is taken away without a trace", () => {
   assert.equal(removeInclude(addInclude("", CONFIG_PATH), CONFIG_PATH), "");
 });
 
+test("the line finds sbx's file whatever is in its path", (t) => {
+  for (const name of ["a[b]", "a*b", "a?b", "a b"]) {
+    const directory = path.join(scratch(t), name);
+    mkdirSync(directory);
+    const own = path.join(directory, "own");
+    writeFileSync(own, configFor(directory), { mode: 0o600 });
+    const line = addInclude("", own);
+    assert.match(resolved(directory, line, "web.sbx"), /^user app$/m, name);
+    assert.ok(hasInclude(line, own));
+    assert.equal(removeInclude(line, own), "");
+  }
+});
+
 test("a line that goes for one host only is moved to where it goes for all", () => {
   const below = `Host work\n  Include "${CONFIG_PATH}"\n`;
   assert.equal(hasInclude(below, CONFIG_PATH), false);
