@@ -55,14 +55,14 @@ export class SessionTerminal implements Disposable {
     this.#keys = new EscapeKeys(isKeyboard ? escapeKey : undefined, (action) => this.#act(action));
   }
 
-  /** The keys that are the guest's. */
-  keysOf(source: Readable): Readable {
+  /** The keys that are the guest's. It counts as the terminal that it is of, when that is hung up. */
+  keysOf(source: Readable & { isTTY?: boolean | undefined }): Readable & { isTTY?: boolean | undefined } {
     const filter = new KeyFilter((keys) => {
       this.#stillness.onKey();
       return this.#keys.feed(keys);
     });
     pipeline(source, filter).catch(() => undefined);
-    return filter;
+    return Object.assign(filter, { isTTY: source.isTTY });
   }
 
   [Symbol.dispose](): void {
