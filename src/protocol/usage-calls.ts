@@ -10,6 +10,10 @@ export const MAX_USAGE_BODY_BYTES = 1024;
 export const MAX_BUSIEST = 64;
 
 const amount = () => z.number().check(z.nonnegative());
+/** What a guest says of itself is no more than a machine can have: a lie must not spoil the table for the others. */
+const guestCount = () => z.number().check(z.int(), z.minimum(0), z.maximum(2 ** 32 - 1));
+const guestBytes = () => z.number().check(z.nonnegative(), z.maximum(2 ** 50));
+const guestMs = () => z.number().check(z.nonnegative(), z.maximum(2 ** 42));
 
 export const usageCall = () =>
   z.object({ processes: z.optional(z.number().check(z.int(), z.minimum(0), z.maximum(MAX_BUSIEST))) });
@@ -60,25 +64,25 @@ export interface UsageAnswer {
 
 const busyProcess = (): z.ZodMiniType<BusyProcess> =>
   z.object({
-    pid: amount(),
-    uid: amount(),
+    pid: guestCount(),
+    uid: guestCount(),
     name: z.string().check(z.maxLength(64)),
     state: z.string().check(z.maxLength(4)),
-    cpuMs: amount(),
-    windowMs: amount(),
-    memoryBytes: amount(),
+    cpuMs: guestMs(),
+    windowMs: guestMs(),
+    memoryBytes: guestBytes(),
   });
 
 /** The guest's own figures: its word. */
 export const guestUsage = (): z.ZodMiniType<NonNullable<UsageAnswer["guest"]>> =>
   z.object({
-    cpuMs: amount(),
-    memoryTotalBytes: amount(),
-    memoryUsedBytes: amount(),
-    diskTotalBytes: amount(),
-    diskUsedBytes: amount(),
-    processes: amount(),
-    oomKills: amount(),
+    cpuMs: guestMs(),
+    memoryTotalBytes: guestBytes(),
+    memoryUsedBytes: guestBytes(),
+    diskTotalBytes: guestBytes(),
+    diskUsedBytes: guestBytes(),
+    processes: guestCount(),
+    oomKills: guestCount(),
     busiest: z.nullable(z.array(busyProcess()).check(z.maxLength(MAX_BUSIEST))),
   });
 

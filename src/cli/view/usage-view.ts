@@ -13,6 +13,8 @@ interface UsageColumn extends Column {
 }
 
 const UNKNOWN = "-";
+/** Of 1,000 processors, and some for what two clocks disagree about. */
+const MAX_PERCENT = 200_000;
 
 const COLUMNS: readonly UsageColumn[] = [
   { title: "SANDBOX", minWidth: 8, spare: 0, cell: ({ sandbox }) => sandbox.name ?? sandbox.id },
@@ -96,7 +98,8 @@ function memoryText({ sandbox: { usage, memoryBytes } }: MeasuredSandbox): strin
 }
 
 function percent(value: number | null): string {
-  if (value === null) return UNKNOWN;
+  // No machine has so many processors: a guest that lies.
+  if (value === null || value > MAX_PERCENT) return UNKNOWN;
   return `${value >= 9.95 ? Math.round(value) : value.toFixed(1)}%`;
 }
 

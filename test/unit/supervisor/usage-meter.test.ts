@@ -62,6 +62,8 @@ test("a guest that answers nonsense hides nothing but its own figures", async (t
   const nonsense: unknown[] = [
     null,
     { ...STATS, cpuMs: -1 },
+    { ...STATS, processes: 1e300 },
+    { ...STATS, memoryTotal: 1e18 },
     { ...STATS, memoryTotal: "1" },
     { ...STATS, busiest: "all" },
     { ...STATS, busiest: [{ ...busy, name: "x".repeat(65) }] },
