@@ -77,7 +77,10 @@ Your SSH agent is not forwarded: a sandbox that could ask it to sign would be as
     if (flags.json) throw usageError("a session of ssh has no JSON", "leave out --json, or use sbx exec");
     const ref = parseSandboxRef(args.sandbox);
     await using runtime = await this.openRuntime();
-    const { id, name } = await runtime.get(ref, { signal: this.interrupt.signal });
+    const { signal } = this.interrupt;
+    const { id, name, status } = await runtime.get(ref, { signal });
+    // Refused here: ssh would bury the reason under complaints of its own.
+    if (status !== "running") await (await runtime.connect(id, { signal }))[Symbol.asyncDispose]();
     await this.runBySsh(runtime, name ?? id, { ...flags, command });
   }
 }

@@ -56,6 +56,15 @@ test("ssh refuses what would be of no use or of harm, before anything is opened"
   }
 });
 
+test("a sandbox that does not run is refused without ssh, with the reason", async (t) => {
+  const { runtime } = prepare(t);
+  const sandbox = await runtime.create({ name: "web", lifetime: { kind: "duration", ms: 60_000 } } as never);
+  await runtime.remove(sandbox.id);
+  const { status, stderr } = await runCommand(Ssh, "ssh", [sandbox.id], { runtime });
+  assert.equal(status, 125);
+  assert.match(stderr, /^sbx: the sandbox \S+ is not running/);
+});
+
 test("ssh-proxy relays, and pins the name as the client has it", async (t) => {
   const { runtime } = prepare(t);
   const sandbox = await runtime.create({ name: "web", lifetime: { kind: "duration", ms: 60_000 } } as never);
