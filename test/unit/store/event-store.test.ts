@@ -1,5 +1,7 @@
 /** Events: written with what they tell of, in order, bounded, and of nothing that was taken back. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import path from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { test, type TestContext } from "node:test";
@@ -206,5 +208,32 @@ test("a database from before there were events gets them, and its rows stay", (t
   const sandboxes = new SandboxStore(database);
   assert.equal(sandboxes.get(row.id)?.status, "creating");
   sandboxes.transition(row.id, "running");
+  assert.deepEqual(types(new EventStore(database)), ["sandbox.running"]);
+});
+
+test("a change of the tables that was killed in its middle has not happened, and happens with the next command", async (t) => {
+  const file = path.join(temporaryDirectory(t), "sbx.db");
+  const old = openDatabase(file);
+  new SandboxStore(old).insert(sampleSandbox());
+  for (const { name } of old.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").all()) {
+    old.exec(`DROP TRIGGER ${String(name)}`);
+  }
+  old.exec("DROP TABLE events; PRAGMA user_version = 4");
+  old.close();
+  const script = `
+    import { DatabaseSync } from "node:sqlite";
+    import { EVENT_TABLES } from ${JSON.stringify(path.resolve("src/store/events/event-tables.ts"))};
+    const database = new DatabaseSync(${JSON.stringify(file)});
+    database.exec("PRAGMA cache_size = 1; BEGIN IMMEDIATE");
+    database.exec(EVENT_TABLES);
+    database.exec("PRAGMA user_version = 5");
+    process.kill(process.pid, "SIGKILL");`;
+  const killed = spawn(process.execPath, ["--input-type=module-typescript", "-e", script]);
+  assert.deepEqual(await once(killed, "exit"), [null, "SIGKILL"]);
+  const database = openDatabase(file);
+  t.after(() => database.close());
+  const sandboxes = new SandboxStore(database);
+  const [row] = sandboxes.list();
+  sandboxes.transition(row?.id ?? "", "running");
   assert.deepEqual(types(new EventStore(database)), ["sandbox.running"]);
 });
