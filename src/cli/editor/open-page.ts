@@ -3,7 +3,7 @@
  * programs: so the browser is given a file that only the user can read, which leads to the page.
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import type { CommandContext } from "../context.ts";
@@ -34,18 +34,29 @@ export function leadingPage(url: string): string {
   return `${head}<meta http-equiv="refresh" content="0;url=${text}"><a href="${text}">Open the sandbox</a>\n`;
 }
 
-/** Where there is a directory of the user's own that goes with the session, there is one such file at a time. */
+/** There is one such file at a time: in the directory that goes with the user's session, else in one of our own. */
 function writePage(url: string, env: CommandContext["env"]): string {
   const runtime = env.XDG_RUNTIME_DIR;
-  const file = isOwn(runtime) ? join(runtime, FILE) : join(mkdtempSync(join(tmpdir(), "sbx-open-")), FILE);
+  const file = join(isOwn(runtime) ? runtime : temporaryDirectory(), FILE);
   rmSync(file, { force: true });
   writeFileSync(file, leadingPage(url), { mode: 0o600, flag: "wx" });
   return file;
 }
 
+/** The same each time, unless somebody else has taken its name. */
+function temporaryDirectory(): string {
+  const directory = join(tmpdir(), `sbx-open-${String(process.getuid?.())}`);
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+  } catch {
+    if (!isOwn(directory)) return mkdtempSync(`${directory}-`);
+  }
+  return directory;
+}
+
 function isOwn(directory: string | undefined): directory is string {
   if (directory === undefined || !isAbsolute(directory)) return false;
-  const stats = statSync(directory, { throwIfNoEntry: false });
+  const stats = lstatSync(directory, { throwIfNoEntry: false });
   return stats?.isDirectory() === true && stats.uid === process.getuid?.() && (stats.mode & 0o077) === 0;
 }
 

@@ -1,6 +1,7 @@
 /** `sbx code`: which VS Code is opened, what is printed, and what others on the machine see of it. */
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -12,7 +13,7 @@ import {
   openDesktopEditor,
   requireSshConfig,
 } from "../../../../src/cli/editor/desktop.ts";
-import { leadingPage } from "../../../../src/cli/editor/open-page.ts";
+import { leadingPage, openPage } from "../../../../src/cli/editor/open-page.ts";
 import { FakeRuntime, sandboxInfo } from "../../../fake-runtime.ts";
 import { runCommand, type RunResult } from "../run-command.ts";
 
@@ -122,6 +123,30 @@ test("the browser is opened for a person at a desktop, or when asked; its argume
   rmSync(record);
   await code(["web", "--open", "--json"]);
   await untilThere(record);
+});
+
+test("without a directory of the session one of the user's own has the page, however often, and nobody else's", async (t) => {
+  const record = program("xdg-open");
+  const { TMPDIR } = process.env;
+  process.env.TMPDIR = scratch;
+  t.after(() => {
+    if (TMPDIR === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = TMPDIR;
+  });
+  const opened = async (): Promise<string> => {
+    rmSync(record, { force: true });
+    assert.equal(await openPage("http://h/?tkn=t0ken", { PATH: path.join(scratch, "bin") }), true);
+    const [file = ""] = (await untilThere(record)).split("\n");
+    return path.dirname(file);
+  };
+  const first = await opened();
+  assert.equal(statSync(first).mode & 0o777, 0o700);
+  assert.equal(await opened(), first);
+  rmSync(first, { recursive: true });
+  symlinkSync("/tmp", first);
+  const other = await opened();
+  assert.notEqual(other, first);
+  assert.equal(lstatSync(other).isDirectory() && statSync(other).mode & 0o777, 0o700);
 });
 
 test("where nothing opens a browser the URL is printed all the same", async () => {
