@@ -49,7 +49,7 @@ function temporaryDirectory(): string {
   try {
     mkdirSync(directory, { mode: 0o700 });
   } catch {
-    if (!isOwn(directory)) return mkdtempSync(`${directory}-`);
+    if (!isOwn(directory)) return mkdtempSync(join(tmpdir(), "sbx-open-"));
   }
   return directory;
 }
