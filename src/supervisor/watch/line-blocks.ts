@@ -34,8 +34,9 @@ function cutAtLines(text: string): string[] {
   while (text.length - from > MAX_BLOCK_CHARS) {
     const end = text.lastIndexOf("\n", from + MAX_BLOCK_CHARS);
     const isLine = end >= from;
-    blocks.push(text.slice(from, isLine ? end : from + MAX_BLOCK_CHARS));
-    from = isLine ? end + 1 : from + MAX_BLOCK_CHARS;
+    const cut = isLine ? end : between(text, from + MAX_BLOCK_CHARS);
+    blocks.push(text.slice(from, cut));
+    from = isLine ? cut + 1 : cut;
   }
   return [...blocks, text.slice(from)];
 }
@@ -43,6 +44,16 @@ function cutAtLines(text: string): string[] {
 /** A line that is too long becomes several. */
 function cutHard(text: string): string[] {
   const pieces: string[] = [];
-  for (let from = 0; from < text.length; from += MAX_BLOCK_CHARS) pieces.push(text.slice(from, from + MAX_BLOCK_CHARS));
+  let from = 0;
+  while (from < text.length) {
+    const cut = between(text, from + MAX_BLOCK_CHARS);
+    pieces.push(text.slice(from, cut));
+    from = cut;
+  }
   return pieces;
+}
+
+/** The place, or the one before it where a character of two units would be torn apart. */
+function between(text: string, at: number): number {
+  return at < text.length && text.codePointAt(at - 1) !== text.charCodeAt(at - 1) ? at - 1 : at;
 }

@@ -58,6 +58,19 @@ test("no block is longer than its bound, lines go whole where they can, and noth
   assert.equal([...all, ...blocks.rest()].join("").replaceAll("\n", ""), text.replaceAll("\n", ""));
 });
 
+test("a character is not torn apart where a long line is cut", () => {
+  for (const before of ["", "x"]) {
+    const text = before + "\u{1f600}".repeat(MAX_BLOCK_CHARS);
+    const [blocks, other] = [new LineBlocks(), new LineBlocks()];
+    const unfinished = [...blocks.push(Buffer.from(text)), ...blocks.rest()];
+    const finished = other.push(Buffer.from(`${text}\n`));
+    for (const all of [unfinished, finished]) {
+      assert.ok(all.every((block) => block.isWellFormed() && block.length <= MAX_BLOCK_CHARS));
+      assert.equal(all.join(""), text);
+    }
+  }
+});
+
 test("an endless line costs no more memory than a block", () => {
   const blocks = new LineBlocks();
   for (let round = 0; round < 100; round++) blocks.push(Buffer.alloc(100_000, "z"));
