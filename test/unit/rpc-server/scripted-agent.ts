@@ -152,7 +152,7 @@ export class ScriptedAgent {
     try {
       const answer = this.script[method] as Answer<keyof AgentCalls> | undefined;
       if (answer === undefined) throw new Fail("EUNSUPPORTED");
-      reply = { ok: (await answer(params as never, this)) ?? null };
+      reply = { ok: (await answer(params, this)) ?? null };
     } catch (error) {
       if (!(error instanceof Fail)) throw error;
       reply = {
