@@ -12,6 +12,7 @@ const FLAGS = [
   "--no-sandbox", // It runs as root, too.
 ];
 
-export async function openBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: "/usr/bin/chromium", args: FLAGS });
+/** @param flags further ones of Chromium's own */
+export async function openBrowser(flags: readonly string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath: "/usr/bin/chromium", args: [...FLAGS, ...flags] });
 }
