@@ -3,6 +3,7 @@
  * behind the door brings a table of its calls, and asks `answerCall` whether one of them is meant.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import * as z from "zod/mini";
 import { SbxError, toErrorRecord, type ErrorCode } from "../runtime/errors.ts";
 
@@ -126,4 +127,18 @@ function failure(error: unknown): [status: number, body: object] {
   }
   const record = toErrorRecord(error);
   return [STATUS[record.code] ?? 500, record];
+}
+
+/** Answers a request for an upgrade that is not granted, and hangs up. */
+export function refuseUpgrade(
+  socket: Duplex,
+  status: number,
+  code: ErrorCode | "SANDBOX_NOT_FOUND",
+  message: string,
+): void {
+  const body = JSON.stringify({ code, message });
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
+      `connection: close\r\n\r\n${body}`,
+  );
 }

@@ -11,7 +11,7 @@ import { EXTENSIONS_HEADER, EXTENSIONS_VERSION, PRIMARY_HEADER, SANDBOX_ID_HEADE
 import { MAX_SERVER_MESSAGE_BYTES } from "../protocol/rpc-limits.ts";
 import { connectTarget, sandboxTarget } from "../protocol/sandbox-target.ts";
 import type { SandboxInfo } from "../runtime/types.ts";
-import { answerCall, readBody, sendJson, sendTooLarge } from "./door-http.ts";
+import { answerCall, readBody, refuseUpgrade, sendJson, sendTooLarge } from "./door-http.ts";
 import { MACHINE_CALLS, type MachineHandle } from "./machine-routes.ts";
 import { DISK_CALLS, type DiskControl } from "./disks/door-routes.ts";
 import { EXPOSURE_CALLS, type ExposureControl } from "./expose/door-routes.ts";
@@ -77,7 +77,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     socket.on("error", () => undefined); // the peer may vanish in the middle of the handshake
     if (options.ssh(request, socket, head)) return;
     if (parseTarget(request.url)?.pathname !== connectTarget(options.id)) {
-      refuse(socket, 404, "SANDBOX_NOT_FOUND", "this socket serves another sandbox");
+      refuseUpgrade(socket, 404, "SANDBOX_NOT_FOUND", "this socket serves another sandbox");
       return;
     }
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -163,12 +163,4 @@ function parseStopAt(body: string): number | undefined {
   } catch {
     return undefined; // Not JSON: answered as a bad request.
   }
-}
-
-function refuse(socket: Duplex, status: number, code: string, message: string): void {
-  const body = JSON.stringify({ code, message });
-  socket.end(
-    `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
-      `connection: close\r\n\r\n${body}`,
-  );
 }

@@ -107,30 +107,7 @@ func (p *Port) Read(b []byte) (int, error) {
 }
 
 // Write writes all of b, waiting as long as the host does not read.
-func (p *Port) Write(b []byte) (int, error) { return p.write(b, true) }
+func (p *Port) Write(b []byte) (int, error) { return sys.WriteAll(p.raw, b) }
 
 // TryWrite writes what can be written without waiting.
-func (p *Port) TryWrite(b []byte) (int, error) { return p.write(b, false) }
-
-func (p *Port) write(b []byte, wait bool) (int, error) {
-	total := 0
-	var failure error
-	err := p.raw.Write(func(fd uintptr) bool {
-		for total < len(b) {
-			n, err := sys.WriteNow(int(fd), b[total:])
-			if err == syscall.EAGAIN {
-				return !wait
-			}
-			if err != nil {
-				failure = err
-				return true
-			}
-			total += n
-		}
-		return true
-	})
-	if failure == nil {
-		failure = err
-	}
-	return total, failure
-}
+func (p *Port) TryWrite(b []byte) (int, error) { return sys.TryWrite(p.raw, b) }

@@ -383,14 +383,19 @@ func WriteNow(fd int, b []byte) (int, error) {
 }
 
 // WriteAll writes all of b to a descriptor of the runtime's poller, by WriteNow.
-func WriteAll(raw syscall.RawConn, b []byte) (int, error) {
+func WriteAll(raw syscall.RawConn, b []byte) (int, error) { return write(raw, b, true) }
+
+// TryWrite writes what can be written without waiting.
+func TryWrite(raw syscall.RawConn, b []byte) (int, error) { return write(raw, b, false) }
+
+func write(raw syscall.RawConn, b []byte, wait bool) (int, error) {
 	total := 0
 	var failure error
 	err := raw.Write(func(fd uintptr) bool {
 		for total < len(b) {
 			n, err := WriteNow(int(fd), b[total:])
 			if err == syscall.EAGAIN {
-				return false
+				return !wait
 			}
 			if err != nil {
 				failure = err

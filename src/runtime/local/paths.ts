@@ -39,7 +39,19 @@ export function statePaths(env: NodeJS.ProcessEnv = process.env): StatePaths {
   const statePath =
     home === undefined ? path.join(xdg(env, "XDG_STATE_HOME", ".local/state"), "sbx") : path.join(home, "state");
   return {
+    ...pathsBelow(dataPath, statePath),
     imageDataPath: dataPath,
+    verdictPath: path.join(statePath, "accelerator.json"),
+    socketsPath: socketsPath(env, statePath),
+  };
+}
+
+/** What is each runtime's own, whoever's images and sockets it has. */
+export function pathsBelow(
+  dataPath: string,
+  statePath: string,
+): Omit<StatePaths, "imageDataPath" | "verdictPath" | "socketsPath"> {
+  return {
     dataPath,
     templatesPath: path.join(dataPath, "templates"),
     layersPath: path.join(dataPath, "layers"),
@@ -47,8 +59,6 @@ export function statePaths(env: NodeJS.ProcessEnv = process.env): StatePaths {
     statePath,
     sandboxesPath: path.join(statePath, "sandboxes"),
     databasePath: path.join(statePath, "sbx.db"),
-    verdictPath: path.join(statePath, "accelerator.json"),
-    socketsPath: socketsPath(env, statePath),
   };
 }
 

@@ -14,8 +14,8 @@ import {
   SSH_TARGET,
   SSH_UPGRADE,
 } from "../../protocol/ssh-upgrade.ts";
-import type { ErrorCode } from "../../runtime/errors.ts";
 import type { SshServer } from "../../ssh/server.ts";
+import { refuseUpgrade } from "../door-http.ts";
 import type { GuestState } from "../rpc/guest-state.ts";
 
 export interface SshDoorOptions {
@@ -42,7 +42,7 @@ export class SshDoor {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
     if (request.url !== SSH_TARGET) return false;
     this.#accept(request, socket, head).catch((error: unknown) => {
-      refuse(socket, 500, "internal", error instanceof Error ? error.message : String(error));
+      refuseUpgrade(socket, 500, "internal", error instanceof Error ? error.message : String(error));
     });
     return true;
   }
@@ -55,23 +55,23 @@ export class SshDoor {
   async #accept(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const state = this.#options.state();
     if (state === undefined) {
-      refuse(socket, 503, "sandbox_stopped", "the sandbox is not running");
+      refuseUpgrade(socket, 503, "sandbox_stopped", "the sandbox is not running");
       return;
     }
     if (request.headers.upgrade !== SSH_UPGRADE) {
-      refuse(socket, 400, "usage", `${SSH_TARGET} is for upgrades to ${SSH_UPGRADE}`);
+      refuseUpgrade(socket, 400, "usage", `${SSH_TARGET} is for upgrades to ${SSH_UPGRADE}`);
       return;
     }
     const { parsePublicKey } = await import("../../ssh/public-key.ts");
     const line = request.headers[SSH_KEY_HEADER];
     const key = typeof line === "string" ? parsePublicKey(line) : undefined;
     if (key === undefined) {
-      refuse(socket, 400, "usage", `${SSH_KEY_HEADER} holds no ssh-ed25519 key`);
+      refuseUpgrade(socket, 400, "usage", `${SSH_KEY_HEADER} holds no ssh-ed25519 key`);
       return;
     }
     const { server, publicKey } = await (this.#opened ??= this.#open(state));
     if (!server.hasRoom) {
-      refuse(socket, 503, "insufficient_resources", "the sandbox has as many SSH connections as it takes");
+      refuseUpgrade(socket, 503, "insufficient_resources", "the sandbox has as many SSH connections as it takes");
       return;
     }
     const lines = [
@@ -95,12 +95,4 @@ export class SshDoor {
     this.#server = new SshServer({ guest: new GuestAccess(state), hostKey: privateKey });
     return { server: this.#server, publicKey };
   }
-}
-
-function refuse(socket: Duplex, status: number, code: ErrorCode, message: string): void {
-  const body = JSON.stringify({ code, message });
-  socket.end(
-    `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
-      `connection: close\r\n\r\n${body}`,
-  );
 }

@@ -19,8 +19,23 @@ export function readAck(context: TcpContext, connection: Connection, segment: Se
   return true;
 }
 
+/** The handshake is over, whichever side began it: nothing is under way, and the guest's window is known. */
+export function openFlow(context: TcpContext, connection: Connection, segment: Segment): void {
+  connection.phase = "open";
+  connection.since = context.now;
+  connection.sendUnacked = connection.sendNext;
+  connection.retryAt = 0;
+  connection.retries = 0;
+  connection.failures = 0;
+  connection.windowSequence = segment.sequence;
+  connection.windowAck = segment.ack;
+  readWindow(context, connection, segment);
+  context.schedule(connection);
+  context.arm(connection);
+}
+
 /** Takes the window of a segment that is not older than the one the last window came with (RFC 9293, 3.10.7.4). */
-export function readWindow(context: TcpContext, connection: Connection, segment: Segment): void {
+function readWindow(context: TcpContext, connection: Connection, segment: Segment): void {
   const newer = ahead(segment.sequence, connection.windowSequence);
   if (newer < 0 || (newer === 0 && ahead(segment.ack, connection.windowAck) < 0)) return;
   const window = segment.has(FLAG.syn) ? segment.window : segment.window << connection.sendScale;

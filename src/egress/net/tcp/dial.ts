@@ -1,5 +1,5 @@
 /** A flow that is opened from this side, to a server of the guest: its SYN, and what the guest answers (RFC 9293, 3.10.7.3). */
-import { readWindow } from "./acknowledge.ts";
+import { openFlow } from "./acknowledge.ts";
 import type { Connection } from "./connection.ts";
 import { FlowError, type TcpContext } from "./context.ts";
 import { answerWithReset, linkMss } from "./output.ts";
@@ -26,20 +26,10 @@ export function receiveSynAnswer(context: TcpContext, connection: Connection, se
   connection.scales = windowScale !== undefined;
   connection.sendScale = windowScale ?? 0;
   connection.receiveFrom(segment.sequence, INITIAL_WINDOW_BYTES);
-  connection.phase = "open";
-  connection.since = context.now;
   connection.lastHeard = context.now;
-  connection.sendUnacked = connection.sendNext;
-  connection.retryAt = 0;
-  connection.retries = 0;
-  connection.failures = 0;
-  connection.windowSequence = segment.sequence;
-  connection.windowAck = segment.ack;
-  readWindow(context, connection, segment);
   // What waits to be sent carries the acknowledgement.
   connection.ackDue = "now";
-  context.schedule(connection);
-  context.arm(connection);
+  openFlow(context, connection, segment);
   const { onOpen } = connection;
   connection.onOpen = undefined;
   onOpen?.();

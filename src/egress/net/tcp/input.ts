@@ -1,5 +1,5 @@
 /** A segment for a flow that exists (RFC 9293, 3.10.7.4, with the caution of RFC 5961). The guest wrote all of it. */
-import { readAck, readWindow } from "./acknowledge.ts";
+import { openFlow, readAck } from "./acknowledge.ts";
 import type { Connection } from "./connection.ts";
 import { FlowError, type TcpContext } from "./context.ts";
 import { answerWithReset } from "./output.ts";
@@ -59,17 +59,7 @@ function establish(context: TcpContext, connection: Connection, segment: Segment
     answerWithReset(context, connection.near, connection.far, segment);
     return false;
   }
-  connection.phase = "open";
-  connection.since = context.now;
-  connection.sendUnacked = connection.sendNext;
-  connection.retryAt = 0;
-  connection.retries = 0;
-  connection.failures = 0;
-  connection.windowSequence = segment.sequence;
-  connection.windowAck = segment.ack;
-  readWindow(context, connection, segment);
-  context.schedule(connection);
-  context.arm(connection);
+  openFlow(context, connection, segment);
   return true;
 }
 

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import path from "node:path";
 import { SbxError } from "../../errors.ts";
 import { ORGANISATION_NAME, OWN_ORGANISATION } from "../../organisations.ts";
-import { shortSocketsPath, statePaths, type StatePaths } from "../paths.ts";
+import { pathsBelow, shortSocketsPath, statePaths, type StatePaths } from "../paths.ts";
 
 /** Directory of the control plane: the given one, or one beside the user's state. @throws SbxError `config_invalid` */
 export function controlPlanePath(given?: string, env: NodeJS.ProcessEnv = process.env): string {
@@ -20,18 +20,11 @@ export function organisationPaths(name: string, directory: string, own: StatePat
     throw new SbxError("usage", `${JSON.stringify(name)} cannot be the name of an organisation with a home of its own`);
   }
   const home = path.join(directory, "organisations", name);
-  const dataPath = path.join(home, "data");
   const statePath = path.join(home, "state");
   const hash = createHash("sha256").update(home).digest("hex").slice(0, 8);
   return {
+    ...pathsBelow(path.join(home, "data"), statePath),
     imageDataPath: own.imageDataPath,
-    dataPath,
-    templatesPath: path.join(dataPath, "templates"),
-    layersPath: path.join(dataPath, "layers"),
-    cataloguePath: path.join(dataPath, "layers", "catalogue.json"),
-    statePath,
-    sandboxesPath: path.join(statePath, "sandboxes"),
-    databasePath: path.join(statePath, "sbx.db"),
     // What this machine can do is no secret, and takes a boot to find out.
     verdictPath: own.verdictPath,
     // Paths of sockets are short: next to the user's own, not below the home.
