@@ -314,7 +314,7 @@ class SandboxRun implements SandboxService {
 
   async #requireDisks(): Promise<SandboxDisks> {
     if (this.#link === undefined || this.#status !== "running") {
-      throw new SbxError("sandbox_stopped", "the sandbox is not running", { hint: "sbx list" });
+      throw notRunning();
     }
     this.#volumes ??= this.#openDisks(this.#link);
     return this.#volumes;
@@ -322,7 +322,7 @@ class SandboxRun implements SandboxService {
 
   async #requireMeter(): Promise<UsageMeter> {
     if (this.#link === undefined || this.#status !== "running") {
-      throw new SbxError("sandbox_stopped", "the sandbox is not running", { hint: "sbx list" });
+      throw notRunning();
     }
     return this.#watched.meter(this.#link, {
       ...{ vmPid: this.#vm.pid, qmp: this.#vm.qmp, standsStill: () => this.#standstill.any },
@@ -335,7 +335,7 @@ class SandboxRun implements SandboxService {
   async #requireExposures(): Promise<Exposures> {
     const state = this.#state;
     if (state === undefined || this.#status !== "running") {
-      throw new SbxError("sandbox_stopped", "the sandbox is not running", { hint: "sbx list" });
+      throw notRunning();
     }
     this.#exposures ??= (async () => {
       const { Exposures } = await import("./expose/exposures.ts");
@@ -377,7 +377,7 @@ class SandboxRun implements SandboxService {
 
   #requireMachine(): MachineControl {
     if (this.#machine !== undefined && this.#status === "running") return this.#machine;
-    throw new SbxError("sandbox_stopped", "the sandbox is not running", { hint: "sbx list" });
+    throw notRunning();
   }
 
   /** What the guest has to know of its network before anything of the user's runs. */
@@ -521,4 +521,8 @@ class SandboxRun implements SandboxService {
 function rootDirectory({ directory, rootLayers }: SandboxLaunch): string {
   const top = rootLayers.at(-1);
   return top === undefined ? directory : path.dirname(top.path);
+}
+
+function notRunning(): SbxError {
+  return new SbxError("sandbox_stopped", "the sandbox is not running", { hint: "sbx list" });
 }
