@@ -152,12 +152,16 @@ test("ten copies of one checkpoint agree on nothing that should be unique", asyn
   await home.must(["exec", ids[0] ?? "", "--", "true"]);
 });
 
-/** Draws from the kernel without a pause, and writes down what and when. */
+/**
+ * Draws from the kernel without a pause, and writes down what, and when it began to: a value that the
+ * process had in hand when it was stopped is in every copy, with a time from before the stop.
+ */
 const DRAWER = `
 import os, time
 out = open("/dev/shm/drawn", "w", buffering=1)
 while True:
-    out.write(f"{os.getrandom(8).hex()} {time.time_ns()}\\n")
+    began = time.time_ns()
+    out.write(f"{os.getrandom(8).hex()} {began}\\n")
 `;
 
 test("a process that draws random numbers all the time draws none twice: copies are themselves before it goes on", async () => {

@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { test } from "node:test";
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { HookError } from "../../../src/egress/hooks/hooks.ts";
-import { bodyOf, NEVER, openHooks, requestHead, responseHead, textOf } from "./hook-module.ts";
+import { bodyOf, NEVER, openHooks, requestHead, responseHead, textOf, until } from "./hook-module.ts";
 
 const MiB = 1024 * 1024;
 
@@ -269,6 +269,7 @@ for (const [name, status, body] of [
     const head = responseHead({ status, fields: [["ETag", '"x"']] });
     const stream = body === null ? null : bodyOf(body);
     assert.deepEqual(await opened.hooks.onResponse(requestHead(), head, stream, NEVER, 1), { head, body: stream });
+    await until(() => opened.lines.length > 0, "the log line, which comes by another way than the answer");
     assert.deepEqual(opened.lines, [`flow 1: ${status} https://api.example.com/`]);
   });
 }

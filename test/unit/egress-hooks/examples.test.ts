@@ -6,7 +6,7 @@ import path from "node:path";
 import { after, test } from "node:test";
 import type { RequestHead } from "../../../src/egress/http-heads.ts";
 import type { Hooks, RequestOutcome } from "../../../src/egress/hooks/hooks.ts";
-import { bodyOf, NEVER, openHooks, requestHead, responseHead, textOf, type TestHooks } from "./hook-module.ts";
+import { bodyOf, NEVER, openHooks, requestHead, responseHead, textOf, until, type TestHooks } from "./hook-module.ts";
 
 const EXAMPLES = path.resolve("examples/hooks");
 const directory = mkdtempSync(path.join(tmpdir(), "sbx-examples-"));
@@ -61,6 +61,7 @@ test("redact.ts takes addresses out of text, and leaves what is none alone", asy
   ] as const) {
     assert.equal(await textOf((await ask(opened.hooks, "POST", url, body, type)).body), body);
   }
+  await until(() => opened.lines.length > 0, "the log line");
   assert.deepEqual(opened.lines, ["flow 1: e-mail addresses taken out of a request to a.example.com"]);
 });
 
