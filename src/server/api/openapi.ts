@@ -86,7 +86,7 @@ function pathParameters(path: string): Json[] {
   return names.map((part) => ({ name: part.slice(1), in: "path", required: true, schema: { type: "string" } }));
 }
 
-function queryParameters(query: z.ZodType | null): Json[] {
+function queryParameters(query: z.core.$ZodType | null): Json[] {
   if (query === null) return [];
   const { properties = {} } = schemaOf(query, "input") as { properties?: Record<string, Json> };
   return Object.entries(properties).map(([name, schema]) => ({
@@ -99,7 +99,7 @@ function orgParameter(): Json {
   return { name: ORG_HEADER, in: "header", required: false, schema: { type: "string" } };
 }
 
-function schemaOf(schema: z.ZodType, io: "input" | "output"): Json {
+function schemaOf(schema: z.core.$ZodType, io: "input" | "output"): Json {
   const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: "any", reused: "inline" });
   return inlined(rest);
 }

@@ -2,6 +2,8 @@
 import type { z } from "zod";
 import type { ApiCode } from "../api-error.ts";
 import type { Tenant } from "../organisations/tenant.ts";
+import type { Caller } from "../tokens/authenticate.ts";
+import type { CallerEnvironment } from "../../runtime/types.ts";
 import type { Scope } from "../tokens/token-format.ts";
 
 export type Method = "GET" | "POST" | "PATCH" | "DELETE";
@@ -16,14 +18,23 @@ export interface Call<Query, Body> {
   url: URL;
   /** Epoch `ms`. */
   now: number;
+  caller: Caller;
   /** Fires when the client is gone. */
   signal: AbortSignal;
+  /** Fires when an answer that is a stream has to end: the client is gone, its token does not hold any more, the server ends. */
+  ending: AbortSignal;
+  /** What the runtime is to see of the server's own environment. */
+  environment: NonNullable<CallerEnvironment["environment"]>;
+  /** Of the server. */
+  version: string;
 }
 
 export interface Answer {
   status: number;
   /** JSON; absent for none. */
   body?: unknown;
+  /** In place of `body`, as fast as the client takes it; its type is among `headers`. It ends by itself at `Call.ending`. */
+  stream?: AsyncIterable<string | Uint8Array>;
   headers?: Readonly<Record<string, string>>;
 }
 
@@ -34,25 +45,25 @@ interface RouteFacts {
   summary: string;
   scope: Scope;
   /** What an answer that succeeds holds, by its status; `null` for nothing. */
-  success: { status: number; schema: z.ZodType | null };
+  success: { status: number; schema: z.core.$ZodType | null };
   /** Beside those that every route may answer with. */
   errors: readonly ApiCode[];
 }
 
 export interface Route extends RouteFacts {
-  query: z.ZodType | null;
-  body: z.ZodType | null;
+  query: z.core.$ZodType | null;
+  body: z.core.$ZodType | null;
   handle(call: Call<unknown, unknown>): Promise<Answer>;
 }
 
-export interface RouteSpec<Query extends z.ZodType, Body extends z.ZodType> extends RouteFacts {
+export interface RouteSpec<Query extends z.core.$ZodType, Body extends z.core.$ZodType> extends RouteFacts {
   query?: Query;
   body?: Body;
   handle(call: Call<z.output<Query>, z.output<Body>>): Promise<Answer>;
 }
 
 /** The handler is given what its schemas have read. */
-export function route<Query extends z.ZodType = z.ZodUndefined, Body extends z.ZodType = z.ZodUndefined>(
+export function route<Query extends z.core.$ZodType = z.ZodUndefined, Body extends z.core.$ZodType = z.ZodUndefined>(
   spec: RouteSpec<Query, Body>,
 ): Route {
   const { query = null, body = null } = spec;

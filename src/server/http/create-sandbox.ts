@@ -5,9 +5,7 @@ import { findVolume, requireRoot } from "../organisations/find-exactly.ts";
 import type { Tenant } from "../organisations/tenant.ts";
 import { parseSandboxConfig } from "../sandbox-config.ts";
 import type { ControlPlane } from "../control-plane.ts";
-
-/** What the runtime reads of the server's own environment. */
-const ENVIRONMENT_FIELD = /^(?:(?:https?|all|no)_proxy|SSL_CERT_FILE|NODE_EXTRA_CA_CERTS)$/i;
+import { ownEnvironment } from "./own-environment.ts";
 
 export interface CreatedSandbox {
   id: string;
@@ -30,13 +28,12 @@ export async function createSandbox(
   const { spec, secretValues, references } = parseSandboxConfig(header, quotas, now());
   for (const volume of references.volumes) await findVolume(runtime, volume);
   if (references.root !== null) await requireRoot(runtime, references.root);
-  const own = Object.entries(environment).filter(([name]) => ENVIRONMENT_FIELD.test(name));
   const cpus = Math.min(DEFAULT_SETTINGS.cpus, quotas.cpus);
   const begun = performance.now();
   let sandbox: Sandbox;
   try {
     sandbox = await tenant.admit({ memoryBytes: spec.memoryBytes, cpus }, async () =>
-      runtime.create({ ...spec, cpus }, { signal, secretValues, environment: Object.fromEntries(own) }),
+      runtime.create({ ...spec, cpus }, { signal, secretValues, environment: ownEnvironment(environment) }),
     );
   } catch (error) {
     plane.metrics.creation(false, (performance.now() - begun) / 1000);

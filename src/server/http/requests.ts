@@ -1,6 +1,6 @@
 /** REST calls, and what the operator asks. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { z } from "zod";
+import { z } from "zod";
 import { ApiError, toApiError } from "../api-error.ts";
 import { openApiDocument } from "../api/openapi.ts";
 import { OPERATOR_PATHS, ROUTES, UPGRADES } from "../api/routes.ts";
@@ -9,8 +9,10 @@ import type { ControlPlane } from "../control-plane.ts";
 import { failureText } from "../server-log.ts";
 import { authenticate, requireScope, type Caller } from "../tokens/authenticate.ts";
 import { errorAnswer, sendAnswer, TRACE_HEADER } from "./answers.ts";
+import { ownEnvironment } from "./own-environment.ts";
 import { requestUrl } from "./public-url.ts";
 import { readJsonBody, readQuery } from "./request-body.ts";
+import { sendStream } from "./stream-answer.ts";
 
 /** Answers a request. Never throws. */
 export async function serveRequest(
@@ -23,19 +25,23 @@ export async function serveRequest(
   const { log, config } = plane.options;
   const url = requestUrl(request, config.publicUrl);
   if (request.method === "GET" && answerOperator(plane, url?.pathname, response, traceId)) return;
-  const facts: { route: string; caller?: Caller; code?: string } = { route: "none" };
+  const facts: RequestFacts = { route: "none", ending: new AbortController() };
   let answer: Answer;
   try {
     answer = await answerRequest(plane, request, response, url, facts);
+    if (isStream(answer)) await carryStream(plane, response, answer, { ...facts, traceId });
   } catch (error) {
-    const failure = toApiError(error);
+    const failure = response.destroyed
+      ? new ApiError("CLIENT_GONE", "the client is gone", { cause: error })
+      : toApiError(error);
     facts.code = failure.code;
     if (failure.status === 500) log.write("error", "failure", { trace: traceId, error: failureText(error) });
     answer = errorAnswer(failure);
     // What is left of a body that was refused is not waited for.
     if (!request.complete) answer = { ...answer, headers: { ...answer.headers, connection: "close" } };
   }
-  sendAnswer(response, answer, traceId);
+  if (!response.headersSent && !response.destroyed) sendAnswer(response, answer, traceId);
+  else if (!response.writableEnded) response.destroy(); // a stream that failed: no client may take it for whole
   const seconds = (performance.now() - begun) / 1000;
   plane.metrics.request(facts.route, answer.status, seconds);
   log.write("info", "request", {
@@ -45,14 +51,46 @@ export async function serveRequest(
   });
 }
 
+interface RequestFacts {
+  route: string;
+  caller?: Caller;
+  code?: string;
+  /** Of an answer that is a stream. */
+  ending: AbortController;
+}
+
+type StreamAnswer = Answer & Required<Pick<Answer, "stream">>;
+
+function isStream(answer: Answer): answer is StreamAnswer {
+  return answer.stream !== undefined;
+}
+
+/** A stream is a connection like any other: it ends with its token, and with the server. */
+async function carryStream(
+  plane: ControlPlane,
+  response: ServerResponse,
+  answer: StreamAnswer,
+  { ending, caller, traceId }: RequestFacts & { traceId: string },
+): Promise<void> {
+  const { promise: closed, resolve } = Promise.withResolvers<void>();
+  const close = (_code: number, reason: string): void => ending.abort(new Error(reason));
+  const tracked = caller === undefined ? undefined : plane.relays.track({ closed, close }, caller);
+  try {
+    await sendStream(response, answer, { traceId, ending: ending.signal });
+  } finally {
+    resolve();
+    await tracked;
+  }
+}
+
 async function answerRequest(
   plane: ControlPlane,
   request: IncomingMessage,
   response: ServerResponse,
   url: URL | undefined,
-  facts: { route: string; caller?: Caller },
+  facts: RequestFacts,
 ): Promise<Answer> {
-  const { tokens, now } = plane.options;
+  const { tokens, now, environment, version } = plane.options;
   if (url === undefined) throw new ApiError("INVALID_REQUEST", "the request's target is no path");
   const { route, params } = findRoute(request.method ?? "", url.pathname);
   facts.route = `${route.method} ${route.path}`;
@@ -64,7 +102,9 @@ async function answerRequest(
   const tenant = await plane.tenants.open(caller.organisation);
   const gone = new AbortController();
   response.once("close", () => gone.abort(new Error("the client is gone")));
-  return route.handle({ tenant, params, query, body, url, now: now(), signal: gone.signal });
+  const ending = AbortSignal.any([gone.signal, facts.ending.signal, plane.draining]);
+  const call = { tenant, params, query, body, url, now: now(), caller, signal: gone.signal, ending };
+  return route.handle({ ...call, environment: ownEnvironment(environment), version });
 }
 
 function findRoute(method: string, pathname: string): MatchedRoute {
@@ -79,8 +119,8 @@ function findRoute(method: string, pathname: string): MatchedRoute {
   throw new ApiError("NOT_FOUND", "there is nothing here");
 }
 
-function parse(schema: z.ZodType, value: unknown): unknown {
-  const parsed = schema.safeParse(value);
+function parse(schema: z.core.$ZodType, value: unknown): unknown {
+  const parsed = z.safeParse(schema, value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const place = issue?.path.map(String).join(".") ?? "";

@@ -1,20 +1,27 @@
 /** The connections that are open, with whose they are. */
 import type { Caller } from "../tokens/authenticate.ts";
-import type { Relay } from "./relay.ts";
 
 /** WebSocket close codes (RFC 6455, 7.4.1): the SDK takes the first one for an ordinary end. */
 export const CLOSE_GOING_AWAY = 1001;
 export const CLOSE_POLICY = 1008;
 
+/** What stays open for a caller. */
+export interface OpenConnection {
+  /** Never rejects. */
+  readonly closed: Promise<void>;
+  /** Says goodbye as its protocol has it, and hangs up. */
+  close(code: number, reason: string): void;
+}
+
 export class Relays {
-  readonly #open = new Map<Relay, Caller>();
+  readonly #open = new Map<OpenConnection, Caller>();
 
   get size(): number {
     return this.#open.size;
   }
 
   /** Until it is closed. */
-  async track(relay: Relay, caller: Caller): Promise<void> {
+  async track(relay: OpenConnection, caller: Caller): Promise<void> {
     this.#open.set(relay, caller);
     await relay.closed;
     this.#open.delete(relay);
