@@ -7,7 +7,8 @@ import type { StopReason } from "../runtime/types.ts";
 import type { RecordedStatus } from "./lifecycle.ts";
 import { resolvedSpecSchema, type ResolvedSpecRecord } from "../protocol/sandbox-record.ts";
 import { translateDatabaseError } from "./database.ts";
-import { sourcesOf } from "./lifecycle.ts";
+import { KeptReading } from "./kept-reading.ts";
+import { isLive, sourcesOf } from "./lifecycle.ts";
 
 export interface SandboxRow {
   id: string;
@@ -39,9 +40,13 @@ const LIVE = "('creating', 'running', 'stopping')";
 
 export class SandboxStore {
   readonly #database: DatabaseSync;
+  readonly #rows: KeptReading<readonly SandboxRow[]>;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
+    this.#rows = new KeptReading(database, () =>
+      database.prepare("SELECT * FROM sandboxes ORDER BY created_at DESC, id").all().map(parseRow),
+    );
   }
 
   /** @throws SbxError `name_in_use`, `disk_full` */
@@ -73,12 +78,12 @@ export class SandboxStore {
    *
    * @throws SbxError `state_broken` for a row that is not what this class writes
    */
-  list(): SandboxRow[] {
-    return this.#database.prepare("SELECT * FROM sandboxes ORDER BY created_at DESC, id").all().map(parseRow);
+  list(): readonly SandboxRow[] {
+    return this.#rows.get();
   }
 
   listLive(): SandboxRow[] {
-    return this.#database.prepare(`SELECT * FROM sandboxes WHERE status IN ${LIVE}`).all().map(parseRow);
+    return this.list().filter(({ status }) => isLive(status));
   }
 
   /**
@@ -143,6 +148,7 @@ const reasonSchema = z.enum([
   "killed",
   "expired",
   "session_ended",
+  "budget_exceeded",
   "out_of_memory",
   "guest_shutdown",
   "crashed",

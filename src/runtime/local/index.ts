@@ -343,7 +343,7 @@ function toInfo(row: SandboxRow): SandboxInfo {
     memoryBytes: spec.memoryBytes,
     cpus: spec.cpus,
     diskBytes: spec.diskBytes,
-    labels: spec.labels,
+    labels: { ...spec.labels },
     region: LOCAL_REGION,
     supervisorPid: isLive(row.status) ? (row.supervisor?.pid ?? null) : null,
     vmPid: row.vmPid,
