@@ -25,6 +25,7 @@ import { exposeRow } from "./rows/expose.ts";
 import { createCopyRow, mountRow } from "./rows/folders.ts";
 import { forkRow } from "./rows/fork.ts";
 import { idleRow, memoryRow } from "./rows/footprint.ts";
+import { serveListRow } from "./rows/serve-list.ts";
 import { sshConnectRow, sshLargeRow, sshSmallRow } from "./rows/ssh.ts";
 import { largeCopyRow, outputRow, smallCopyRow } from "./rows/transfer.ts";
 import { openBench, type Counts } from "./workbench.ts";
@@ -57,6 +58,7 @@ const ROWS: readonly Row[] = [
   sshConnectRow,
   sshLargeRow,
   sshSmallRow,
+  serveListRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };
