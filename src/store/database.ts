@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, renameSync, statfsSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SbxError } from "../runtime/errors.ts";
+import { APP_TABLE_NAMES, APP_TABLES } from "./apps/app-tables.ts";
 import { DISK_TABLE_NAMES, DISK_TABLES } from "./disks/disk-tables.ts";
 import { EVENT_TABLES } from "./events/event-tables.ts";
 
@@ -72,6 +73,7 @@ const VERSIONS: readonly string[] = [
   // Whether the machine of a running sandbox stands still by its owner's wish.
   "ALTER TABLE sandboxes ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;",
   EVENT_TABLES,
+  APP_TABLES,
 ];
 
 export const SCHEMA_VERSION = VERSIONS.length;
@@ -214,7 +216,7 @@ function readVersion(database: DatabaseSync): number {
 
 /** Reads all of a database of a few pages, so that damage shows when it can still be mended. */
 function checkTables(database: DatabaseSync): void {
-  for (const table of ["sandboxes", "locks", "staging", "events", ...DISK_TABLE_NAMES])
+  for (const table of ["sandboxes", "locks", "staging", "events", ...DISK_TABLE_NAMES, ...APP_TABLE_NAMES])
     database.prepare(`SELECT count(*) FROM ${table}`).get();
   if (!isHealthy(database)) throw new DamageError("its pages do not fit together");
 }

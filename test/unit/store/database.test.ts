@@ -16,6 +16,7 @@ import {
   SCHEMA_VERSION,
   translateDatabaseError,
 } from "../../../src/store/database.ts";
+import { APP_TABLE_NAMES } from "../../../src/store/apps/app-tables.ts";
 import { DISK_TABLE_NAMES } from "../../../src/store/disks/disk-tables.ts";
 import { acquireLock, lockExists } from "../../../src/store/locks.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
@@ -141,13 +142,15 @@ test("a database of the first version keeps its rows, and gets the tables that c
   for (const { name } of old.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").all()) {
     old.exec(`DROP TRIGGER ${String(name)}`);
   }
-  for (const table of ["staging", "events", ...DISK_TABLE_NAMES.toReversed()]) old.exec(`DROP TABLE ${table}`);
+  for (const table of [...APP_TABLE_NAMES.toReversed(), "staging", "events", ...DISK_TABLE_NAMES.toReversed()])
+    old.exec(`DROP TABLE ${table}`);
   old.exec("ALTER TABLE sandboxes DROP COLUMN paused");
   old.exec("PRAGMA user_version = 1");
   old.close();
   const database = openDatabase(file);
   assert.equal(count(database, "locks"), 400);
-  for (const table of ["staging", "events", ...DISK_TABLE_NAMES]) assert.equal(count(database, table), 0);
+  for (const table of ["staging", "events", ...DISK_TABLE_NAMES, ...APP_TABLE_NAMES])
+    assert.equal(count(database, table), 0);
   assert.equal(database.prepare("PRAGMA user_version").get()?.user_version, SCHEMA_VERSION);
   database.close();
   assert.deepEqual(setAside(directory), []);

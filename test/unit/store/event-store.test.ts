@@ -6,6 +6,7 @@ import path from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { test, type TestContext } from "node:test";
 import type { EventRecord } from "../../../src/protocol/event-record.ts";
+import { APP_TABLE_NAMES } from "../../../src/store/apps/app-tables.ts";
 import { inTransaction, openDatabase } from "../../../src/store/database.ts";
 import { CheckpointStore } from "../../../src/store/disks/checkpoint-store.ts";
 import { ClaimStore } from "../../../src/store/disks/claim-store.ts";
@@ -194,6 +195,10 @@ test("an event of a later version, or a damaged one, is left out and passed by",
   assert.equal(events.read({ after: 0 }).last, 3);
 });
 
+function dropLaterTables(database: DatabaseSync): void {
+  for (const table of APP_TABLE_NAMES.toReversed()) database.exec(`DROP TABLE ${table}`);
+}
+
 test("a database from before there were events gets them, and its rows stay", (t) => {
   const file = path.join(temporaryDirectory(t), "sbx.db");
   const old = openDatabase(file);
@@ -201,6 +206,7 @@ test("a database from before there were events gets them, and its rows stay", (t
   new SandboxStore(old).insert(row);
   const names = old.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").all();
   for (const { name } of names) old.exec(`DROP TRIGGER ${String(name)}`);
+  dropLaterTables(old);
   old.exec("DROP TABLE events; PRAGMA user_version = 4");
   old.close();
   const database = openDatabase(file);
@@ -218,6 +224,7 @@ test("a change of the tables that was killed in its middle has not happened, and
   for (const { name } of old.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").all()) {
     old.exec(`DROP TRIGGER ${String(name)}`);
   }
+  dropLaterTables(old);
   old.exec("DROP TABLE events; PRAGMA user_version = 4");
   old.close();
   const script = `

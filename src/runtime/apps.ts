@@ -1,0 +1,239 @@
+/**
+ * Apps at the Runtime interface: what is deployed. An app has settings, variables and revisions; a revision is an
+ * immutable snapshot of files with all that is needed to run them; a timeline is a place (`production`, or a preview of
+ * one revision) with one active revision. Layers are variables that several apps have in common. Times are epoch ms.
+ */
+import type {
+  AppConfig,
+  BuildLogLine,
+  BuildStep,
+  Contexts,
+  FailureReason,
+  Progress,
+  RevisionStatus,
+  RevisionVariable,
+} from "../protocol/app-records.ts";
+import type { CallOptions } from "./types.ts";
+
+export type {
+  AppConfig,
+  BuildLogLine,
+  BuildStep,
+  Contexts,
+  FailureReason,
+  Progress,
+  RevisionStatus,
+  RevisionVariable,
+} from "../protocol/app-records.ts";
+
+export interface LayerRef {
+  id: string;
+  slug: string;
+}
+
+export interface EnvVariable {
+  id: string;
+  key: string;
+  /** `null` for a secret: its value is never given back. */
+  value: string | null;
+  isSecret: boolean;
+  /** Where it is there: `production`, `development` or `build`. */
+  contexts: Contexts;
+}
+
+export interface EnvVariableSpec {
+  key: string;
+  value: string;
+  isSecret?: boolean;
+  /** `all` if absent. */
+  contexts?: Contexts;
+}
+
+/** What becomes of one variable: found by its id, else by its key; one that is not there is added. */
+export interface EnvVariableChange {
+  id?: string;
+  key?: string;
+  value?: string;
+  isSecret?: boolean;
+  contexts?: Contexts;
+  remove?: boolean;
+}
+
+export interface AppInfo {
+  id: string;
+  slug: string;
+  labels: Record<string, string>;
+  env: EnvVariable[];
+  config: AppConfig;
+  /** The first has precedence. */
+  layers: LayerRef[];
+  createdAt: number;
+  updatedAt: number;
+}
+
+export interface AppSpec {
+  /** A random one if absent. */
+  slug?: string;
+  labels?: Record<string, string>;
+  env?: readonly EnvVariableSpec[];
+  config?: AppConfig;
+  /** Ids or slugs. */
+  layers?: readonly string[];
+}
+
+export interface AppChange {
+  slug?: string;
+  /** In the place of all. */
+  labels?: Record<string, string>;
+  /** Merged with those that are there. */
+  env?: readonly EnvVariableChange[];
+  /** In the place of the whole. */
+  config?: AppConfig;
+  /** In the place of all. */
+  layers?: readonly string[];
+}
+
+export interface LayerInfo {
+  id: string;
+  slug: string;
+  description: string | null;
+  /** Layers that this one includes; the first has precedence. */
+  layers: LayerRef[];
+  env: EnvVariable[];
+  /** Apps that refer to it directly. */
+  appCount: number;
+  createdAt: number;
+  updatedAt: number;
+}
+
+export interface LayerSpec {
+  slug: string;
+  description?: string;
+  layers?: readonly string[];
+  env?: readonly EnvVariableSpec[];
+}
+
+export interface LayerChange {
+  slug?: string;
+  description?: string;
+  layers?: readonly string[];
+  env?: readonly EnvVariableChange[];
+}
+
+/** An app that refers to a layer. */
+export interface LayerUser {
+  id: string;
+  slug: string;
+  /** In the app's own list of layers. */
+  position: number;
+}
+
+export interface LayerApi {
+  /** @throws SbxError `name_in_use`, `layer_not_found`, `usage` */
+  create(spec: LayerSpec, options?: CallOptions): Promise<LayerInfo>;
+  /** The newest first. `search` is a part of the slug or of the description. */
+  list(options?: CallOptions & { search?: string }): Promise<LayerInfo[]>;
+  /** By its whole id or slug, as everywhere here. @throws SbxError `layer_not_found` */
+  get(ref: string, options?: CallOptions): Promise<LayerInfo>;
+  update(ref: string, change: LayerChange, options?: CallOptions): Promise<LayerInfo>;
+  /** @throws SbxError `layer_in_use` while apps or layers refer to it */
+  remove(ref: string, options?: CallOptions): Promise<LayerInfo>;
+  /** By slug. */
+  users(ref: string, options?: CallOptions): Promise<LayerUser[]>;
+}
+
+/** A file or link of a revision. Its path is relative to the app's directory. */
+export type DeployAsset = { kind: "file"; content: Uint8Array } | { kind: "symlink"; target: string };
+
+export type DeploySource =
+  | { kind: "assets"; assets: ReadonlyMap<string, DeployAsset> }
+  /** A directory of a running sandbox, whose network and secrets the revision has as well. */
+  | { kind: "sandbox"; sandbox: string; path: string };
+
+export interface DeploySpec {
+  source: DeploySource;
+  /** That of the app if absent. */
+  config?: AppConfig;
+  /** Those of the app if absent. */
+  layers?: readonly string[];
+  /** Only this revision's; they go before those of the app. */
+  env?: readonly RevisionVariable[];
+  labels?: Record<string, string>;
+  /** Whether `production` becomes this revision, once it runs. */
+  production: boolean;
+  /** Whether it gets a preview of its own. */
+  preview: boolean;
+}
+
+export interface RevisionInfo {
+  id: string;
+  app: { id: string; slug: string };
+  status: RevisionStatus;
+  failureReason: FailureReason | null;
+  /** One sentence more. */
+  failure: string | null;
+  labels: Record<string, string>;
+  layers: LayerRef[];
+  env: RevisionVariable[];
+  config: AppConfig;
+  /** SHA-256 of its files, and how large they are; `null` until they are stored. */
+  content: { sha256: string; bytes: number } | null;
+  createdAt: number;
+  cancelRequestedAt: number | null;
+  finishedAt: number | null;
+}
+
+export interface TimelineInfo {
+  /** `production`, or `preview/` and the revision's id. */
+  slug: string;
+  app: { id: string; slug: string };
+  /** Whose variables it has. */
+  context: "production" | "development";
+  /** The active revision. */
+  revision: string;
+  updatedAt: number;
+}
+
+export interface RevisionApi {
+  /** The newest first. @throws SbxError `app_not_found` */
+  list(app: string, options?: CallOptions & { status?: RevisionStatus }): Promise<RevisionInfo[]>;
+  /** @throws SbxError `revision_not_found` */
+  get(id: string, options?: CallOptions): Promise<RevisionInfo>;
+  /** Asks for the end of its build; one that is over stays as it is. */
+  cancel(id: string, options?: CallOptions): Promise<RevisionInfo>;
+  /** @throws SbxError `revision_in_use` while it is built, or is active in `production` */
+  remove(id: string, options?: CallOptions): Promise<RevisionInfo>;
+  /** How far it is, now and with each step, until it is over. */
+  progress(id: string, options?: CallOptions): AsyncIterable<Progress>;
+  /** All lines from the first, until it is over. */
+  buildLogs(id: string, options?: BuildLogOptions): AsyncIterable<BuildLogLine>;
+  /** Where it is active. */
+  timelines(id: string, options?: CallOptions): Promise<TimelineInfo[]>;
+}
+
+export interface BuildLogOptions extends CallOptions {
+  step?: BuildStep;
+  timeline?: string;
+}
+
+export interface AppApi {
+  /** @throws SbxError `name_in_use`, `layer_not_found`, `usage` */
+  create(spec: AppSpec, options?: CallOptions): Promise<AppInfo>;
+  /** What was changed last comes first. */
+  list(options?: CallOptions & { labels?: Record<string, string>; layer?: string }): Promise<AppInfo[]>;
+  /** By its whole id or slug. @throws SbxError `app_not_found` */
+  get(ref: string, options?: CallOptions): Promise<AppInfo>;
+  update(ref: string, change: AppChange, options?: CallOptions): Promise<AppInfo>;
+  /** With all of its revisions. */
+  remove(ref: string, options?: CallOptions): Promise<AppInfo>;
+  /**
+   * Makes a revision, and returns while it is still `queued`. This runtime works on it until it is over.
+   *
+   * @throws SbxError `app_not_found`, `layer_not_found`, `sandbox_not_found`, `usage`
+   */
+  deploy(ref: string, spec: DeploySpec, options?: CallOptions): Promise<RevisionInfo>;
+  /** By slug. */
+  timelines(ref: string, options?: CallOptions): Promise<TimelineInfo[]>;
+  readonly layers: LayerApi;
+  readonly revisions: RevisionApi;
+}
