@@ -1,5 +1,5 @@
 /** SSH of the fake runtime: connections are the ends of pairs, files are where a test says. */
-import { Duplex } from "node:stream";
+import { Duplex, duplexPair as openPair } from "node:stream";
 import type { SshApi, SshConnection, SshFiles, SshOpenOptions } from "../src/runtime/ssh.ts";
 
 export class FakeSsh implements SshApi {
@@ -8,6 +8,8 @@ export class FakeSsh implements SshApi {
   /** The servers' ends of the connections. */
   readonly servers: Duplex[] = [];
   directoryPath = "/nowhere/ssh";
+  /** Serves the sandbox's end of a connection for messages. */
+  serve: (socket: Duplex) => void | Promise<void> = () => undefined;
   readonly #idOf: (ref: string) => Promise<string>;
 
   constructor(idOf: (ref: string) => Promise<string>) {
@@ -20,6 +22,13 @@ export class FakeSsh implements SshApi {
     const [stream, server] = duplexPair();
     this.servers.push(server);
     return { sandboxId, stream };
+  }
+
+  async openMessages(ref: string): Promise<Duplex> {
+    await this.#idOf(ref);
+    const [stream, server] = openPair();
+    await this.serve(server);
+    return stream;
   }
 
   async files(): Promise<SshFiles> {

@@ -2,6 +2,8 @@
 
 export const SSH_TARGET = "/sbx/v1/ssh";
 export const SSH_UPGRADE = "sbx-ssh";
+/** For a client whose transport ends at whoever asks: its messages follow, in frames (src/ssh/framed-link.ts). */
+export const SSH_MESSAGES_UPGRADE = "sbx-ssh-messages";
 /** Of the request: the public key that the client has to have, as in a line of `authorized_keys`. */
 export const SSH_KEY_HEADER = "x-sbx-ssh-key";
 /** Of the request: `client` where the server has to wait for the client's first byte. */

@@ -10,6 +10,14 @@ export interface SshApi {
    * @throws SbxError `sandbox_not_found`, `sandbox_ambiguous`, `sandbox_stopped`, `sandbox_paused`, `supervisor_lost`
    */
   open(ref: string, options: SshOpenOptions): Promise<SshConnection>;
+  /**
+   * A connection to the SSH services of a running sandbox for a client whose transport ends at the caller, who knows who it
+   * is: messages of RFC 4254 in frames (a uint32 of the length, then the message), both ways. It has the rights of the
+   * sandbox's ordinary account.
+   *
+   * @throws SbxError as {@link open}, and `unsupported` where this cannot be had
+   */
+  openMessages(ref: string, options?: CallOptions): Promise<Duplex>;
   /** Where SSH clients find what they need. What is missing is made. */
   files(options?: CallOptions): Promise<SshFiles>;
 }

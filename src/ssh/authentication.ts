@@ -4,9 +4,10 @@
  */
 import type { SshAccount, SshGuest } from "./guest.ts";
 import { MAX_AUTH_ATTEMPTS, MAX_NAME_BYTES, MAX_WAITING_MESSAGES } from "./limits.ts";
+import { DISCONNECT } from "./message-link.ts";
 import { encodePayload, MSG, PayloadReader, ProtocolError, type Field } from "./payload.ts";
 import { isSignedBy, KEY_TYPE, type PublicKey } from "./public-key.ts";
-import { DISCONNECT, type SshTransport } from "./transport.ts";
+import type { SshTransport } from "./transport.ts";
 
 const SERVICE = "ssh-userauth";
 const NEXT_SERVICE = "ssh-connection";

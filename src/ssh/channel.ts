@@ -5,8 +5,8 @@
  */
 import type { Readable, Writable } from "node:stream";
 import { LAST_WORDS_MS, MAX_DATA_BYTES, MAX_WAITING_MESSAGES, WINDOW_BYTES, WINDOW_STEP_BYTES } from "./limits.ts";
+import type { MessageLink } from "./message-link.ts";
 import { encodePayload, MSG, ProtocolError, type Field } from "./payload.ts";
-import type { SshTransport } from "./transport.ts";
 
 /** The only kind of extended data there is. */
 const STDERR = 1;
@@ -23,7 +23,7 @@ export interface ChannelPeer {
 
 export class Channel {
   readonly id: number;
-  readonly #transport: SshTransport;
+  readonly #transport: MessageLink;
   readonly #peer: ChannelPeer;
   /** Called when both sides have closed, or the connection is over. */
   readonly #forget: () => void;
@@ -46,7 +46,7 @@ export class Channel {
   /** Requests that wait for their answer, and those behind them; undefined is not known yet. */
   readonly #answers: { succeeded: boolean | undefined }[] = [];
 
-  constructor(id: number, transport: SshTransport, peer: ChannelPeer, forget: () => void) {
+  constructor(id: number, transport: MessageLink, peer: ChannelPeer, forget: () => void) {
     this.id = id;
     this.#transport = transport;
     this.#peer = peer;

@@ -6,9 +6,9 @@ import { Channel } from "./channel.ts";
 import { openForwarding } from "./forwarding.ts";
 import type { SshAccount, SshAddress, SshGuest } from "./guest.ts";
 import { MAX_CHANNELS, MAX_NAME_BYTES, MIN_DATA_BYTES } from "./limits.ts";
+import type { MessageLink } from "./message-link.ts";
 import { encodePayload, MSG, PayloadReader, ProtocolError } from "./payload.ts";
 import { Session } from "./session.ts";
-import type { SshTransport } from "./transport.ts";
 
 /** Why a channel is not opened, RFC 4254, section 5.1. */
 const REFUSED = { prohibited: 1, connectFailed: 2, unknownType: 3, noRoom: 4 } as const;
@@ -24,7 +24,7 @@ export interface ChannelCount {
 }
 
 export interface ConnectionOptions {
-  transport: SshTransport;
+  transport: MessageLink;
   guest: SshGuest;
   account: SshAccount;
   count: ChannelCount;

@@ -7,7 +7,9 @@ import type { Duplex } from "node:stream";
 import keyParser from "ssh2/lib/protocol/keyParser.js";
 import Protocol from "ssh2/lib/protocol/Protocol.js";
 import { ALGORITHMS } from "./algorithms.ts";
-import { GOODBYE_MS, MAX_UNSENT_BYTES, UNSENT_BYTES } from "./limits.ts";
+import { hangUp } from "./hang-up.ts";
+import { MAX_UNSENT_BYTES, UNSENT_BYTES } from "./limits.ts";
+import type { MessageLink } from "./message-link.ts";
 import { encodePayload, MSG } from "./payload.ts";
 
 /** OpenSSH's client tells only servers that begin like this when nobody reads their output any more. */
@@ -16,9 +18,6 @@ const IDENT = "OpenSSH_sbx";
 const FIRST_SERVICE_MESSAGE = 50;
 /** Of a packet, before its payload: its length, and that of the padding. */
 const HEAD_BYTES = 5;
-
-/** Reasons to hang up, RFC 4253, section 11.1. */
-export const DISCONNECT = { protocolError: 2, serviceNotAvailable: 7, byApplication: 11, noMoreAuth: 14 } as const;
 
 export interface TransportOptions {
   /** The server's first line waits for the client's first byte. */
@@ -32,7 +31,7 @@ export interface TransportOptions {
   onEnd: (error: Error | undefined) => void;
 }
 
-export class SshTransport {
+export class SshTransport implements MessageLink {
   readonly #socket: Duplex;
   readonly #protocol: Protocol;
   readonly #options: TransportOptions;
@@ -81,11 +80,6 @@ export class SshTransport {
     return id;
   }
 
-  /**
-   * Never waits; whoever sends much asks {@link writable} before.
-   *
-   * @param more what the payload goes on with
-   */
   send(payload: Buffer, more?: Buffer): void {
     if (this.#over) return;
     if (this.#isExchanging()) {
@@ -97,17 +91,14 @@ export class SshTransport {
     if (this.#heldBytes + this.#socket.writableLength > MAX_UNSENT_BYTES) this.end(new Error("it reads too slowly"));
   }
 
-  /** Whether the socket takes more now. */
   get hasRoom(): boolean {
     return !this.#isExchanging() && this.#socket.writableLength < UNSENT_BYTES;
   }
 
-  /** Settles when the socket takes more, or when it is over. */
   async writable(): Promise<void> {
     while (!this.#over && !this.hasRoom) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Hangs up with a reason that the client prints. */
   disconnect(reason: number, text: string): void {
     if (this.#over) return;
     if (!this.#isExchanging()) this.#encrypt(encodePayload(MSG.disconnect, reason, text, ""));
@@ -119,7 +110,7 @@ export class SshTransport {
     if (this.#over) return;
     this.#over = true;
     this.#uncork();
-    if (error === undefined) this.#hangUp();
+    if (error === undefined) hangUp(this.#socket);
     else this.#socket.destroy();
     // The client has said all that will be listened to.
     this.#socket.resume();
@@ -127,15 +118,6 @@ export class SshTransport {
     this.#held.length = 0;
     this.#wake();
     this.#options.onEnd(error);
-  }
-
-  /** What was sent still arrives, if the client takes it. */
-  #hangUp(): void {
-    const socket = this.#socket;
-    const timer = setTimeout(() => socket.destroy(), GOODBYE_MS);
-    timer.unref();
-    socket.once("close", () => clearTimeout(timer));
-    socket.end();
   }
 
   #start(): void {

@@ -1,7 +1,7 @@
 /**
  * SSH behind the supervisor's socket. Whoever can open that socket may do anything to the sandbox; the key that it names
  * is what the client on the other end of the connection has to have. The host key is made when it is first needed and
- * exists in this process only.
+ * exists in this process only. A control plane, which has clients of its own with another key, sends on their messages.
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -11,6 +11,7 @@ import {
   SSH_FIRST_HEADER,
   SSH_HOST_KEY_HEADER,
   SSH_KEY_HEADER,
+  SSH_MESSAGES_UPGRADE,
   SSH_TARGET,
   SSH_UPGRADE,
 } from "../../protocol/ssh-upgrade.ts";
@@ -58,8 +59,12 @@ export class SshDoor {
       refuseUpgrade(socket, 503, "sandbox_stopped", "the sandbox is not running");
       return;
     }
+    if (request.headers.upgrade === SSH_MESSAGES_UPGRADE) {
+      await this.#acceptKnown(state, socket, head);
+      return;
+    }
     if (request.headers.upgrade !== SSH_UPGRADE) {
-      refuseUpgrade(socket, 400, "usage", `${SSH_TARGET} is for upgrades to ${SSH_UPGRADE}`);
+      refuseUpgrade(socket, 400, "usage", `${SSH_TARGET} is for upgrades to ${SSH_UPGRADE}, ${SSH_MESSAGES_UPGRADE}`);
       return;
     }
     const { parsePublicKey } = await import("../../ssh/public-key.ts");
@@ -70,20 +75,37 @@ export class SshDoor {
       return;
     }
     const { server, publicKey } = await (this.#opened ??= this.#open(state));
+    if (!this.#grant(server, socket, head, [`upgrade: ${SSH_UPGRADE}`, `${SSH_HOST_KEY_HEADER}: ${publicKey}`])) return;
+    server.accept(socket, key, { waitsForClient: request.headers[SSH_FIRST_HEADER] === "client" });
+  }
+
+  /** As the account whose processes those of the RPC are. */
+  async #acceptKnown(state: GuestState, socket: Duplex, head: Buffer): Promise<void> {
+    const { server } = await (this.#opened ??= this.#open(state));
+    const { findAccount } = await import("./accounts.ts");
+    const account = await findAccount(state.link, state.user);
+    if (account === undefined) {
+      refuseUpgrade(socket, 503, "guest_error", `the sandbox has no account ${JSON.stringify(state.user)}`);
+      return;
+    }
+    if (this.#grant(server, socket, head, [`upgrade: ${SSH_MESSAGES_UPGRADE}`])) server.acceptKnown(socket, account);
+  }
+
+  /** Answers the request; false where there is no room for one more. */
+  #grant(server: SshServer, socket: Duplex, head: Buffer, fields: readonly string[]): boolean {
     if (!server.hasRoom) {
       refuseUpgrade(socket, 503, "insufficient_resources", "the sandbox has as many SSH connections as it takes");
-      return;
+      return false;
     }
     const lines = [
       "HTTP/1.1 101 Switching Protocols",
       "connection: Upgrade",
-      `upgrade: ${SSH_UPGRADE}`,
       `${SANDBOX_ID_HEADER}: ${this.#options.id}`,
-      `${SSH_HOST_KEY_HEADER}: ${publicKey}`,
+      ...fields,
     ];
     socket.write(`${lines.join("\r\n")}\r\n\r\n`);
     if (head.length > 0) socket.unshift(head);
-    server.accept(socket, key, { waitsForClient: request.headers[SSH_FIRST_HEADER] === "client" });
+    return true;
   }
 
   async #open(state: GuestState): Promise<Opened> {

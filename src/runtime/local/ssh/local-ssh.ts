@@ -1,5 +1,6 @@
 /** SSH into sandboxes of this machine: a key of sbx's own, known hosts, and connections over the supervisors' sockets. */
 import path from "node:path";
+import type { Duplex } from "node:stream";
 import { isLive } from "../../../store/lifecycle.ts";
 import { acquireLock } from "../../../store/locks.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
@@ -9,7 +10,7 @@ import type { CallOptions } from "../../types.ts";
 import type { LocalState } from "../state.ts";
 import { openIdentity } from "./identity.ts";
 import { addHost, hasHost, knowsSandbox, removeHosts, type HostLine } from "./known-hosts.ts";
-import { openSshSocket } from "./upgrade.ts";
+import { openMessageSocket, openSshSocket } from "./upgrade.ts";
 
 const LOCK = "known-hosts";
 
@@ -39,6 +40,11 @@ export class LocalSsh implements SshApi {
       throw error;
     }
     return { sandboxId: id, stream: socket };
+  }
+
+  async openMessages(ref: string, { signal }: CallOptions = {}): Promise<Duplex> {
+    throwIfAborted(signal, "connecting to the sandbox");
+    return openMessageSocket(this.#options.findReady(ref).socket, signal);
   }
 
   async files(options: CallOptions = {}): Promise<SshFiles> {

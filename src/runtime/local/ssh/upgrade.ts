@@ -7,6 +7,7 @@ import {
   SSH_FIRST_HEADER,
   SSH_HOST_KEY_HEADER,
   SSH_KEY_HEADER,
+  SSH_MESSAGES_UPGRADE,
   SSH_TARGET,
   SSH_UPGRADE,
 } from "../../../protocol/ssh-upgrade.ts";
@@ -34,21 +35,44 @@ export interface Upgraded {
 
 /** @throws SbxError `supervisor_lost`, what the supervisor refused it with, `aborted` */
 export async function openSshSocket(options: UpgradeOptions): Promise<Upgraded> {
-  const socket = connect(options.socketPath);
-  const timer = setTimeout(() => socket.destroy(new Error("it took too long")), TIMEOUT_MS);
-  const onAbort = (): unknown => socket.destroy(new Error("aborted"));
-  options.signal?.addEventListener("abort", onAbort);
-  try {
-    socket.write(requestHead(options));
-    const [head, rest] = await readHead(socket);
-    if (!head.startsWith("HTTP/1.1 101 ")) throw refused(head, rest);
+  const { socketPath, publicKey, clientFirst, signal } = options;
+  const fields = [`${SSH_KEY_HEADER}: ${publicKey}`, ...(clientFirst ? [`${SSH_FIRST_HEADER}: client`] : [])];
+  return openUpgrade({ socketPath, upgrade: SSH_UPGRADE, fields, signal }, (socket, head) => {
     const hostKey = /^x-sbx-ssh-host-key: (ssh-ed25519 [A-Za-z0-9+/]+=*)\r?$/im.exec(head)?.[1];
     if (hostKey === undefined) throw new Error(`an answer without ${SSH_HOST_KEY_HEADER}`);
-    if (rest.length > 0) socket.unshift(rest);
     return { socket, hostKey };
+  });
+}
+
+/** For messages in frames. @throws SbxError as {@link openSshSocket} */
+export async function openMessageSocket(socketPath: string, signal: AbortSignal | undefined): Promise<Socket> {
+  return openUpgrade({ socketPath, upgrade: SSH_MESSAGES_UPGRADE, fields: [], signal }, (socket) => socket);
+}
+
+interface Request {
+  socketPath: string;
+  upgrade: string;
+  fields: readonly string[];
+  signal: AbortSignal | undefined;
+}
+
+/** @param read what is made of the connection and the answer's head */
+async function openUpgrade<T>(request: Request, read: (socket: Socket, head: string) => T): Promise<T> {
+  const { socketPath, upgrade, fields, signal } = request;
+  const socket = connect(socketPath);
+  const timer = setTimeout(() => socket.destroy(new Error("it took too long")), TIMEOUT_MS);
+  const onAbort = (): unknown => socket.destroy(new Error("aborted"));
+  signal?.addEventListener("abort", onAbort);
+  try {
+    const lines = ["host: sandbox", "connection: Upgrade", `upgrade: ${upgrade}`, ...fields];
+    socket.write(`GET ${SSH_TARGET} HTTP/1.1\r\n${lines.join("\r\n")}${HEAD_END}`);
+    const [head, rest] = await readHead(socket);
+    if (!head.startsWith("HTTP/1.1 101 ")) throw refused(head, rest);
+    if (rest.length > 0) socket.unshift(rest);
+    return read(socket, head);
   } catch (error) {
     socket.destroy();
-    if (options.signal?.aborted === true) throw abortedError(options.signal, "connecting to the sandbox");
+    if (signal?.aborted === true) throw abortedError(signal, "connecting to the sandbox");
     if (error instanceof SbxError) throw error;
     throw new SbxError("supervisor_lost", "the sandbox's supervisor does not answer", {
       cause: error,
@@ -56,20 +80,8 @@ export async function openSshSocket(options: UpgradeOptions): Promise<Upgraded> 
     });
   } finally {
     clearTimeout(timer);
-    options.signal?.removeEventListener("abort", onAbort);
+    signal?.removeEventListener("abort", onAbort);
   }
-}
-
-function requestHead({ publicKey, clientFirst }: UpgradeOptions): string {
-  const lines = [
-    `GET ${SSH_TARGET} HTTP/1.1`,
-    "host: sandbox",
-    "connection: Upgrade",
-    `upgrade: ${SSH_UPGRADE}`,
-    `${SSH_KEY_HEADER}: ${publicKey}`,
-    ...(clientFirst ? [`${SSH_FIRST_HEADER}: client`] : []),
-  ];
-  return `${lines.join("\r\n")}${HEAD_END}`;
 }
 
 /** The head, and what came behind it. Nothing is read any more when this returns. */
