@@ -8,8 +8,8 @@ import { Relays } from "./relay/relays.ts";
 import type { ServerLog } from "./server-log.ts";
 import type { TokenStore } from "./tokens/token-store.ts";
 
-/** A connection of a revoked or expired token outlives it by this at the most, `ms`. */
-const TOKEN_SWEEP_MS = 2000;
+/** A connection of a revoked or expired token is noticed after this at the latest, `ms`; to close it takes a second more. */
+const TOKEN_SWEEP_MS = 1000;
 
 export interface ControlPlaneOptions {
   runtimes: OrganisationRuntimes;

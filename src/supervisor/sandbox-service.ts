@@ -411,9 +411,9 @@ class SandboxRun implements SandboxService {
     } else this.#serve(socket, how);
   }
 
-  #serve(socket: WebSocket, { extensions, primaryToken }: Visitor): void {
+  #serve(socket: WebSocket, { extensions, primaryToken, transport }: Visitor): void {
     if (this.#state === undefined) throw new SbxError("internal", "a client is served before there is a guest");
-    const connection = serveConnection(socket, this.#state, { extensions });
+    const connection = serveConnection(socket, this.#state, { extensions, transport });
     this.#connections.add(connection);
     const { lifetime } = this.#launch;
     const primary = lifetime.kind === "session" && primaryToken === lifetime.token;

@@ -55,6 +55,7 @@ export interface Visitor {
 export interface Door {
   /** Takes no new connections, answers what is under way, and removes the socket. */
   close(): void;
+  transport: Duplex;
 }
 
 /** Listens; the socket exists when this returns. */
@@ -83,7 +84,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const token = request.headers[PRIMARY_HEADER];
       const primaryToken = typeof token === "string" ? token : null;
-      options.connected(webSocket, { extensions: wantsExtensions(request), primaryToken });
+      options.connected(webSocket, { extensions: wantsExtensions(request), primaryToken, transport: socket });
     });
   });
   await listen(server, options.socketPath);

@@ -12,6 +12,8 @@ const HEAD_END = "\r\n\r\n";
 const MAX_HEAD_BYTES = 64 * 1024;
 /** A client that does not answer a Close, and a frame that does not end, are waited for this long, `ms`. */
 const CLOSE_TIMEOUT_MS = 2000;
+/** What the sandbox has to end the client's streams in, `ms`. */
+const STREAMS_TIMEOUT_MS = 1000;
 
 export interface RelayOptions {
   client: Duplex;
@@ -31,8 +33,10 @@ export class Relay {
   /** What has come of the answer's head; `undefined` once it is through. */
   #head: Buffer | undefined = Buffer.alloc(0);
   #isUpgraded = false;
-  /** Waits for the end of a frame. */
+  /** Waits for the end of the client's streams, and of a frame. */
   #goodbye: Buffer | undefined;
+  /** The sandbox has had its time. */
+  #isLate = false;
   #isOver = false;
 
   constructor({ client, early, upstream, traceId }: RelayOptions) {
@@ -51,31 +55,59 @@ export class Relay {
       upstream.once("close", onClose).on("error", () => undefined);
     });
     upstream.on("data", (chunk: Buffer) => this.#fromSandbox(chunk));
-    upstream.once("end", () => this.#client.end());
+    upstream.once("end", () => this.#ended());
     if (early.length > 0) upstream.write(early);
     client.pipe(upstream);
   }
 
-  /** Says goodbye between two frames and hangs up; the sandbox is told by the end of its connection. */
+  /**
+   * Has the sandbox end the client's streams (it does when this end of its connection does), then says goodbye between two
+   * frames and hangs up.
+   */
   close(code: number, reason: string): void {
     if (this.#isOver || this.#goodbye !== undefined) return;
     this.#goodbye = closeFrame(code, reason);
     this.#client.unpipe(this.#upstream);
     this.#client.resume();
-    setTimeout(() => this.#client.destroy(), CLOSE_TIMEOUT_MS).unref();
+    this.#upstream.end();
+    const timers = [
+      setTimeout(() => this.#client.destroy(), CLOSE_TIMEOUT_MS).unref(),
+      setTimeout(() => this.#stopWaiting(), STREAMS_TIMEOUT_MS).unref(),
+    ];
+    void this.closed.then(() => timers.map(clearTimeout));
     if (!this.#isUpgraded) this.#client.destroy();
-    else if (this.#frames.isBetweenFrames) this.#sayGoodbye();
   }
 
   #fromSandbox(chunk: Buffer): void {
     if (this.#isOver) return;
     const bytes = this.#head === undefined ? chunk : this.#throughHead(chunk);
     if (bytes.length === 0) return;
-    if (this.#goodbye === undefined) this.#send(bytes);
-    else {
-      this.#send(bytes.subarray(0, this.#isUpgraded ? this.#frames.advance(bytes, true) : bytes.length));
-      if (this.#frames.isBetweenFrames) this.#sayGoodbye();
+    if (this.#goodbye === undefined || !this.#isUpgraded) this.#send(bytes);
+    else this.#sendLast(bytes);
+  }
+
+  /** Whole frames up to the sandbox's own Close, whose place the server's takes. */
+  #sendLast(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length && !this.#isOver;) {
+      if (this.#frames.isBetweenFrames && (this.#isLate || isClose(bytes[at]))) {
+        this.#sayGoodbye();
+        return;
+      }
+      const length = this.#frames.advance(bytes.subarray(at), true);
+      this.#write(bytes.subarray(at, at + length));
+      at += length;
     }
+    if (this.#isLate && this.#frames.isBetweenFrames) this.#sayGoodbye();
+  }
+
+  #stopWaiting(): void {
+    this.#isLate = true;
+    if (!this.#isOver && this.#frames.isBetweenFrames) this.#sayGoodbye();
+  }
+
+  #ended(): void {
+    if (this.#goodbye !== undefined && !this.#isOver && this.#frames.isBetweenFrames) this.#sayGoodbye();
+    else this.#client.end();
   }
 
   /** The answer's head with the trace id, and what came behind it; nothing while it is not whole. */
@@ -95,8 +127,12 @@ export class Relay {
   }
 
   #send(bytes: Buffer): void {
-    if (this.#goodbye === undefined && this.#isUpgraded) this.#frames.advance(bytes);
-    if (this.#client.write(bytes)) return;
+    if (this.#isUpgraded) this.#frames.advance(bytes);
+    this.#write(bytes);
+  }
+
+  #write(bytes: Buffer): void {
+    if (this.#client.write(bytes) || this.#upstream.isPaused()) return;
     this.#upstream.pause();
     this.#client.once("drain", () => this.#upstream.resume());
   }
@@ -106,4 +142,9 @@ export class Relay {
     this.#client.end(this.#goodbye);
     this.#upstream.destroy();
   }
+}
+
+/** By the first byte of a frame (RFC 6455, section 5.2). */
+function isClose(byte: number | undefined): boolean {
+  return byte !== undefined && (byte & 0x0f) === 0x08;
 }

@@ -3,6 +3,7 @@
  * client is gone. Every message is untrusted: what cannot be understood closes the connection, and what a client has
  * under way at one time is bounded.
  */
+import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
 import { decodeBinaryFrame } from "../../protocol/binary-frames.ts";
 import { decodeBase64 } from "../../protocol/rpc-base64.ts";
@@ -52,6 +53,8 @@ export interface RpcConnection {
 export interface ServeOptions {
   /** Whether both sides agreed on docs/protocol-supervisor.md. */
   extensions: boolean;
+  /** What the WebSocket runs on: whoever ends his half of it is told how the streams end. */
+  transport?: Duplex;
 }
 
 /** Streams that nobody reads, replies that the client does not read, and requests that are much together. */
@@ -59,7 +62,11 @@ type HoldReason = "incoming" | "outgoing" | "requests";
 
 /** Serves one client until it goes or `close` is called. Never throws: what is wrong closes the connection. */
 export function serveConnection(socket: WebSocket, state: GuestState, options: ServeOptions): RpcConnection {
-  return new ServedConnection(socket, state, options.extensions);
+  const connection = new ServedConnection(socket, state, options.extensions);
+  // A control plane that goes away cannot end the streams of its clients, whose readers would wait for ever. Before the
+  // listener of ws itself, which sends nothing more.
+  options.transport?.prependOnceListener("end", () => connection.close(CLOSE_CODES.goingAway, "the client hung up"));
+  return connection;
 }
 
 class ServedConnection implements RpcConnection, Session {

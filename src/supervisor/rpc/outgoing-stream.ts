@@ -32,6 +32,7 @@ export class OutgoingStream {
   #windowBytes: number;
   #wakeWindow: (() => void) | undefined;
   #started = false;
+  #announced = false;
   #sent = false;
   #over = false;
   #draining = false;
@@ -67,6 +68,8 @@ export class OutgoingStream {
   /** The connection is closing: the client's reader is told, as it would wait for ever otherwise. */
   abandon(error: SerializedError): void {
     if (this.#over) return;
+    // An error is nothing to a client that has heard of no start, and its reader would wait.
+    if (!this.#announced) this.#announce();
     this.#socket.send(encodeNotification({ method: "$sandbox.stream.error", streamId: this.streamId, error }));
     this.#draining = this.#source.whenAbandoned === "drain";
     this.#stop();
@@ -77,7 +80,7 @@ export class OutgoingStream {
   /** The SDK takes hold of a stream a moment after its reply, and cannot cancel one whose start came before that. */
   async #begin(): Promise<void> {
     if (!this.#binary) await this.#socket.read();
-    if (!this.#over) this.#notify("$sandbox.stream.start");
+    if (!this.#over) this.#announce();
     if (!this.#over || this.#draining) await this.#pump();
   }
 
@@ -134,6 +137,11 @@ export class OutgoingStream {
     this.#socket.send(
       `{"jsonrpc":"2.0","method":"$sandbox.stream.enqueue","params":{"streamId":${this.streamId},"data":"${data}"}}`,
     );
+  }
+
+  #announce(): void {
+    this.#announced = true;
+    this.#notify("$sandbox.stream.start");
   }
 
   #notify(method: "$sandbox.stream.start" | "$sandbox.stream.end"): void {

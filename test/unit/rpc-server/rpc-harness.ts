@@ -174,7 +174,8 @@ export async function serveLink(
   const accepted: RpcConnection[] = [];
   let wake: () => void = () => undefined;
   server.on("connection", (socket, request) => {
-    accepted.push(serveConnection(socket, state, { extensions: request.headers["x-sbx-extensions"] === "1" }));
+    const extensions = request.headers["x-sbx-extensions"] === "1";
+    accepted.push(serveConnection(socket, state, { extensions, transport: request.socket }));
     wake();
   });
   http.listen(0, "127.0.0.1");

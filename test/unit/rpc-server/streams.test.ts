@@ -1,5 +1,6 @@
 /** Streams in both directions (deno-sandbox-protocol, section 2.6) and what keeps an SDK client alive. */
 import assert from "node:assert/strict";
+import type { Duplex } from "node:stream";
 import { test } from "node:test";
 import { type Bench, openBench, type TestClient } from "./rpc-harness.ts";
 import { never } from "./scripted-agent.ts";
@@ -138,6 +139,18 @@ test("a stream that the guest fails ends with an error and no end", async (t) =>
   const message = await client.message((m) => m.method === "$sandbox.stream.error");
   assert.equal((message.params?.["error"] as { code: string }).code, "EIO");
   await client.settle();
+  assert.deepEqual(client.stream(out), ["start", "error"]);
+});
+
+test("whoever ends his half of the connection is told how the streams end, and then of the connection's end", async (t) => {
+  const bench = await openBench(t, SCRIPT);
+  const { client } = await bench.connect();
+  const { out } = await spawn(bench, client);
+  // As a control plane does that goes away: it says no more, and passes on what still comes.
+  const { _socket: socket } = client.socket as unknown as { _socket: Duplex };
+  socket.end();
+  const { code } = await client.closed;
+  assert.equal(code, 1001);
   assert.deepEqual(client.stream(out), ["start", "error"]);
 });
 

@@ -78,6 +78,9 @@ export async function openBench(t: TestContext, config?: object): Promise<Server
     listen: { host: "127.0.0.1", port: 0 },
   });
   t.after(async () => {
+    // A client that is there is waited for, and says no more.
+    for (const socket of clients) socket.destroy();
+    clients.clear();
     await server[Symbol.asyncDispose]();
     tokens[Symbol.dispose]();
   });
@@ -114,10 +117,14 @@ export function configHeader(config: object = {}): string {
   );
 }
 
+/** Of `rawRequest`. */
+const clients = new Set<Socket>();
+
 /** Sends a request as it is, and collects the answer's head and what follows. */
 export async function rawRequest(url: string, lines: string[], rest = ""): Promise<{ socket: Socket; head: string }> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
+  clients.add(socket);
   socket.on("error", () => undefined);
   await once(socket, "connect");
   socket.write(`${lines.join("\r\n")}\r\n\r\n${rest}`);

@@ -37,8 +37,8 @@ async function openGuest(t: TestContext, { runtime }: ServerBench): Promise<{ co
     headers.push(`x-deno-sandbox-id: ${request.url?.split("/")[4] ?? ""}`);
   });
   const accepted = new Set<ReturnType<typeof serveConnection>>();
-  server.on("connection", (socket) => {
-    const connection = serveConnection(socket, state, { extensions: false });
+  server.on("connection", (socket, { socket: transport }) => {
+    const connection = serveConnection(socket, state, { extensions: false, transport });
     accepted.add(connection);
     socket.once("close", () => accepted.delete(connection));
   });
@@ -179,6 +179,26 @@ test("volumes and snapshots, made, found, listed over pages and deleted", async 
     code: "SLUG_ALREADY_IN_USE",
   });
   await client.volumes.delete("data");
+});
+
+test("a reader of the SDK's settles when the server goes away, and when the token is revoked", async (t) => {
+  const bench = await openSdk(t);
+  await openGuest(t, bench);
+  const token = bench.makeToken({ name: "lent" });
+  const [kept, lent] = [await Sandbox.create({ timeout: "5m" }), await Sandbox.create({ timeout: "5m", token })];
+  const read = async (sandbox: Sandbox): Promise<unknown> => {
+    const child = await sandbox.spawn("sh", { args: ["-c", "echo begun; exec sleep 60"], stdout: "piped" });
+    const reader = child.stdout?.getReader();
+    assert.equal(String(Buffer.from((await reader?.read())?.value ?? [])), "begun\n");
+    return assert.rejects(async () => reader?.read(), /the client hung up/);
+  };
+  const first = read(lent);
+  bench.tokens.revoke("lent");
+  await first;
+  const second = read(kept);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await bench.server[Symbol.asyncDispose]();
+  await second;
 });
 
 test("an application can hold two sandboxes, whose streams do not mix", async (t) => {

@@ -155,6 +155,29 @@ test("fields of a request up to 256 KiB are taken, and more are refused with a r
   assert.match(await readBody(socket), /"code":"HEADERS_TOO_LARGE"/);
 });
 
+test("a server that drains has the sandbox end its client's streams before it says goodbye in the sandbox's place", async (t) => {
+  const { url, token, runtime, server } = await openBench(t);
+  const rpc = await openSandboxRpc(t);
+  runtime.rpc = rpc.open;
+  runtime.sandboxes = [sandboxInfo({ id: SANDBOX_ID })];
+  const { socket } = await rawRequest(url, upgradeLines(CONNECT, token));
+  const { socket: supervisor } = await rpc.accept();
+  const received: Buffer[] = [];
+  socket.on("data", (chunk: Buffer) => received.push(chunk));
+  const over = server[Symbol.asyncDispose]();
+  await once(supervisor.resume(), "end");
+  const last = Buffer.from([0x81, 0x02, 0x68, 0x69, 0x82, 0x01]);
+  supervisor.write(last);
+  await until(() => Buffer.concat(received).length === last.length);
+  // Its own Close comes together with the end of a frame.
+  supervisor.end(Buffer.from([9, 0x88, 0x02, 0x03, 0xe8]));
+  await once(socket, "end");
+  await over;
+  const bytes = Buffer.concat(received);
+  assert.deepEqual([...bytes.subarray(0, 7)], [...last, 9]);
+  assert.deepEqual([bytes[7], bytes.readUInt16BE(9), bytes[8]], [0x88, 1001, bytes.length - 9]);
+});
+
 test("a server that drains says goodbye between two frames, keeps what has a lifetime, and takes nothing new", async (t) => {
   const { url, token, runtime, server } = await openBench(t);
   const rpc = await openSandboxRpc(t);
@@ -169,7 +192,9 @@ test("a server that drains says goodbye between two frames, keeps what has a lif
   lasting.socket.on("data", (chunk: Buffer) => received.push(chunk));
   await until(() => Buffer.concat(received).length === 4);
   const over = server[Symbol.asyncDispose]();
-  first.socket.write(Buffer.from([3, 4, 0x82, 0x01, 9]));
+  // A sandbox that does not end the streams, and is not waited for.
+  await once(first.socket.resume(), "end");
+  first.socket.write(Buffer.from([3, 4]));
   session.socket.resume();
   await once(lasting.socket, "end");
   await over;
