@@ -63,6 +63,10 @@ export class FramedLink implements MessageLink {
     while (!this.#over && !this.hasRoom) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
+  get isPaused(): boolean {
+    return this.#socket.isPaused();
+  }
+
   /** Takes nothing more until {@link resume}; what has come of a chunk still arrives. */
   pause(): void {
     this.#socket.pause();

@@ -38,6 +38,13 @@ declare module "ssh2/lib/protocol/Protocol.js" {
 }
 
 declare module "ssh2/lib/protocol/keyParser.js" {
-  const keyParser: { parseKey(text: string): { readonly type: string } | Error };
+  export interface ParsedKey {
+    readonly type: string;
+    isPrivateKey(): boolean;
+    /** As it travels in messages. */
+    getPublicSSH(): Buffer;
+  }
+
+  const keyParser: { parseKey(text: string): ParsedKey | Error };
   export default keyParser;
 }

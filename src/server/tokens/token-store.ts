@@ -3,17 +3,13 @@
  * that a token that is revoked is refused with the next request.
  */
 import { randomBytes } from "node:crypto";
-import { mkdirSync } from "node:fs";
-import path from "node:path";
-import { DatabaseSync, type SQLOutputValue, type StatementSync } from "node:sqlite";
+import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import { z } from "zod";
 import { SbxError } from "../../runtime/errors.ts";
 import { ORGANISATION_NAME } from "../../runtime/organisations.ts";
+import { openControlDatabase } from "../control-database.ts";
 import { hashToken, newToken, SCOPES, TOKEN_KINDS, type Scope, type TokenKind } from "./token-format.ts";
 
-const SCHEMA_VERSION = 1;
-/** `ms`; writes take milliseconds. */
-const BUSY_TIMEOUT_MS = 10_000;
 const TABLES = `
   CREATE TABLE IF NOT EXISTS tokens (
     id            TEXT PRIMARY KEY,
@@ -64,25 +60,7 @@ export class TokenStore implements Disposable {
 
   /** @throws SbxError `state_newer`, `state_broken` */
   static open(directory: string): TokenStore {
-    const file = path.join(directory, "control.db");
-    try {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
-      const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
-      database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-      const version = database.prepare("PRAGMA user_version").get()?.user_version;
-      if (typeof version === "number" && version > SCHEMA_VERSION) {
-        database.close();
-        throw new SbxError("state_newer", `${file} was written by a later version of sbx`, { hint: "update sbx" });
-      }
-      database.exec(`${TABLES} PRAGMA user_version = ${SCHEMA_VERSION}`);
-      return new TokenStore(database);
-    } catch (error) {
-      if (error instanceof SbxError) throw error;
-      throw new SbxError("state_broken", `the tokens in ${file} cannot be read or written`, {
-        cause: error,
-        hint: "give a directory of your own with --data",
-      });
-    }
+    return new TokenStore(openControlDatabase(directory, TABLES));
   }
 
   /** The only time that the token itself is there. */
