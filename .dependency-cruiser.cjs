@@ -28,8 +28,9 @@ module.exports = {
     layer(
       "server-sees-the-interface-only",
       "^src/server/",
-      "^src/(commands|cli|supervisor|vm|guest|egress|folders|gateway|ssh|store|deploy|runtime/.+/|runtime/select\\.ts)",
+      "^src/(commands|cli|supervisor|vm|guest|egress|folders|gateway|store|deploy|runtime/.+/|runtime/select\\.ts)",
     ),
+    layer("only-one-part-of-the-server-speaks-ssh", "^src/server/(?!ssh/)", "^src/ssh/"),
     layer("only-the-command-line-starts-the-server", "^src/(?!server/|cli/serve/)", "^src/server/"),
     layer("mcp-sees-the-interface-only", "^src/mcp/", "^src/(?!mcp/|runtime/[^/]+\\.ts$)"),
     layer("local-does-not-link-the-supervisor", "^src/runtime/", "^src/(supervisor|guest|cli|egress|ssh)/"),
