@@ -108,6 +108,12 @@ export function encodeResult(id: RpcId, ok: unknown): string {
   return JSON.stringify({ jsonrpc: "2.0", id, result: { ok: ok ?? null } });
 }
 
+/** The same for a long text that needs no escaping, in pieces. */
+export function encodeTextResult(id: RpcId, text: readonly Buffer[]): Buffer[] {
+  const before = `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{"ok":"`;
+  return [Buffer.from(before), ...text, Buffer.from('"}}')];
+}
+
 export function encodeErrorResult(id: RpcId, error: SerializedError): string {
   return JSON.stringify({ jsonrpc: "2.0", id, result: { error } });
 }

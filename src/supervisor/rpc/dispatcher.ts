@@ -7,6 +7,7 @@ import {
   encodeErrorResult,
   encodeFailure,
   encodeResult,
+  encodeTextResult,
   RPC_CODES,
   type RpcRequest,
 } from "../../protocol/rpc-messages.ts";
@@ -19,6 +20,7 @@ import {
 } from "../../protocol/rpc-methods.ts";
 import { abortError } from "../../protocol/rpc-error.ts";
 import { Aborts } from "./aborts.ts";
+import { Base64Content } from "./base64-content.ts";
 import { callErrno, toSerializedError } from "./call-error.ts";
 import { HANDLERS } from "./methods.ts";
 import type { RpcSocket } from "./rpc-socket.ts";
@@ -99,7 +101,9 @@ export class Dispatcher {
     try {
       if (this.#calls > MAX_CALLS) throw callErrno("EAGAIN", `${MAX_CALLS} calls under way`);
       const result = await handler(call, params);
-      this.#socket.send(encodeResult(request.id, result), flushed);
+      if (result instanceof Base64Content) {
+        this.#socket.sendPieces(encodeTextResult(request.id, result.finish()), flushed);
+      } else this.#socket.send(encodeResult(request.id, result), flushed);
       this.#runLater(afterReply);
     } catch (error) {
       this.#refuseStreams(params, error);

@@ -49,13 +49,20 @@ export class RpcSocket {
       onSent?.();
       return;
     }
-    const bytes = message.length; // close enough for text: protocol messages are ASCII but for names
-    this.#unsentBytes += bytes;
-    this.#socket.send(message, () => {
-      this.#unsentBytes -= bytes;
-      if (this.#unsentBytes <= LOW_WATER_BYTES) this.#wake();
+    this.#socket.send(message, this.#count(message, onSent));
+  }
+
+  /** Sends one text message in fragments, all of them now: no other message can come between them. */
+  sendPieces(pieces: readonly Buffer[], onSent?: () => void): void {
+    if (!this.open) {
       onSent?.();
-    });
+      return;
+    }
+    const last = pieces.length - 1;
+    for (const [index, piece] of pieces.entries()) {
+      const fin = index === last;
+      this.#socket.send(piece, { binary: false, fin }, this.#count(piece, fin ? onSent : undefined));
+    }
   }
 
   /** Sends one frame of stream data; the payload may change at once. @param payload 1 byte to 256 KiB */
@@ -75,6 +82,17 @@ export class RpcSocket {
       this.#unread.push(resolve);
       if (this.#asked.length === 0) this.#ask();
     });
+  }
+
+  /** Counts a message until it has left. Returns what is to be called then. */
+  #count(message: string | Buffer, onSent?: () => void): () => void {
+    const bytes = message.length; // close enough for text: protocol messages are ASCII but for names
+    this.#unsentBytes += bytes;
+    return () => {
+      this.#unsentBytes -= bytes;
+      if (this.#unsentBytes <= LOW_WATER_BYTES) this.#wake();
+      onSent?.();
+    };
   }
 
   /** One ping at a time: some clients take more for an attack. Who comes meanwhile is meant by the next one. */

@@ -1,6 +1,7 @@
 /** What the methods of the RPC see of the connection that called them. */
 import type { Notification } from "../../protocol/rpc-messages.ts";
 import type { RpcMethodName, RpcParams, RpcResult } from "../../protocol/rpc-methods.ts";
+import type { Base64Content } from "./base64-content.ts";
 import type { FileHandles } from "./file-handles.ts";
 import type { Gate } from "./gate.ts";
 import type { GuestState } from "./guest-state.ts";
@@ -43,9 +44,12 @@ export interface Call {
   holdAbort(until: Promise<unknown>): void;
 }
 
+/** What a handler returns; base64 of a whole file in pieces. */
+export type HandlerResult<M extends RpcMethodName> = M extends "readFile" ? Base64Content : RpcResult<M>;
+
 export type Handler<M extends RpcMethodName> = (
   call: Call,
   params: RpcParams<M>,
-) => RpcResult<M> | Promise<RpcResult<M>>;
+) => HandlerResult<M> | Promise<HandlerResult<M>>;
 
 export type Handlers<M extends RpcMethodName = RpcMethodName> = { readonly [K in M]: Handler<K> };

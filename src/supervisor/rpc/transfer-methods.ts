@@ -4,9 +4,10 @@
  */
 import { finished, pipeline } from "node:stream/promises";
 import { addAbortSignal, Readable } from "node:stream";
-import { decodeBase64, encodeBase64 } from "../../protocol/rpc-base64.ts";
+import { decodeBase64 } from "../../protocol/rpc-base64.ts";
 import { MAX_SDK_MESSAGE_BYTES } from "../../protocol/rpc-limits.ts";
 import type { RpcParams } from "../../protocol/rpc-methods.ts";
+import { Base64Content } from "./base64-content.ts";
 import { CallError, callTypeError, describing, onPath } from "./call-error.ts";
 import { modeBits } from "./file-methods.ts";
 import type { Call, Handlers } from "./session.ts";
@@ -19,10 +20,15 @@ const ENVELOPE_BYTES = 1024;
 const MAX_READ_BYTES = Math.floor(((MAX_SDK_MESSAGE_BYTES - ENVELOPE_BYTES) / 4) * 3);
 
 export const TRANSFER_HANDLERS: Handlers<Methods> = {
-  readFile: async (call, { path }) => encodeBase64(await readWhole(call, path, "readfile")),
+  readFile: async (call, { path }) => {
+    const content = new Base64Content();
+    await readWhole(call, path, (chunk) => content.push(chunk));
+    return content;
+  },
   readTextFile: async (call, { path }) => {
-    const bytes = await readWhole(call, path, "readfile");
-    const text = bytes.toString("utf8");
+    const chunks: Buffer[] = [];
+    await readWhole(call, path, (chunk) => chunks.push(chunk));
+    const text = Buffer.concat(chunks).toString("utf8");
     if (jsonBytes(text) > MAX_SDK_MESSAGE_BYTES - ENVELOPE_BYTES) throw tooLarge(path);
     return text;
   },
@@ -30,7 +36,8 @@ export const TRANSFER_HANDLERS: Handlers<Methods> = {
   writeTextFile: async (call, params) => writeWhole(call, params, (content) => Buffer.from(content, "utf8")),
 };
 
-async function readWhole(call: Call, path: string, operation: string): Promise<Buffer> {
+/** @param take is given the content as it comes */
+async function readWhole(call: Call, path: string, take: (chunk: Buffer) => void): Promise<void> {
   const { session, signal } = call;
   const { link, user } = session.state;
   const absolute = session.state.resolvePath(path);
@@ -40,22 +47,19 @@ async function readWhole(call: Call, path: string, operation: string): Promise<B
   const readable = addAbortSignal(signal, link.openReadable());
   const reading = link.call("fs.readFile", { path: absolute, user, stream: readable.streamId }, { signal });
   try {
-    const [, bytes] = await describing(onPath(operation, path), Promise.all([reading, collect(readable, path)]));
-    return bytes;
+    await describing(onPath("readfile", path), Promise.all([reading, collect(readable, path, take)]));
   } finally {
     readable.destroy();
   }
 }
 
-async function collect(readable: Readable, path: string): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+async function collect(readable: Readable, path: string, take: (chunk: Buffer) => void): Promise<void> {
   let bytes = 0;
   for await (const chunk of readable as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > MAX_READ_BYTES) throw tooLarge(path);
-    chunks.push(chunk);
+    take(chunk);
   }
-  return Buffer.concat(chunks, bytes);
 }
 
 function tooLarge(path: string): CallError {
