@@ -26,6 +26,7 @@ import { createCopyRow, mountRow } from "./rows/folders.ts";
 import { forkRow } from "./rows/fork.ts";
 import { idleRow, memoryRow } from "./rows/footprint.ts";
 import { serveListRow } from "./rows/serve-list.ts";
+import { serveStreamRow } from "./rows/serve-stream.ts";
 import { sshConnectRow, sshLargeRow, sshSmallRow } from "./rows/ssh.ts";
 import { largeCopyRow, outputRow, smallCopyRow } from "./rows/transfer.ts";
 import { openBench, type Counts } from "./workbench.ts";
@@ -59,6 +60,7 @@ const ROWS: readonly Row[] = [
   sshLargeRow,
   sshSmallRow,
   serveListRow,
+  serveStreamRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };
