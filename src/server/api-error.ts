@@ -1,4 +1,5 @@
 /** Failures as the API tells them: a status, a stable code and a sentence. Clients match on the code. */
+import type { SbxDetail } from "../protocol/control-errors.ts";
 import { SbxError, type ErrorCode } from "../runtime/errors.ts";
 
 /** Every code that the API answers with, and its HTTP status. The codes in capitals are those of the published protocol. */
@@ -19,6 +20,8 @@ export const API_CODES = {
   SANDBOX_NOT_RUNNING: 409,
   VOLUME_IN_USE: 409,
   SNAPSHOT_IN_USE: 409,
+  /** What sbx can do, and not with this one as it is now: its own code says why (control calls). */
+  REFUSED: 409,
   BODY_TOO_LARGE: 413,
   UPGRADE_REQUIRED: 426,
   TOO_MANY_SANDBOXES: 429,
@@ -28,6 +31,8 @@ export const API_CODES = {
   /** In the log alone: nobody is there to read it. */
   CLIENT_GONE: 499,
   INTERNAL: 500,
+  /** What this server does not do, or not for clients. */
+  UNSUPPORTED: 501,
   START_FAILED: 500,
   INSUFFICIENT_RESOURCES: 503,
   SHUTTING_DOWN: 503,
@@ -35,16 +40,25 @@ export const API_CODES = {
 
 export type ApiCode = keyof typeof API_CODES;
 
+export interface ApiErrorOptions {
+  cause?: unknown;
+  retryAfterSeconds?: number;
+  detail?: SbxDetail;
+}
+
 export class ApiError extends Error {
   readonly code: ApiCode;
   /** For `Retry-After`, seconds. */
   readonly retryAfterSeconds: number | undefined;
+  /** What a client of sbx's own is told beside it. */
+  readonly detail: SbxDetail | undefined;
 
-  constructor(code: ApiCode, message: string, options: { cause?: unknown; retryAfterSeconds?: number } = {}) {
+  constructor(code: ApiCode, message: string, options: ApiErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "ApiError";
     this.code = code;
     this.retryAfterSeconds = options.retryAfterSeconds;
+    this.detail = options.detail;
   }
 
   get status(): number {
@@ -65,6 +79,19 @@ const MEANINGS: Partial<Record<ErrorCode, ApiCode>> = {
   volume_in_use: "VOLUME_IN_USE",
   snapshot_not_found: "SNAPSHOT_NOT_FOUND",
   snapshot_in_use: "SNAPSHOT_IN_USE",
+  checkpoint_not_found: "NOT_FOUND",
+  image_not_found: "NOT_FOUND",
+  exposure_not_found: "NOT_FOUND",
+  checkpoint_broken: "REFUSED",
+  copy_unsupported: "REFUSED",
+  disk_file_invalid: "REFUSED",
+  folder_refused: "REFUSED",
+  guest_error: "REFUSED",
+  port_in_use: "REFUSED",
+  secret_not_found: "REFUSED",
+  snapshot_broken: "REFUSED",
+  volume_broken: "REFUSED",
+  unsupported: "UNSUPPORTED",
 };
 
 /** Known, but their messages tell of this machine: files, programs, what it has. */
@@ -80,10 +107,11 @@ const PLAIN: Partial<Record<ErrorCode, readonly [ApiCode, string]>> = {
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof SbxError) {
-    const meaning = MEANINGS[error.code];
-    if (meaning !== undefined) return new ApiError(meaning, error.message, { cause: error });
-    const plain = PLAIN[error.code];
-    if (plain !== undefined) return new ApiError(plain[0], plain[1], { cause: error });
+    const { code, hint } = error;
+    const meaning = MEANINGS[code];
+    if (meaning !== undefined) return new ApiError(meaning, error.message, { cause: error, detail: { code, hint } });
+    const plain = PLAIN[code];
+    if (plain !== undefined) return new ApiError(plain[0], plain[1], { cause: error, detail: { code } });
   }
   return new ApiError("INTERNAL", "the server failed; its log has more under this request's trace id", {
     cause: error,

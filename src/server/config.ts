@@ -35,10 +35,14 @@ const quotaShape = {
   cpus: count,
   /** From now to the end that a sandbox may be given, when it is made and with each extension. */
   lifetime: duration,
+  /** Of one sandbox's own disk. */
+  maxDisk: size,
   minVolume: size,
   maxVolume: size,
   /** Capacity of all its volumes. */
   volumes: size,
+  /** Copies of machines that are kept; each takes as much of the disk as its memory. */
+  checkpoints: count,
   creationsPerMinute: z.int().min(1).max(100_000),
   /** Whether its sandboxes may be allowed addresses that are not public, and this machine's own loopback. */
   privateNetwork: z.boolean(),
@@ -55,14 +59,19 @@ export const DEFAULT_QUOTAS: Quotas = {
   memory: 5 * 4096 * MIB,
   cpus: 10,
   lifetime: 30 * 60_000,
+  maxDisk: 10_000_000_000,
   minVolume: 300_000_000,
   maxVolume: 20_000_000_000,
   volumes: 100_000_000_000,
+  checkpoints: 10,
   creationsPerMinute: 60,
   privateNetwork: false,
 };
 
 const partialQuotas = quotaSchema.partial();
+
+/** A name or an address, such as SSH clients take. */
+const HOST_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$/;
 
 const configSchema = z.strictObject({
   /** `host:port`, beside the option of the command, which wins. */

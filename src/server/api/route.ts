@@ -27,6 +27,8 @@ export interface Call<Query, Body> {
   environment: NonNullable<CallerEnvironment["environment"]>;
   /** Of the server. */
   version: string;
+  /** Told what an answer that is a stream fails with, for the log: its status has been sent by then. */
+  onFailure: (error: ApiError) => void;
 }
 
 export interface Answer {

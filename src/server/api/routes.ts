@@ -1,10 +1,17 @@
 /** Everything that the server answers. */
+import { CONTROL_ROUTES } from "../extensions/control-routes.ts";
 import { SANDBOX_ROUTES } from "./sandbox-routes.ts";
 import { SNAPSHOT_ROUTES } from "./snapshot-routes.ts";
 import type { Route } from "./route.ts";
 import { VOLUME_ROUTES } from "./volume-routes.ts";
 
-export const ROUTES: readonly Route[] = [...SANDBOX_ROUTES, ...VOLUME_ROUTES, ...SNAPSHOT_ROUTES];
+export const ROUTES: readonly Route[] = [
+  ...SANDBOX_ROUTES,
+  ...VOLUME_ROUTES,
+  ...SNAPSHOT_ROUTES,
+  ...SSH_ROUTES,
+  ...CONTROL_ROUTES,
+];
 
 /** WebSockets. */
 export const UPGRADES = {

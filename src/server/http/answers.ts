@@ -1,6 +1,7 @@
 /** Answers, as node:http sends them and, for a socket that was to become a WebSocket, as they are. */
 import { STATUS_CODES, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import type { ErrorBody } from "../../protocol/control-errors.ts";
 import type { ApiError } from "../api-error.ts";
 import type { Answer } from "../api/route.ts";
 
@@ -19,11 +20,12 @@ export function sendAnswer(response: ServerResponse, { status, body, headers = {
   response.end(text);
 }
 
-export function errorAnswer(error: ApiError): Answer {
+/** @param withDetail for a client of sbx's own; others know nothing of it */
+export function errorAnswer(error: ApiError, withDetail = false): Answer {
   const retry = error.retryAfterSeconds;
   return {
     status: error.status,
-    body: { code: error.code, message: error.message },
+    body: errorBodyOf(error, withDetail),
     headers: {
       ...(error.status === 401 ? { "www-authenticate": "Bearer" } : {}),
       ...(retry === undefined ? {} : { "retry-after": String(retry) }),
@@ -31,12 +33,16 @@ export function errorAnswer(error: ApiError): Answer {
   };
 }
 
+export function errorBodyOf({ code, message, detail }: ApiError, withDetail: boolean): ErrorBody {
+  return { code, message, ...(withDetail && detail !== undefined ? { sbx: detail } : {}) };
+}
+
 /** What a client has to read its refusal and hang up, `ms`. */
 const LAST_WORDS_MS = 2000;
 
-/** Answers on a bare socket, and closes it. */
-export function refuseSocket(socket: Duplex, error: ApiError, traceId: string): void {
-  const { status, body, headers = {} } = errorAnswer(error);
+/** Answers on a bare socket, and closes it. @param withDetail as for {@link errorAnswer} */
+export function refuseSocket(socket: Duplex, error: ApiError, traceId: string, withDetail = false): void {
+  const { status, body, headers = {} } = errorAnswer(error, withDetail);
   const text = JSON.stringify(body);
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}`,

@@ -1,6 +1,7 @@
 /** REST calls, and what the operator asks. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { z } from "zod";
+import { CONTROL_HEADER, CONTROL_PATH, CONTROL_VERSION } from "../../protocol/control-call.ts";
 import { ApiError, toApiError } from "../api-error.ts";
 import { openApiDocument } from "../api/openapi.ts";
 import { OPERATOR_PATHS, ROUTES, UPGRADES } from "../api/routes.ts";
@@ -25,21 +26,22 @@ export async function serveRequest(
   const { log, config } = plane.options;
   const url = requestUrl(request, config.publicUrl);
   if (request.method === "GET" && answerOperator(plane, url?.pathname, response, traceId)) return;
-  const facts: RequestFacts = { route: "none", ending: new AbortController() };
+  const facts: RequestFacts = { route: "none", traceId, ending: new AbortController() };
   let answer: Answer;
   try {
     answer = await answerRequest(plane, request, response, url, facts);
-    if (isStream(answer)) await carryStream(plane, response, answer, { ...facts, traceId });
+    if (isStream(answer)) await carryStream(plane, response, answer, facts);
   } catch (error) {
     const failure = response.destroyed
       ? new ApiError("CLIENT_GONE", "the client is gone", { cause: error })
       : toApiError(error);
     facts.code = failure.code;
     if (failure.status === 500) log.write("error", "failure", { trace: traceId, error: failureText(error) });
-    answer = errorAnswer(failure);
+    answer = errorAnswer(failure, isControl(url));
     // What is left of a body that was refused is not waited for.
     if (!request.complete) answer = { ...answer, headers: { ...answer.headers, connection: "close" } };
   }
+  if (isControl(url)) answer = { ...answer, headers: { ...answer.headers, [CONTROL_HEADER]: String(CONTROL_VERSION) } };
   if (!response.headersSent && !response.destroyed) sendAnswer(response, answer, traceId);
   else if (!response.writableEnded) response.destroy(); // a stream that failed: no client may take it for whole
   const seconds = (performance.now() - begun) / 1000;
@@ -51,8 +53,14 @@ export async function serveRequest(
   });
 }
 
+/** Whether a client of sbx's own asks (protocol/control-call.ts). */
+function isControl(url: URL | undefined): boolean {
+  return url?.pathname.startsWith(`${CONTROL_PATH}/`) === true;
+}
+
 interface RequestFacts {
   route: string;
+  traceId: string;
   caller?: Caller;
   code?: string;
   /** Of an answer that is a stream. */
@@ -70,7 +78,7 @@ async function carryStream(
   plane: ControlPlane,
   response: ServerResponse,
   answer: StreamAnswer,
-  { ending, caller, traceId }: RequestFacts & { traceId: string },
+  { ending, caller, traceId }: RequestFacts,
 ): Promise<void> {
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   const close = (_code: number, reason: string): void => ending.abort(new Error(reason));
@@ -90,7 +98,7 @@ async function answerRequest(
   url: URL | undefined,
   facts: RequestFacts,
 ): Promise<Answer> {
-  const { tokens, now, environment, version } = plane.options;
+  const { tokens, now, environment, version, log } = plane.options;
   if (url === undefined) throw new ApiError("INVALID_REQUEST", "the request's target is no path");
   const { route, params } = findRoute(request.method ?? "", url.pathname);
   facts.route = `${route.method} ${route.path}`;

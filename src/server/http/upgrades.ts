@@ -1,6 +1,7 @@
 /** WebSockets: making a sandbox, connecting to one. */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { EXTENSIONS_HEADER } from "../../protocol/rpc-messages.ts";
 import { ApiError, toApiError } from "../api-error.ts";
 import { UPGRADES } from "../api/routes.ts";
 import { matchPath } from "../api/route.ts";
@@ -49,7 +50,7 @@ export async function serveUpgrade(plane: ControlPlane, upgrade: Upgrade): Promi
       : toApiError(error);
     if (failure.status === 500) log.write("error", "failure", { trace: traceId, error: failureText(error) });
     report(failure.status, { code: failure.code });
-    refuseSocket(socket, failure, traceId);
+    refuseSocket(socket, failure, traceId, request.headers[EXTENSIONS_HEADER] !== undefined);
   }
 
   function report(status: number, more: { sandbox?: string; code?: string }): void {

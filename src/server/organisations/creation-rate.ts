@@ -13,14 +13,14 @@ export class CreationRate {
     this.#filledAt = now();
   }
 
-  /** Takes one; else says how long until there is one, `ms`. */
-  take(): number | undefined {
+  /** Takes so many; else says how long until there are as many, `ms`. */
+  take(count = 1): number | undefined {
     const now = this.#now();
     const perMs = this.#perMinute / 60_000;
     this.#tokens = Math.min(this.#perMinute, this.#tokens + (now - this.#filledAt) * perMs);
     this.#filledAt = now;
-    if (this.#tokens < 1) return Math.ceil((1 - this.#tokens) / perMs);
-    this.#tokens--;
+    if (this.#tokens < count) return Math.ceil((count - this.#tokens) / perMs);
+    this.#tokens -= count;
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
 /** An organisation as the server has it: its runtime, its quotas, and what is being made for it. */
 import type { SandboxInfo } from "../../runtime/types.ts";
-import type { Runtime } from "../../runtime/runtime.ts";
+import type { OrganisationRuntime } from "../../runtime/organisations.ts";
 import { ApiError } from "../api-error.ts";
 import type { Quotas } from "../config.ts";
 import { CreationRate } from "./creation-rate.ts";
@@ -14,14 +14,15 @@ export interface Demand {
 
 export class Tenant {
   readonly organisation: string;
-  readonly runtime: Runtime;
+  readonly runtime: OrganisationRuntime;
   readonly quotas: Quotas;
-  readonly #pending = new Map<symbol, { demand: Demand; settled: Promise<void> }>();
+  readonly #pending = new Map<symbol, { demands: readonly Demand[]; settled: Promise<void> }>();
   readonly #admitting = new Mutex();
   readonly #volumes = new Mutex();
+  readonly #checkpoints = new Mutex();
   readonly #rate: CreationRate;
 
-  constructor(organisation: string, runtime: Runtime, quotas: Quotas) {
+  constructor(organisation: string, runtime: OrganisationRuntime, quotas: Quotas) {
     this.organisation = organisation;
     this.runtime = runtime;
     this.quotas = quotas;
@@ -29,12 +30,14 @@ export class Tenant {
   }
 
   /**
-   * Makes room for one sandbox while `make` runs. Afterwards it is in the runtime's list, or nowhere.
+   * Makes room for one sandbox, or for all of several, while `make` runs. Afterwards they are in the runtime's list, or
+   * nowhere.
    *
    * @throws ApiError `RATE_LIMITED`, `TOO_MANY_SANDBOXES`, `QUOTA_EXCEEDED`, and what `make` throws
    */
-  async admit<T>(demand: Demand, make: () => Promise<T>): Promise<T> {
-    const waitMs = this.#rate.take();
+  async admit<T>(demand: Demand | readonly Demand[], make: () => Promise<T>): Promise<T> {
+    const demands = Array.isArray(demand) ? (demand as readonly Demand[]) : [demand as Demand];
+    const waitMs = this.#rate.take(demands.length);
     if (waitMs !== undefined) {
       throw new ApiError("RATE_LIMITED", `at most ${this.quotas.creationsPerMinute} sandboxes a minute are made`, {
         retryAfterSeconds: Math.ceil(waitMs / 1000),
@@ -43,8 +46,8 @@ export class Tenant {
     const key = Symbol("creation");
     const { promise: settled, resolve } = Promise.withResolvers<void>();
     await this.#admitting.run(async () => {
-      await this.#requireRoom(demand);
-      this.#pending.set(key, { demand, settled });
+      await this.#requireRoom(demands);
+      this.#pending.set(key, { demands, settled });
     });
     try {
       return await make();
@@ -69,13 +72,24 @@ export class Tenant {
     });
   }
 
+  /** Runs `make` if one more checkpoint may be kept. @throws ApiError `QUOTA_EXCEEDED` */
+  async admitCheckpoint<T>(make: () => Promise<T>): Promise<T> {
+    return this.#checkpoints.run(async () => {
+      const { checkpoints } = this.quotas;
+      if ((await this.runtime.checkpoints.list()).length >= checkpoints) {
+        throw new ApiError("QUOTA_EXCEEDED", `at most ${checkpoints} checkpoints are kept`);
+      }
+      return make();
+    });
+  }
+
   /**
    * A sandbox that has just started is counted twice for a moment, in the list and as being made: whoever would be
    * refused while something is being made looks again when that is over.
    */
-  async #requireRoom(demand: Demand): Promise<void> {
+  async #requireRoom(demands: readonly Demand[]): Promise<void> {
     for (;;) {
-      const fault = this.#findFault(demand, (await this.runtime.list()).filter(isUsing));
+      const fault = this.#findFault(demands, (await this.runtime.list()).filter(isUsing));
       if (fault === undefined) return;
       const [pending] = this.#pending.values();
       if (pending === undefined) throw fault;
@@ -83,13 +97,12 @@ export class Tenant {
     }
   }
 
-  #findFault(demand: Demand, live: readonly SandboxInfo[]): ApiError | undefined {
+  #findFault(demands: readonly Demand[], live: readonly SandboxInfo[]): ApiError | undefined {
     const { sandboxes, memory, cpus } = this.quotas;
-    const all: Demand[] = [...live, ...[...this.#pending.values()].map((pending) => pending.demand)];
-    if (all.length >= sandboxes) {
+    const total: Demand[] = [...live, ...[...this.#pending.values()].flatMap((pending) => pending.demands), ...demands];
+    if (total.length > sandboxes) {
       return new ApiError("TOO_MANY_SANDBOXES", `at most ${sandboxes} sandboxes run at one time`);
     }
-    const total = [...all, demand];
     if (total.reduce((sum, one) => sum + one.memoryBytes, 0) > memory) {
       return new ApiError("QUOTA_EXCEEDED", `all sandboxes together have at most ${memory} bytes of memory`);
     }

@@ -1,0 +1,26 @@
+/**
+ * Errors of the control plane: `{code, message}` as published, the code in capitals. To a client of sbx's own it adds the
+ * code and hint that the same call would have failed with on the server's machine.
+ */
+import * as z from "zod/mini";
+import { ERROR_EXITS, type ErrorCode } from "../runtime/errors.ts";
+
+const CODES = Object.keys(ERROR_EXITS) as [ErrorCode, ...ErrorCode[]];
+
+export interface SbxDetail {
+  code: ErrorCode;
+  hint?: string | undefined;
+}
+
+export const errorBody = () =>
+  z.object({
+    code: z.string().check(z.maxLength(128)),
+    message: z.string().check(z.maxLength(16 * 1024)),
+    sbx: z.optional(
+      z.object({
+        code: z.enum(CODES),
+        hint: z.optional(z.string().check(z.maxLength(1024))),
+      }),
+    ),
+  });
+export type ErrorBody = z.output<ReturnType<typeof errorBody>>;

@@ -1,0 +1,68 @@
+/** The control calls as routes: their own schemas, the same tokens, limits, log and figures as all the others. */
+import type { z } from "zod";
+import {
+  aboutAnswer,
+  ABOUT_PATH,
+  CONTROL_CALLS,
+  CONTROL_CALL_NAMES,
+  controlPath,
+} from "../../protocol/control-calls.ts";
+import type { ControlCallName } from "../../protocol/control-calls.ts";
+import { LINES_TYPE } from "../../protocol/control-lines.ts";
+import { route, type Answer, type Call, type Route } from "../api/route.ts";
+import { defined, type ControlContext, type ControlHandler, type ControlHandlers } from "./handler.ts";
+import { IMAGE_HANDLERS } from "./image-handlers.ts";
+import { itemLines, progressLines } from "./line-answer.ts";
+import { SANDBOX_HANDLERS } from "./sandbox-handlers.ts";
+
+const HANDLERS: ControlHandlers<ControlCallName> = { ...SANDBOX_HANDLERS, ...IMAGE_HANDLERS };
+
+/** What there is beside the calls: more in the configuration of a new sandbox, and SSH. */
+const FEATURES = ["create", "ssh"] as const;
+
+const about = route({
+  ...{ method: "GET", path: ABOUT_PATH, summary: "The server, and what the token's organisation may have" },
+  scope: "read",
+  success: { status: 200, schema: aboutAnswer() },
+  errors: [],
+  handle: async ({ tenant, caller, version }): Promise<Answer> => ({
+    status: 200,
+    body: {
+      ...{ version, organisation: tenant.organisation, scopes: [...caller.scopes], limits: { ...tenant.quotas } },
+      features: [...CONTROL_CALL_NAMES, ...FEATURES],
+    } satisfies z.input<ReturnType<typeof aboutAnswer>>,
+  }),
+});
+
+export const CONTROL_ROUTES: readonly Route[] = [about, ...CONTROL_CALL_NAMES.map(toRoute)];
+
+function toRoute(name: ControlCallName): Route {
+  const { scope, summary, params, result, answer } = CONTROL_CALLS[name];
+  const isLines = answer !== "value";
+  return route({
+    ...{ method: "POST", path: controlPath(name), scope, body: params },
+    summary: isLines ? `${summary} (in lines)` : summary,
+    success: { status: 200, schema: result },
+    errors: ["NOT_FOUND", "SANDBOX_NOT_FOUND", "SANDBOX_NOT_RUNNING", "REFUSED", "UNSUPPORTED", "QUOTA_EXCEEDED"],
+    handle: async (call) => answerCall(name, call),
+  });
+}
+
+async function answerCall(name: ControlCallName, call: Call<unknown, object>): Promise<Answer> {
+  const { answer } = CONTROL_CALLS[name];
+  // The table and the handlers are of one type; which row it is, is known only now.
+  const handle = HANDLERS[name] as ControlHandler<ControlCallName>;
+  const params = defined(call.body) as Parameters<typeof handle>[0];
+  const { tenant, signal, ending, environment } = call;
+  const context = (more: Partial<ControlContext>): ControlContext => ({
+    ...{ tenant, runtime: tenant.runtime, environment, signal, onProgress: () => undefined },
+    ...more,
+  });
+  if (answer === "value") return { status: 200, body: await handle(params, context({})) };
+  const options = { ending, gone: signal, onFailure: call.onFailure };
+  const stream =
+    answer === "progress"
+      ? progressLines(async (onProgress) => handle(params, context({ signal: ending, onProgress })), options)
+      : itemLines(handle(params, context({ signal: ending })) as AsyncIterable<unknown>, options);
+  return { status: 200, stream, headers: { "content-type": LINES_TYPE } };
+}
