@@ -2,6 +2,7 @@
 import type { OrganisationRuntimes } from "../runtime/organisations.ts";
 import type { CallerEnvironment } from "../runtime/types.ts";
 import type { ServerConfig } from "./config.ts";
+import type { Doors } from "./doors.ts";
 import { Metrics } from "./metrics.ts";
 import { Tenants } from "./organisations/tenants.ts";
 import { Relays } from "./relay/relays.ts";
@@ -28,6 +29,9 @@ export class ControlPlane implements AsyncDisposable {
   readonly tenants: Tenants;
   readonly metrics = new Metrics();
   readonly relays = new Relays();
+  /** Filled before the first request is served. */
+  readonly doors: Doors = {};
+  readonly #gauges = new Map<string, () => number>();
   readonly #draining = new AbortController();
   readonly #sweep: NodeJS.Timeout;
   /** Creations and handshakes that are under way. */
@@ -50,11 +54,17 @@ export class ControlPlane implements AsyncDisposable {
     void work.catch(() => undefined).finally(() => this.#working.delete(work));
   }
 
+  /** Adds one to the metrics. */
+  addGauge(name: string, read: () => number): void {
+    this.#gauges.set(name, read);
+  }
+
   gauges(): Readonly<Record<string, number>> {
     return {
       sbx_connections: this.relays.size,
       sbx_organisations: this.tenants.all().length,
       sbx_resident_memory_bytes: process.memoryUsage.rss(),
+      ...Object.fromEntries([...this.#gauges].map(([name, read]) => [name, read()])),
     };
   }
 

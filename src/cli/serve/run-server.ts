@@ -5,6 +5,8 @@ import { SbxError } from "../../runtime/errors.ts";
 import { OWN_ORGANISATION } from "../../runtime/organisations.ts";
 import type { Settings } from "../../runtime/defaults.ts";
 import type { ServerConfig } from "../../server/config.ts";
+import type { SshFacts } from "../../server/serve.ts";
+import { sshSettings, type SshListen } from "./ssh-settings.ts";
 import { SCOPES, type TokenStore } from "./token-access.ts";
 import { parseListenAddress, type ListenAddress } from "../parsers/listen-address.ts";
 
@@ -14,6 +16,7 @@ const MAX_CONFIG_BYTES = 1024 * 1024;
 
 export interface ServerWishes {
   listen: ListenAddress | undefined;
+  sshListen: SshListen | undefined;
   /** Directory of its records. */
   data: string | undefined;
   /** Path of the configuration. */
@@ -29,6 +32,7 @@ export interface ServerWishes {
 export interface RunningServer extends AsyncDisposable {
   url: string;
   listen: ListenAddress;
+  ssh: SshFacts | undefined;
   /** One that was made because there was none: shown once. */
   token: string | undefined;
 }
@@ -43,6 +47,7 @@ export async function runServer(wishes: ServerWishes): Promise<RunningServer> {
   ]);
   const config = await loadConfig(wishes.config);
   const listen = wishes.listen ?? listenOf(config, wishes.config);
+  const ssh = sshSettings(wishes.sshListen, config.ssh, wishes.config);
   const directory = await select.controlPlanePath(wishes.data);
   const tokens = store.TokenStore.open(directory);
   const log = openServerLog(wishes.stderr, wishes.now);
@@ -50,12 +55,13 @@ export async function runServer(wishes: ServerWishes): Promise<RunningServer> {
     const server = await openServer({
       ...{ listen, tokens, config, log, environment: wishes.environment },
       ...{ version: wishes.version, now: wishes.now },
+      ...(ssh === undefined ? {} : { ssh: { ...ssh, directory } }),
       runtimes: await select.openOrganisations(wishes.settings, directory),
     });
     const token = tokens.list().length > 0 ? undefined : firstToken(tokens, wishes.now());
-    log.write("info", "listening", { url: server.url });
+    log.write("info", "listening", { url: server.url, ssh: server.ssh?.port });
     return {
-      ...{ url: config.publicUrl ?? server.url, listen, token },
+      ...{ url: config.publicUrl ?? server.url, listen, token, ssh: server.ssh },
       async [Symbol.asyncDispose]() {
         log.write("info", "draining");
         await server[Symbol.asyncDispose]();

@@ -15,6 +15,13 @@ export async function findSandbox(runtime: Runtime, id: string): Promise<Sandbox
   throw new ApiError("SANDBOX_NOT_FOUND", `there is no sandbox ${quote(id)}`);
 }
 
+/** One that runs, or stands still. @throws ApiError `SANDBOX_NOT_FOUND` */
+export async function findRunning(runtime: Runtime, id: string): Promise<SandboxInfo> {
+  const info = await findSandbox(runtime, id);
+  if (info.status === "running" || info.status === "paused") return info;
+  throw new ApiError("SANDBOX_NOT_FOUND", `the sandbox ${info.id} is not running any more`);
+}
+
 /** @throws ApiError `VOLUME_NOT_FOUND` */
 export async function findVolume(runtime: Runtime, ref: string): Promise<VolumeInfo> {
   const found = await orUndefined(runtime.volumes.get(ref), "volume_not_found", "usage");

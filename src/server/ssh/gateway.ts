@@ -13,20 +13,23 @@ import { failureText, type ServerLog } from "../server-log.ts";
 import type { Caller } from "../tokens/authenticate.ts";
 import type { TokenStore } from "../tokens/token-store.ts";
 import { ClientConnection } from "./client-connection.ts";
-import type { CredentialRecord, CredentialStore, SandboxPlace } from "./credential-store.ts";
+import { CredentialStore, type CredentialRecord, type SandboxPlace } from "./credential-store.ts";
+import { openHostKey } from "./host-key.ts";
 import * as limits from "./limits.ts";
 import type { SshDoor, SshLogin } from "./ssh-door.ts";
 import { Strangers } from "./strangers.ts";
 
 export interface SshGatewaySettings {
+  /** Of the server's records, which exists. */
+  directory: string;
   listen: { host: string; port: number };
   /** Whether a free port is as good as the one in `listen`. */
   orFreePort: boolean;
   /** What clients are told, where that is something else. */
   publicHost: string | null;
   publicPort: number | null;
-  hostKey: HostKey;
-  credentials: CredentialStore;
+  /** One of the server's own where it is null. */
+  hostKeyPath: string | null;
   /** `ms`, for tests. */
   loginMs?: number;
   refusalMs?: number;
@@ -54,7 +57,9 @@ interface Guest {
 }
 
 export class SshGateway implements SshDoor, AsyncDisposable {
+  readonly hostKey: HostKey;
   readonly #options: SshGatewayOptions;
+  readonly #credentials: CredentialStore;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #strangers = new Strangers();
@@ -63,9 +68,12 @@ export class SshGateway implements SshDoor, AsyncDisposable {
   readonly #uses = new Map<string, number>();
   readonly #timers: NodeJS.Timeout[];
   #port = 0;
+  #isOver = false;
 
-  private constructor(options: SshGatewayOptions) {
+  private constructor(options: SshGatewayOptions, hostKey: HostKey, credentials: CredentialStore) {
     this.#options = options;
+    this.hostKey = hostKey;
+    this.#credentials = credentials;
     // A client that has said all is not hung up on before it has been told all.
     this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
     this.#timers = [
@@ -74,9 +82,10 @@ export class SshGateway implements SshDoor, AsyncDisposable {
     ];
   }
 
-  /** Listens. @throws SbxError `port_in_use`, `usage` */
+  /** Listens. @throws SbxError `port_in_use`, `usage`, `config_invalid` for a host key that is none */
   static async open(options: SshGatewayOptions): Promise<SshGateway> {
-    const gateway = new SshGateway(options);
+    const hostKey = await openHostKey(options.directory, options.hostKeyPath);
+    const gateway = new SshGateway(options, hostKey, CredentialStore.open(options.directory));
     try {
       await gateway.#listen();
     } catch (error) {
@@ -91,17 +100,13 @@ export class SshGateway implements SshDoor, AsyncDisposable {
     return this.#sockets.size;
   }
 
-  get hostKey(): HostKey {
-    return this.#options.hostKey;
-  }
-
   get address(): { hostname: string; port: number } {
     const { publicHost, publicPort, listen } = this.#options;
     return { hostname: publicHost ?? listen.host, port: publicPort ?? this.#port };
   }
 
   mint({ organisation, tokenId }: Caller, sandbox: string): SshLogin {
-    const { credentials, now } = this.#options;
+    const credentials = this.#credentials;
     if (credentials.count({ organisation, sandbox }) >= limits.MAX_CREDENTIALS_OF_SANDBOX) {
       const most = limits.MAX_CREDENTIALS_OF_SANDBOX;
       throw new ApiError(
@@ -109,17 +114,18 @@ export class SshGateway implements SshDoor, AsyncDisposable {
         `a sandbox has at most ${most} user names for SSH, each good for all its life`,
       );
     }
-    const username = credentials.create({ organisation, sandbox, tokenId }, now());
+    const username = credentials.create({ organisation, sandbox, tokenId }, this.#options.now());
     return { ...this.address, username };
   }
 
   revoke(place: SandboxPlace): void {
-    this.#options.credentials.revoke(place);
+    this.#credentials.revoke(place);
     this.#sweep();
   }
 
   /** Takes no new clients, tells those that there are, and hangs up. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
     for (const timer of this.#timers) clearInterval(timer);
     const closed = new Promise((resolve) => {
       this.#server.close(resolve);
@@ -131,10 +137,11 @@ export class SshGateway implements SshDoor, AsyncDisposable {
     }, limits.GOODBYE_MS);
     await closed;
     clearTimeout(timer);
+    this.#credentials[Symbol.dispose]();
   }
 
   #accept(socket: Socket): void {
-    const { hostKey, loginMs = limits.LOGIN_MS, refusalMs = limits.REFUSAL_MS, log } = this.#options;
+    const { loginMs = limits.LOGIN_MS, refusalMs = limits.REFUSAL_MS, log } = this.#options;
     if (this.#sockets.size >= limits.MAX_CONNECTIONS && !this.#strangers.makeRoom()) {
       socket.destroy();
       return;
@@ -147,7 +154,7 @@ export class SshGateway implements SshDoor, AsyncDisposable {
     let guest: Guest | undefined;
     let credential: CredentialRecord | undefined;
     const connection = new ClientConnection({
-      ...{ socket, hostKey: hostKey.privateKey, loginMs, refusalMs },
+      ...{ socket, hostKey: this.hostKey.privateKey, loginMs, refusalMs },
       open: async (username) => {
         const opened = await this.#open(username);
         credential = opened?.record;
@@ -177,9 +184,9 @@ export class SshGateway implements SshDoor, AsyncDisposable {
 
   /** @throws SbxError that whoever has the name is told */
   async #open(username: string): Promise<Opened | undefined> {
-    const { credentials, tokens, log, now } = this.#options;
+    const { tokens, log, now } = this.#options;
     try {
-      const record = credentials.find(username);
+      const record = this.#credentials.find(username);
       if (record === undefined || !tokens.holds(record.tokenId, now())) return undefined;
       return { record, upstream: await this.#openCounted(record) };
     } catch (error) {
@@ -213,11 +220,11 @@ export class SshGateway implements SshDoor, AsyncDisposable {
 
   /** Hangs up on those whose name was taken back, or whose token does not hold any more. */
   #sweep(): void {
-    const { credentials, tokens, now } = this.#options;
+    const { tokens, now } = this.#options;
     const verdicts = new Map<string, boolean>();
     for (const { connection, credential } of [...this.#guests]) {
       const { id, tokenId } = credential;
-      const holds = verdicts.get(id) ?? (credentials.holds(id) && tokens.holds(tokenId, now()));
+      const holds = verdicts.get(id) ?? (this.#credentials.holds(id) && tokens.holds(tokenId, now()));
       verdicts.set(id, holds);
       if (!holds) connection.disconnect("the user name does not hold any more");
     }
@@ -233,18 +240,25 @@ export class SshGateway implements SshDoor, AsyncDisposable {
 
   /** Forgets the names of sandboxes that are over. They open nothing: this is for the database's sake. */
   async #prune(): Promise<void> {
-    const { credentials, tenants, log } = this.#options;
     try {
-      for (const place of credentials.places()) {
-        const { runtime } = await tenants.open(place.organisation);
-        const info = await findSandbox(runtime, place.sandbox).catch((error: unknown) => {
-          if (isGone(error)) return undefined;
-          throw error;
-        });
-        if (info === undefined || info.status === "stopped" || info.status === "failed") credentials.revoke(place);
+      for (const place of this.#credentials.places()) {
+        const isUsed = await this.#isUsed(place);
+        if (this.#isOver) return;
+        if (!isUsed) this.#credentials.revoke(place);
       }
     } catch (error) {
-      log.write("error", "ssh.failure", { error: failureText(error) });
+      if (!this.#isOver) this.#options.log.write("error", "ssh.failure", { error: failureText(error) });
+    }
+  }
+
+  async #isUsed({ organisation, sandbox }: SandboxPlace): Promise<boolean> {
+    const { runtime } = await this.#options.tenants.open(organisation);
+    try {
+      const { status } = await findSandbox(runtime, sandbox);
+      return status !== "stopped" && status !== "failed";
+    } catch (error) {
+      if (isGone(error)) return false;
+      throw error;
     }
   }
 

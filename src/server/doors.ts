@@ -1,0 +1,6 @@
+/** Ways to sandboxes other than the API, where the server offers them. */
+import type { SshDoor } from "./ssh/ssh-door.ts";
+
+export interface Doors {
+  ssh?: SshDoor;
+}
