@@ -5,9 +5,10 @@ import { serverDataFlag } from "../cli/flags/server.ts";
 import { prose } from "../cli/output/prose.ts";
 import { isLoopback, parseListenAddress, type ListenAddress } from "../cli/parsers/listen-address.ts";
 import { DEFAULT_LISTEN, runServer, type RunningServer } from "../cli/serve/run-server.ts";
+import { DEFAULT_SSH_LISTEN, parseSshListen, type SshListen } from "../cli/serve/ssh-settings.ts";
 import { environmentLines } from "../cli/view/token-view.ts";
 
-export default class Serve extends SbxCommand {
+export default class Serve extends PlainCommand {
   static override summary = "Serve sandboxes to programs that use the Deno Sandbox API.";
 
   static override description = prose(`
@@ -38,6 +39,11 @@ The server speaks HTTP without TLS: beyond this machine, put a proxy with TLS in
       helpValue: "ADDRESS:PORT",
       parse: async (text) => parseListenAddress(text),
     })(),
+    "ssh-listen": Flags.custom<SshListen>({
+      summary: `The same for SSH, ${DEFAULT_SSH_LISTEN} or else a free port if absent; off for none.`,
+      helpValue: "ADDRESS:PORT",
+      parse: async (text) => parseSshListen(text),
+    })(),
     data: serverDataFlag,
     config: Flags.string({ summary: "File of JSON with limits and more: docs/control-plane.md.", helpValue: "FILE" }),
   };
@@ -47,7 +53,7 @@ The server speaks HTTP without TLS: beyond this machine, put a proxy with TLS in
     const { env, stderr } = this.context;
     const { signal } = this.interrupt;
     await using server = await runServer({
-      ...{ listen: flags.listen, data: flags.data, config: flags.config, stderr },
+      ...{ listen: flags.listen, sshListen: flags["ssh-listen"], data: flags.data, config: flags.config, stderr },
       ...{ settings: this.loadedSettings.settings, environment: env, version: this.config.version },
       now: () => this.context.now(),
     });
@@ -58,13 +64,14 @@ The server speaks HTTP without TLS: beyond this machine, put a proxy with TLS in
     });
   }
 
-  #announce({ url, token, listen }: RunningServer, { json, quiet }: { json: boolean; quiet: boolean }): void {
-    if (json) this.printJson({ url, token: token ?? null });
+  #announce({ url, token, listen, ssh }: RunningServer, { json, quiet }: { json: boolean; quiet: boolean }): void {
+    if (json) this.printJson({ url, token: token ?? null, ssh: ssh ?? null });
     else for (const line of environmentLines(url, token)) this.print(line);
     if (quiet || json) return;
     if (token === undefined)
       this.notice("tokens were made before, and are not shown again; another one: sbx token create");
     else this.notice("this token is shown this once; another one: sbx token create");
+    if (ssh !== undefined) this.notice(`SSH is at ${ssh.hostname}, port ${ssh.port}; host key ${ssh.fingerprint}`);
     if (!isLoopback(listen))
       this.notice("others can reach this port, and HTTP shows them tokens and secrets on their way");
   }

@@ -78,12 +78,33 @@ const configSchema = z.strictObject({
   listen: z.string().optional(),
   /** How clients reach the server, for the links that it gives out; what they asked for if absent. */
   publicUrl: z.url({ protocol: /^https?$/ }).optional(),
+  /** SSH to sandboxes; the options of the command win. */
+  ssh: z
+    .strictObject({
+      /** `host:port`, or `off`. */
+      listen: z.string().optional(),
+      /** What clients are told to connect to, where that is not what it listens on. */
+      publicHost: z.string().regex(HOST_NAME).optional(),
+      publicPort: z.int().min(1).max(65_535).optional(),
+      /** File with the private key, one of the server's own if absent. */
+      hostKey: z.string().min(1).optional(),
+    })
+    .default({}),
   quotas: partialQuotas.default({}),
   organisations: z.record(z.string().regex(ORGANISATION_NAME), z.strictObject({ quotas: partialQuotas })).default({}),
 });
 
+export interface SshConfig {
+  listen: string | null;
+  publicHost: string | null;
+  publicPort: number | null;
+  /** Path. */
+  hostKey: string | null;
+}
+
 export interface ServerConfig {
   listen: string | null;
+  ssh: SshConfig;
   /** Without a final slash. */
   publicUrl: string | null;
   quotasOf(organisation: string): Quotas;
@@ -112,10 +133,16 @@ export function defaultServerConfig(): ServerConfig {
   return toConfig(configSchema.parse({}));
 }
 
-function toConfig({ listen, publicUrl, quotas, organisations }: z.output<typeof configSchema>): ServerConfig {
+function toConfig({ listen, publicUrl, ssh, quotas, organisations }: z.output<typeof configSchema>): ServerConfig {
   const own = new Map(Object.entries(organisations));
   return {
     listen: listen ?? null,
+    ssh: {
+      listen: ssh.listen ?? null,
+      publicHost: ssh.publicHost ?? (publicUrl === undefined ? null : new URL(publicUrl).hostname),
+      publicPort: ssh.publicPort ?? null,
+      hostKey: ssh.hostKey ?? null,
+    },
     publicUrl: publicUrl?.replace(/\/+$/, "") ?? null,
     quotasOf: (organisation) => merge(merge(DEFAULT_QUOTAS, quotas), own.get(organisation)?.quotas ?? {}),
   };

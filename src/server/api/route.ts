@@ -1,6 +1,7 @@
 /** What a route is: its place, who may ask, what is read of a request (parsed before the handler sees it), the answer. */
 import type { z } from "zod";
-import type { ApiCode } from "../api-error.ts";
+import type { ApiCode, ApiError } from "../api-error.ts";
+import type { Doors } from "../doors.ts";
 import type { Tenant } from "../organisations/tenant.ts";
 import type { Caller } from "../tokens/authenticate.ts";
 import type { CallerEnvironment } from "../../runtime/types.ts";
@@ -19,6 +20,7 @@ export interface Call<Query, Body> {
   /** Epoch `ms`. */
   now: number;
   caller: Caller;
+  doors: Doors;
   /** Fires when the client is gone. */
   signal: AbortSignal;
   /** Fires when an answer that is a stream has to end: the client is gone, its token does not hold any more, the server ends. */

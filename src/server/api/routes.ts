@@ -1,6 +1,7 @@
 /** Everything that the server answers. */
 import { CONTROL_ROUTES } from "../extensions/control-routes.ts";
 import { SANDBOX_ROUTES } from "./sandbox-routes.ts";
+import { SSH_ROUTES } from "./ssh-routes.ts";
 import { SNAPSHOT_ROUTES } from "./snapshot-routes.ts";
 import type { Route } from "./route.ts";
 import { VOLUME_ROUTES } from "./volume-routes.ts";

@@ -111,8 +111,23 @@ async function answerRequest(
   const gone = new AbortController();
   response.once("close", () => gone.abort(new Error("the client is gone")));
   const ending = AbortSignal.any([gone.signal, facts.ending.signal, plane.draining]);
-  const call = { tenant, params, query, body, url, now: now(), caller, signal: gone.signal, ending };
-  return route.handle({ ...call, environment: ownEnvironment(environment), version });
+  const call = {
+    tenant,
+    params,
+    query,
+    body,
+    url,
+    now: now(),
+    caller,
+    doors: plane.doors,
+    signal: gone.signal,
+    ending,
+  };
+  const onFailure = (failure: ApiError): void => {
+    facts.code = failure.code;
+    if (failure.status === 500) log.write("error", "failure", { trace: facts.traceId, error: failureText(failure) });
+  };
+  return route.handle({ ...call, onFailure, environment: ownEnvironment(environment), version });
 }
 
 function findRoute(method: string, pathname: string): MatchedRoute {
