@@ -36,6 +36,7 @@ module.exports = {
     layer("local-does-not-link-the-supervisor", "^src/runtime/", "^src/(supervisor|guest|cli|egress|ssh)/"),
     layer("ssh-stands-alone", "^src/ssh/", "^src/(?!ssh/)"),
     layer("protocol-is-a-leaf", "^src/protocol/", "^src/(?!protocol/|policy/|runtime/errors\\.ts)"),
+    layer("metering-is-a-leaf", "^src/metering/", "^src/(?!metering/)"),
     layer("policy-is-a-leaf", "^src/policy/", "^src/(?!policy/|runtime/errors\\.ts)"),
     layer("the-gateway-is-a-leaf", "^src/gateway/", "^src/(?!gateway/)"),
     layer("folders-are-a-leaf", "^src/folders/", "^src/(?!folders/)"),

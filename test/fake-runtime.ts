@@ -51,6 +51,8 @@ import type { RpcHandshake } from "../src/runtime/rpc-door.ts";
 import type { ForkOptions, ForkReport, ForkSpec } from "../src/runtime/checkpoints.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeSnapshots, FakeVolumes } from "./fake-disks.ts";
+import { FakeDomains } from "./fake-domains.ts";
+import type { MeteredUsage, MeteringApi } from "../src/runtime/metering.ts";
 import { FakeEditor } from "./fake-editor.ts";
 import { FakeExposures } from "./fake-exposures.ts";
 import { FakeFiles } from "./fake-files.ts";
@@ -392,6 +394,13 @@ export class FakeRuntime implements Runtime {
     names: async () => {
       this.record("secrets.names");
       return this.secretList.map(({ name, hosts }) => ({ name, hosts }));
+  meteredUsage: MeteredUsage[] = [];
+  readonly metering: MeteringApi = {
+    read: async (query) => {
+      this.record("metering.read", query);
+      return this.meteredUsage;
+    },
+  };
     },
     list: async () => {
       this.record("secrets.list");

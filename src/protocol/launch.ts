@@ -46,6 +46,8 @@ export interface SandboxLaunch extends LaunchMachine {
   directory: string;
   socketPath: string;
   databasePath: string;
+  /** Where the files of volumes and snapshots lie. */
+  layersPath: string;
   /** The root disk's chain. The last layer is the one that the sandbox writes to; the others never change. */
   rootLayers: DiskLayerRecord[];
   /** `kept`: the last layer is the head of a bootable volume, and what the guest flushes has to reach the host's disk. */

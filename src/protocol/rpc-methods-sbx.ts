@@ -24,7 +24,16 @@ export const sandboxInfo = () =>
     stoppedAt: epochMs(),
     expiresAt: epochMs(),
     reason: z.nullable(
-      z.enum(["killed", "expired", "session_ended", "out_of_memory", "guest_shutdown", "crashed", "start_failed"]),
+      z.enum([
+        "killed",
+        "expired",
+        "session_ended",
+        "budget_exceeded",
+        "out_of_memory",
+        "guest_shutdown",
+        "crashed",
+        "start_failed",
+      ]),
     ),
     detail: z.nullable(text()),
     image: z.object({ id: text(), name: z.nullable(text()) }),

@@ -1,6 +1,20 @@
 /** What a sandbox was made of, resolved: fixed for its life, kept in the database and in its directory. */
 import { z } from "zod";
 
+const amount = z.number().min(0);
+const budgetSchema = z.object({
+  cpuMs: amount.optional(),
+  cost: z
+    .object({
+      limit: amount,
+      rates: z.object({
+        ...{ cpuHour: amount, memoryGbHour: amount, storageGibMonth: amount },
+        ...{ sentGb: amount, receivedGb: amount },
+      }),
+    })
+    .optional(),
+});
+
 export const resolvedSpecSchema = z.object({
   imageId: z.string(),
   imageName: z.string().nullable(),
@@ -11,6 +25,10 @@ export const resolvedSpecSchema = z.object({
   accelerator: z.string(),
   labels: z.record(z.string(), z.string()),
   session: z.boolean(),
+  /** What it may use; a copy of it may as much. */
+  budget: budgetSchema.optional(),
+  /** The application that it is an instance of. */
+  app: z.string().optional(),
 });
 
 export type ResolvedSpecRecord = z.infer<typeof resolvedSpecSchema>;

@@ -13,6 +13,7 @@ import type { PackObserver } from "./copy/copy-records.ts";
 import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "./checkpoints.ts";
 import type { SnapshotApi, VolumeApi } from "./disks.ts";
 import type { EditorApi } from "./editor.ts";
+import type { MeteringApi } from "./metering.ts";
 import type { NetworkApi, SecretApi } from "./network.ts";
 import type { RpcHandshake } from "./rpc-door.ts";
 import type { SshApi } from "./ssh.ts";
@@ -85,6 +86,7 @@ export interface Runtime extends AsyncDisposable {
   readonly ssh: SshApi;
   readonly exposures: ExposureApi;
   readonly editor: EditorApi;
+  readonly metering: MeteringApi;
 }
 
 export interface CreateOptions extends CallOptions, CallerEnvironment {

@@ -1,4 +1,5 @@
 /** Data that crosses the Runtime interface: plain values, no behaviour. Sizes are bytes, times are epoch ms. */
+import type { Budget } from "../metering/budget.ts";
 import type { PolicySpec } from "../policy/spec.ts";
 import type { CopySpec, MountSpec } from "./folder-spec.ts";
 import type { LeakActionName, ResolveOverrideRecord, SecretHostRecord } from "../protocol/net-launch.ts";
@@ -12,7 +13,14 @@ export type SandboxStatus = "creating" | "running" | "paused" | "stopping" | "st
 
 /** Why a sandbox is no longer there. */
 export type StopReason =
-  "killed" | "expired" | "session_ended" | "out_of_memory" | "guest_shutdown" | "crashed" | "start_failed";
+  | "killed"
+  | "expired"
+  | "session_ended"
+  | "budget_exceeded"
+  | "out_of_memory"
+  | "guest_shutdown"
+  | "crashed"
+  | "start_failed";
 
 /** How long a sandbox lives: with the connection that made it, or for a fixed time. */
 export type Lifetime = { kind: "session" } | { kind: "duration"; ms: number };
@@ -38,6 +46,8 @@ export interface SandboxSpec {
   volumes?: readonly VolumeMount[];
   /** What it may reach; nothing if absent. */
   network?: NetworkSpec;
+  /** What it may use before it is ended; as much as it wants if absent. */
+  budget?: Budget;
   lifetime: Lifetime;
 }
 

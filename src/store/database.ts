@@ -186,7 +186,7 @@ function connectWith(file: string, lockingMode: "NORMAL" | "EXCLUSIVE"): Databas
  * The first step of a new database. SQLite does not wait for its lock, whatever the timeout, when two connections that
  * read the file's header both want to write it (sqlite.org/c3ref/busy_handler.html): one of them has to try again.
  */
-function enterWal(database: DatabaseSync): void {
+export function enterWal(database: DatabaseSync): void {
   const deadline = performance.now() + BUSY_TIMEOUT_MS;
   for (;;) {
     try {
@@ -228,7 +228,7 @@ function isHealthy(database: DatabaseSync): boolean {
 class DamageError extends Error {}
 
 /** Damage, or a file that lost its tables. */
-function isDamage(error: unknown): boolean {
+export function isDamage(error: unknown): boolean {
   const code = resultCode(error);
   if (error instanceof DamageError || code === SQLITE.corrupt || code === SQLITE.notADatabase) return true;
   return code === SQLITE.error && /no such (table|column)|already exists/.test((error as Error).message);
@@ -248,7 +248,7 @@ function freeBytes(file: string): number {
 }
 
 /** A mutex between processes that ends with its holder: the write lock of a database of its own, which stays empty. */
-function takeTurn(file: string): Disposable {
+export function takeTurn(file: string): Disposable {
   const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
     database.exec("BEGIN EXCLUSIVE");

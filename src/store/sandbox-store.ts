@@ -49,6 +49,11 @@ export class SandboxStore {
     );
   }
 
+  /** Of the database's file. */
+  get path(): string {
+    return this.#database.location() ?? "in memory";
+  }
+
   /** @throws SbxError `name_in_use`, `disk_full` */
   insert(row: NewSandbox): void {
     const statement = this.#database.prepare(
@@ -123,7 +128,7 @@ export class SandboxStore {
   }
 
   #translate(error: unknown): unknown {
-    return translateDatabaseError(error, this.#database.location() ?? "in memory");
+    return translateDatabaseError(error, this.path);
   }
 }
 

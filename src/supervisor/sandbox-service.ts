@@ -45,10 +45,12 @@ import { SandboxWatch } from "./watch/sandbox-watch.ts";
 import { TimedLog } from "./watch/timed-log.ts";
 import type { UsageMeter } from "./watch/usage-meter.ts";
 
+import { meterSandbox } from "./metering/meter-sandbox.ts";
+import type { SandboxMeter } from "./metering/sandbox-meter.ts";
 /** Reasons after which nobody asks for the logs: they go with the rest. */
-const ORDERLY: readonly StopReason[] = ["killed", "expired", "session_ended", "guest_shutdown"];
+const ORDERLY: readonly StopReason[] = ["killed", "expired", "session_ended", "guest_shutdown", "budget_exceeded"];
 /** Reasons for which the machine is ended, and not those that its end is. */
-const STILL_RUNS: readonly StopReason[] = ["killed", "expired", "session_ended"];
+const STILL_RUNS: readonly StopReason[] = ["killed", "expired", "session_ended", "budget_exceeded"];
 /** A session whose owner never connects is over, `ms`. */
 const PRIMARY_DEADLINE_MS = 60_000;
 /** From the agent's end to the machine's, on a host under load, `ms`. */
@@ -101,6 +103,7 @@ class SandboxRun implements SandboxService {
   readonly #watched: SandboxWatch;
   readonly #ssh: SshDoor;
   readonly #connections = new Set<RpcConnection>();
+  readonly #meter: SandboxMeter;
   /** Clients that came while the sandbox was being made. */
   readonly #early: { socket: WebSocket; how: Visitor }[] = [];
   readonly #resolveStopped: () => void;
@@ -140,12 +143,20 @@ class SandboxRun implements SandboxService {
     this.#ssh = new SshDoor({ id: launch.id, state: running });
     ({ promise: this.stopped, resolve: this.#resolveStopped } = Promise.withResolvers<void>());
   }
+    const domains = async (): Promise<GuestDoors["domains"]> => (await this.#requireDoors()).domains;
+    this.#http = new HttpDoor({ domains, isPaused: () => this.#standstill.any });
+    this.#meter = meterSandbox({
+      ...{ launch, vm, traffic: () => this.#network.counters, log: (m) => this.#log(m) },
+      hasVolumes: () => this.#volumes !== undefined || launch.rootWrites === "kept",
+      onExcess: (detail) => void this.stop("budget_exceeded", detail),
+    });
 
   async start({ deadlineMs, signal, doorOpen }: ServiceOptions): Promise<void> {
     const { launch } = this;
     this.#claim((store) => store.amend(launch.id, { supervisor: ownIdentity(), vmPid: this.#vm.pid }));
     void this.#vm.exited.then(({ code, signal }) => this.#machineEnded(code, signal));
     this.#door = await openDoor({
+    this.#meter.start();
       id: launch.id,
       socketPath: launch.socketPath,
       info: () => this.info(),
@@ -470,9 +481,11 @@ class SandboxRun implements SandboxService {
     await this.#link?.[Symbol.asyncDispose]();
     await this.#network[Symbol.asyncDispose]();
     await this.#folders?.[Symbol.asyncDispose]();
+    this.#meter.sample();
     await this.#watched[Symbol.asyncDispose]();
     if (ORDERLY.includes(reason)) await keepOnly(directory, KEPT_LOGS);
     else await rm(layerPath(directory), { force: true });
+    this.#meter.end();
     this.#status = reason === "start_failed" ? "failed" : "stopped";
     const at = { stoppedAt: this.#end.at, reason, detail, vmPid: null };
     this.#record((store, database) => {

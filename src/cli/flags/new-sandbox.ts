@@ -2,6 +2,7 @@
 import type { Lifetime, SandboxSpec } from "../../runtime/types.ts";
 import type { NetworkFlagValues } from "../network/flag-values.ts";
 import type { HostEnvironment } from "../parsers/env-pair.ts";
+import { budgetFlags, toBudget, type BudgetFlagValues } from "./budget.ts";
 import { diskFlags, toDiskSpec } from "./disks.ts";
 import { folderFlags, type FolderFlagValues, readFolders } from "./folders.ts";
 import { environmentFlags, readEnvironment } from "./guest-command.ts";
@@ -13,6 +14,7 @@ export const newSandboxFlags = {
   ...diskFlags,
   ...folderFlags,
   ...networkFlags,
+  ...budgetFlags,
   ...environmentFlags,
 };
 
@@ -20,6 +22,7 @@ export type NewSandboxFlagValues = SandboxFlagValues &
   Parameters<typeof toDiskSpec>[0] &
   FolderFlagValues &
   NetworkFlagValues &
+  BudgetFlagValues &
   Parameters<typeof readEnvironment>[0];
 
 /** @throws SbxError `usage`, `config_invalid` */
@@ -31,5 +34,6 @@ export async function readNewSandbox(
   const env = readEnvironment(flags, hostEnvironment);
   const network = await readNetwork(flags, { cwd, variables: env });
   const folders = readFolders(flags, cwd);
-  return toSandboxSpec(flags, lifetime, { env, network, folders, disks: toDiskSpec(flags) });
+  const spec = toSandboxSpec(flags, lifetime, { env, network, folders, disks: toDiskSpec(flags) });
+  return { ...spec, ...toBudget(flags) };
 }

@@ -9,6 +9,7 @@ export const REASONS: Readonly<Record<StopReason, string>> = {
   killed: "killed",
   expired: "expired",
   session_ended: "session ended",
+  budget_exceeded: "budget used up",
   out_of_memory: "out of memory",
   guest_shutdown: "shut down by the guest",
   crashed: "crashed",

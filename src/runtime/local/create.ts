@@ -164,6 +164,7 @@ function makeLaunch(
     directory,
     socketPath: socketPathOf(state.paths, id),
     databasePath: state.paths.databasePath,
+    layersPath: state.paths.layersPath,
     rootLayers:
       origin.makeLayer === null ? origin.layers : [...origin.layers, { path: layerPath(directory), format: "qcow2" }],
     rootWrites: origin.makeLayer === null ? "kept" : "discarded",
@@ -179,6 +180,7 @@ function makeLaunch(
       accelerator: accelerator.name,
       labels: spec.labels ?? {},
       session: spec.lifetime.kind === "session",
+      ...(spec.budget === undefined ? {} : { budget: spec.budget }),
     },
     lifetime:
       spec.lifetime.kind === "session" ? { kind: "session", token: randomBytes(16).toString("hex") } : spec.lifetime,

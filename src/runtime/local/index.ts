@@ -16,6 +16,7 @@ import type { ExposureApi } from "../exposures.ts";
 import type { EditorApi } from "../editor.ts";
 import type { FolderApi } from "../folders.ts";
 import type { NetworkApi, SecretApi } from "../network.ts";
+import type { MeteringApi } from "../metering.ts";
 import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
 import type { RpcHandshake } from "../rpc-door.ts";
 import { openRpcSandbox, RpcSandbox, type RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
@@ -39,6 +40,7 @@ import { LocalImages } from "./images.ts";
 import { LocalMachine } from "./machine.ts";
 import { usersElsewhere } from "./organisations/image-pins.ts";
 import { LocalNetwork } from "./network/local-network.ts";
+import { LocalMetering } from "./metering/local-metering.ts";
 import type { StatePaths } from "./paths.ts";
 import { prune } from "./prune.ts";
 import { reclaim, reconcile, refresh } from "./reconcile.ts";
@@ -78,6 +80,7 @@ class LocalRuntime implements Runtime {
   readonly #settings: Settings;
   readonly #state: LocalState;
   readonly #images: LocalImages;
+  readonly metering: MeteringApi;
   readonly #vault: SecretVault;
   /** For those who keep a runtime open and look again and again. */
   readonly #deaths: DeathWatch;
@@ -119,6 +122,7 @@ class LocalRuntime implements Runtime {
 
   async create(spec: SandboxSpec, options: CreateOptions = {}): Promise<Sandbox> {
     const plan = await planSpecFolders(spec, this.#state.paths);
+    this.metering = new LocalMetering(state);
     for (const notice of plan?.notices ?? []) options.onNotice?.(notice);
     const context = this.#createContext;
     const make = async (folders?: FolderLaunch): Promise<Sandbox> => {
@@ -281,7 +285,7 @@ class LocalRuntime implements Runtime {
         await untilGone(() => isAlive(supervisor), STOP_TIMEOUT_MS);
       }
       if (isLive(store.get(row.id)?.status ?? "stopped")) {
-        reclaim(store.get(row.id) ?? row);
+        reclaim(store, store.get(row.id) ?? row);
         store.transition(row.id, "stopped", { stoppedAt: Date.now(), reason: "killed", vmPid: null });
       }
     }

@@ -9,6 +9,7 @@ import { isLive } from "../../store/lifecycle.ts";
 import type { SandboxRow, SandboxStore } from "../../store/sandbox-store.ts";
 import { layerPath } from "../../vm/restore-options.ts";
 import type { StopReason } from "../types.ts";
+import { countLost } from "./metering/count-sandbox.ts";
 import { readFailure } from "./failure-record.ts";
 
 /** How long a stopped sandbox stays listed, `ms`, and how many of them. */
@@ -24,7 +25,7 @@ export function reconcile(store: SandboxStore, now: number): string[] {
   const ended: string[] = [];
   for (const row of store.listLive()) {
     if (hasLivingProcess(row)) continue;
-    reclaim(row);
+    reclaim(store, row);
     const { to, reason, detail } = explainEnd(row);
     if (store.transition(row.id, to, { stoppedAt: now, reason, detail, vmPid: null })) ended.push(row.id);
   }
@@ -53,8 +54,9 @@ function hasLivingProcess(row: SandboxRow): boolean {
 }
 
 /** Removes what a dead sandbox left: its machine, its layer, its socket. Logs stay until it is forgotten. */
-export function reclaim(row: SandboxRow): void {
+export function reclaim(store: SandboxStore, row: SandboxRow): void {
   killStrayMachine(row);
+  countLost(store.path, row);
   rmSync(row.socket, { force: true });
   rmSync(layerPath(row.directory), { force: true });
 }

@@ -2,7 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 
 /** USER_HZ, the unit of times in /proc/PID/stat: 100 on every architecture of sbx. */
-const TICK_MS = 10;
+export const TICK_MS = 10;
 const PAGE_BYTES = 4096;
 /** What was started since is found after this at the latest: the host of hooks, say, `ms`. */
 const LOOK_AGAIN_MS = 10_000;
@@ -66,7 +66,7 @@ async function proportional(pid: number): Promise<number | null> {
   return kilobytes === undefined ? null : Number(kilobytes) * 1024;
 }
 
-async function descendants(leaders: readonly number[]): Promise<number[]> {
+export async function descendants(leaders: readonly number[]): Promise<number[]> {
   const parents = new Map<number, number>();
   for (const pid of (await readdir("/proc")).map(Number).filter(Number.isInteger)) {
     const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");

@@ -112,6 +112,7 @@ async function makeLaunch(root: string, mode: FakeMode): Promise<SandboxLaunch> 
     directory: file("sandbox"),
     socketPath: file("s.sock"),
     databasePath: path.join(root, "state-db", "sbx.db"),
+    layersPath: path.join(root, "layers"),
     rootLayers: [
       { path: file("disk"), format: "raw" },
       { path: path.join(file("sandbox"), "disk.qcow2"), format: "qcow2" },

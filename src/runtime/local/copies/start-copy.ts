@@ -118,6 +118,7 @@ function copyLaunch({ state, folders }: CreateContext, plan: CopyPlan, spec: Cop
     ...{ id, name: spec.name, createdAt: Date.now(), directory },
     socketPath: socketPathOf(state.paths, id),
     databasePath: state.paths.databasePath,
+    layersPath: state.paths.layersPath,
     rootLayers: [...plan.rootLayers, { path: layerPath(directory), format: "qcow2" }],
     rootWrites: "discarded",
     start: { kind: "restore", memoryPath: files.memoryPath, statePath: files.statePath },

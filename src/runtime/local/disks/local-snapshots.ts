@@ -14,6 +14,7 @@ import type {
 import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
 import { chainBytes } from "./chain.ts";
+import { measureDisks } from "../metering/local-metering.ts";
 import { lockDisk, type DiskContext } from "./disk-context.ts";
 import { explainDiskError } from "./disk-errors.ts";
 import { snapshotInfo, usersOf } from "./disk-info.ts";
@@ -97,6 +98,7 @@ export class LocalSnapshots implements SnapshotApi {
     const { state } = this.#context;
     const row = findSnapshot(state.disks, ref);
     const info = await snapshotInfo(this.#context, row);
+    measureDisks(state);
     state.disks.change(
       () => {
         const users = usersOf(this.#context, row);

@@ -16,6 +16,7 @@ import type {
 import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
 import { openChain } from "./chain.ts";
+import { measureDisks } from "../metering/local-metering.ts";
 import { lockDisk, type DiskContext } from "./disk-context.ts";
 import { explainDiskError } from "./disk-errors.ts";
 import { snapshotInfo, volumeInfo } from "./disk-info.ts";
@@ -72,6 +73,7 @@ export class LocalVolumes implements VolumeApi {
     const { id } = findVolume(this.#disks, ref);
     await using _lock = await this.#lock(id, options);
     const row = findVolume(this.#disks, id);
+    measureDisks(this.#context.state);
     this.#disks.change(
       () => {
         const [holder] = this.#disks.claims.of(id);
