@@ -16,8 +16,8 @@ export default class Usage extends SbxCommand {
 
   static override description = prose(`
 CPU is the time that machines had of this host's processors, MEMORY what they were given for as long as they were there,
-STORAGE what volumes and snapshots take of the disk, OUT and IN what went through the network. Everything is counted up to
-this moment, and once, whatever was killed. Sandboxes count by the hour: --since goes back to the beginning of one.
+STORAGE what volumes and snapshots take of the disk, OUT and IN what went through the network. It is counted up to two
+seconds ago, and once, whatever was killed. Sandboxes count by the hour: --since goes back to the beginning of one.
 
 --price puts dollars to it: at "reference", the published prices of the reference service; "reference-plan" takes what
 its plan has in it off the sum (for a whole month); or prices of your own, a CPU-hour, a GB-hour of memory, a GiB-month of
