@@ -26,7 +26,6 @@ import type {
   ExecSession,
   ImageApi,
   MachineApi,
-  Runtime,
   Sandbox,
 } from "../src/runtime/runtime.ts";
 import type {
@@ -47,6 +46,7 @@ import type {
   SandboxUsage,
   UsageOptions,
 } from "../src/runtime/watching.ts";
+import type { OrganisationRuntime } from "../src/runtime/organisations.ts";
 import type { RpcHandshake } from "../src/runtime/rpc-door.ts";
 import type { ForkOptions, ForkReport, ForkSpec } from "../src/runtime/checkpoints.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
@@ -147,7 +147,7 @@ export function secretInfo(overrides: Partial<SecretInfo> = {}): SecretInfo {
   };
 }
 
-export class FakeRuntime implements Runtime {
+export class FakeRuntime implements OrganisationRuntime {
   sandboxes: SandboxInfo[] = [];
   imageList: ImageInfo[] = [imageInfo()];
   programs = new Map<string, FakeProgram>(Object.entries(STANDARD_PROGRAMS));
@@ -320,6 +320,12 @@ export class FakeRuntime implements Runtime {
     return this.pruneReport;
   }
 
+  readonly domains = new FakeDomains((ref) => {
+    this.record("domains", ref);
+    if (this.find(ref).status === "running") return;
+    throw new SbxError("sandbox_stopped", `the sandbox ${ref} is not running`);
+  });
+
   readonly images: ImageApi = {
     list: async () => {
       this.record("images.list");
@@ -388,12 +394,6 @@ export class FakeRuntime implements Runtime {
   readonly ssh = new FakeSsh(async (ref) => (await this.get(ref)).id);
   readonly folders = new FakeFolders();
   readonly exposures = new FakeExposures((method, ...args) => this.record(method, ...args));
-  readonly editor = new FakeEditor((method, ...args) => this.record(method, ...args));
-
-  readonly secrets: SecretApi = {
-    names: async () => {
-      this.record("secrets.names");
-      return this.secretList.map(({ name, hosts }) => ({ name, hosts }));
   meteredUsage: MeteredUsage[] = [];
   readonly metering: MeteringApi = {
     read: async (query) => {
@@ -401,6 +401,12 @@ export class FakeRuntime implements Runtime {
       return this.meteredUsage;
     },
   };
+  readonly editor = new FakeEditor((method, ...args) => this.record(method, ...args));
+
+  readonly secrets: SecretApi = {
+    names: async () => {
+      this.record("secrets.names");
+      return this.secretList.map(({ name, hosts }) => ({ name, hosts }));
     },
     list: async () => {
       this.record("secrets.list");

@@ -72,6 +72,7 @@ export const ERROR_EXITS = {
   timeout: EXIT.failure,
   port_in_use: EXIT.failure,
   exposure_not_found: EXIT.failure,
+  nothing_listens: EXIT.failure,
   unsupported: EXIT.failure,
   internal: EXIT.failure,
 } as const;

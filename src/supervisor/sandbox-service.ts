@@ -27,7 +27,8 @@ import { layerPath } from "../vm/restore-options.ts";
 import { fileSender } from "../vm/send-files.ts";
 import { beginRestore, type VirtualMachine } from "../vm/virtual-machine.ts";
 import { logLine } from "./capped-log.ts";
-import type { Exposures } from "./expose/exposures.ts";
+import type { GuestDoors, GuestDoorsOptions } from "./expose/guest-doors.ts";
+import { HttpDoor } from "./expose/http-door.ts";
 import type { SandboxDisks } from "./disks/sandbox-disks.ts";
 import { connectAgent, describeExit, giveIdentity, LastWords } from "./guest-boot.ts";
 import type { SandboxFolders } from "./folders.ts";
@@ -44,9 +45,9 @@ import { Standstill } from "./standstill.ts";
 import { SandboxWatch } from "./watch/sandbox-watch.ts";
 import { TimedLog } from "./watch/timed-log.ts";
 import type { UsageMeter } from "./watch/usage-meter.ts";
-
 import { meterSandbox } from "./metering/meter-sandbox.ts";
 import type { SandboxMeter } from "./metering/sandbox-meter.ts";
+
 /** Reasons after which nobody asks for the logs: they go with the rest. */
 const ORDERLY: readonly StopReason[] = ["killed", "expired", "session_ended", "guest_shutdown", "budget_exceeded"];
 /** Reasons for which the machine is ended, and not those that its end is. */
@@ -102,8 +103,8 @@ class SandboxRun implements SandboxService {
   readonly #network: SandboxNetwork;
   readonly #watched: SandboxWatch;
   readonly #ssh: SshDoor;
-  readonly #connections = new Set<RpcConnection>();
   readonly #meter: SandboxMeter;
+  readonly #connections = new Set<RpcConnection>();
   /** Clients that came while the sandbox was being made. */
   readonly #early: { socket: WebSocket; how: Visitor }[] = [];
   readonly #resolveStopped: () => void;
@@ -111,7 +112,8 @@ class SandboxRun implements SandboxService {
   #watch: HostWatch | undefined;
   #machine: MachineControl | undefined;
   #volumes: Promise<SandboxDisks> | undefined;
-  #exposures: Promise<Exposures> | undefined;
+  readonly #http: HttpDoor;
+  #doors: Promise<GuestDoors> | undefined;
   #link: AgentLink | undefined;
   #state: GuestState | undefined;
   #folders: SandboxFolders | undefined;
@@ -141,8 +143,6 @@ class SandboxRun implements SandboxService {
     this.#network = new SandboxNetwork({ launch, past, link: vm.networkLink, log: (m) => this.#log(m), onSecrets });
     const running = (): GuestState | undefined => (this.#status === "running" ? this.#state : undefined);
     this.#ssh = new SshDoor({ id: launch.id, state: running });
-    ({ promise: this.stopped, resolve: this.#resolveStopped } = Promise.withResolvers<void>());
-  }
     const domains = async (): Promise<GuestDoors["domains"]> => (await this.#requireDoors()).domains;
     this.#http = new HttpDoor({ domains, isPaused: () => this.#standstill.any });
     this.#meter = meterSandbox({
@@ -150,13 +150,15 @@ class SandboxRun implements SandboxService {
       hasVolumes: () => this.#volumes !== undefined || launch.rootWrites === "kept",
       onExcess: (detail) => void this.stop("budget_exceeded", detail),
     });
+    ({ promise: this.stopped, resolve: this.#resolveStopped } = Promise.withResolvers<void>());
+  }
 
   async start({ deadlineMs, signal, doorOpen }: ServiceOptions): Promise<void> {
     const { launch } = this;
     this.#claim((store) => store.amend(launch.id, { supervisor: ownIdentity(), vmPid: this.#vm.pid }));
+    this.#meter.start();
     void this.#vm.exited.then(({ code, signal }) => this.#machineEnded(code, signal));
     this.#door = await openDoor({
-    this.#meter.start();
       id: launch.id,
       socketPath: launch.socketPath,
       info: () => this.info(),
@@ -164,10 +166,12 @@ class SandboxRun implements SandboxService {
       extendTo: (stopAtMs) => this.#extendTo(stopAtMs),
       connected: (socket, how) => this.#connected(socket, how),
       ssh: (...upgrade) => this.#ssh.upgrade(...upgrade),
+      http: (...upgrade) => this.#http.upgrade(...upgrade),
       network: this.#network,
       machine: () => this.#requireMachine(),
       disks: async () => this.#requireDisks(),
-      exposures: async () => this.#requireExposures(),
+      exposures: async () => (await this.#requireDoors()).exposures,
+      domains: async () => (await this.#requireDoors()).domains,
       usage: async () => this.#requireMeter(),
       folders: () => this.#folders?.views ?? [],
     });
@@ -264,6 +268,7 @@ class SandboxRun implements SandboxService {
       info: () => this.info(),
       trustedCertificates: () => this.#network.trustedCertificates,
       ...{ onProcess: this.#watched.processStarted, keepOutput: this.#watched.keepOutput },
+      bindDomain: async (domain, target) => (await this.#requireDoors()).domains.bind(domain, target),
     });
   }
 
@@ -342,21 +347,19 @@ class SandboxRun implements SandboxService {
     });
   }
 
-  /** Loaded when it gets its first URL. */
-  async #requireExposures(): Promise<Exposures> {
+  /** Loaded when it gets its first URL or name. */
+  async #requireDoors(): Promise<GuestDoors> {
     const state = this.#state;
     if (state === undefined || this.#status !== "running") {
       throw notRunning();
     }
-    this.#exposures ??= (async () => {
-      const { Exposures } = await import("./expose/exposures.ts");
+    this.#doors ??= (async () => {
+      const { openGuestDoors } = await import("./expose/guest-doors.ts");
       const { id, name } = this.#launch;
-      const { GuestPorts } = await import("./expose/guest-port.ts");
-      const { link, loopback } = state;
-      const ports = new GuestPorts({ link, loopback, overCard: (...call) => this.#network.connect(...call) });
-      return new Exposures({ id, name, ports, isPaused: () => this.#standstill.any });
+      const overCard: GuestDoorsOptions["overCard"] = (...call) => this.#network.connect(...call);
+      return openGuestDoors({ id, name, guest: state, overCard, isPaused: () => this.#standstill.any });
     })();
-    return this.#exposures;
+    return this.#doors;
   }
 
   /** While the guest still runs: what it has written goes to its volumes. */
@@ -472,20 +475,21 @@ class SandboxRun implements SandboxService {
     for (const { socket } of this.#early.splice(0)) socket.close(1001, `sandbox ${reason}`);
     this.#ssh.close(`the sandbox has ended: ${reason.replaceAll("_", " ")}`);
     this.#door?.close();
-    await (await this.#exposures)?.[Symbol.asyncDispose]();
+    this.#http.close();
+    await (await this.#doors)?.exposures[Symbol.asyncDispose]();
     if (this.#link !== undefined && STILL_RUNS.includes(reason)) {
       await this.#settleFolders(this.#link);
       await this.#settleVolumes(this.#link);
     }
+    this.#meter.sample();
     await this.#vm.stop();
     await this.#link?.[Symbol.asyncDispose]();
     await this.#network[Symbol.asyncDispose]();
+    this.#meter.end();
     await this.#folders?.[Symbol.asyncDispose]();
-    this.#meter.sample();
     await this.#watched[Symbol.asyncDispose]();
     if (ORDERLY.includes(reason)) await keepOnly(directory, KEPT_LOGS);
     else await rm(layerPath(directory), { force: true });
-    this.#meter.end();
     this.#status = reason === "start_failed" ? "failed" : "stopped";
     const at = { stoppedAt: this.#end.at, reason, detail, vmPid: null };
     this.#record((store, database) => {

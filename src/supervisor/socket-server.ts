@@ -14,6 +14,7 @@ import type { SandboxInfo } from "../runtime/types.ts";
 import { answerCall, readBody, refuseUpgrade, sendJson, sendTooLarge } from "./door-http.ts";
 import { MACHINE_CALLS, type MachineHandle } from "./machine-routes.ts";
 import { DISK_CALLS, type DiskControl } from "./disks/door-routes.ts";
+import { DOMAIN_CALLS, type DomainControl } from "./expose/domain-routes.ts";
 import { EXPOSURE_CALLS, type ExposureControl } from "./expose/door-routes.ts";
 import { NETWORK_CALLS, type NetworkControl } from "./network/door-routes.ts";
 import { USAGE_CALLS, type UsageControl } from "./watch/usage-routes.ts";
@@ -33,11 +34,15 @@ export interface DoorOptions {
   connected: (socket: WebSocket, visitor: Visitor) => void;
   /** Takes an upgrade to SSH; false for another one. */
   ssh: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
+  /** Takes an upgrade to a connection of a gateway; false for another one. */
+  http: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
   network: NetworkControl;
   /** Its disks; fails unless it runs. */
   disks: () => Promise<DiskControl>;
   /** Its URLs; fails unless it runs. */
   exposures: () => Promise<ExposureControl>;
+  /** Its names at a gateway; fails unless it runs. */
+  domains: () => Promise<DomainControl>;
   /** @throws SbxError while there is none */
   machine: () => MachineHandle;
   /** What it uses; fails unless it runs. */
@@ -50,12 +55,12 @@ export interface DoorOptions {
 export interface Visitor {
   extensions: boolean;
   primaryToken: string | null;
+  transport: Duplex;
 }
 
 export interface Door {
   /** Takes no new connections, answers what is under way, and removes the socket. */
   close(): void;
-  transport: Duplex;
 }
 
 /** Listens; the socket exists when this returns. */
@@ -76,7 +81,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => undefined); // the peer may vanish in the middle of the handshake
-    if (options.ssh(request, socket, head)) return;
+    if (options.ssh(request, socket, head) || options.http(request, socket, head)) return;
     if (parseTarget(request.url)?.pathname !== connectTarget(options.id)) {
       refuseUpgrade(socket, 404, "SANDBOX_NOT_FOUND", "this socket serves another sandbox");
       return;
@@ -148,6 +153,7 @@ async function answerFromTables(
     (await answerCall(request, response, pathname, USAGE_CALLS, options.usage)) ||
     (await answerCall(request, response, pathname, DISK_CALLS, options.disks)) ||
     (await answerCall(request, response, pathname, EXPOSURE_CALLS, options.exposures)) ||
+    (await answerCall(request, response, pathname, DOMAIN_CALLS, options.domains)) ||
     (await answerCall(request, response, pathname, NETWORK_CALLS, () => options.network))
   );
 }

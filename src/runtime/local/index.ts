@@ -12,12 +12,14 @@ import { connectTarget } from "../../protocol/sandbox-target.ts";
 import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "../checkpoints.ts";
 import { SbxError } from "../errors.ts";
 import type { SnapshotApi, VolumeApi } from "../disks.ts";
+import type { DomainApi } from "../domains.ts";
 import type { ExposureApi } from "../exposures.ts";
 import type { EditorApi } from "../editor.ts";
 import type { FolderApi } from "../folders.ts";
-import type { NetworkApi, SecretApi } from "../network.ts";
 import type { MeteringApi } from "../metering.ts";
-import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
+import type { NetworkApi, SecretApi } from "../network.ts";
+import type { OrganisationRuntime } from "../organisations.ts";
+import type { CallOptions, CreateOptions, ImageApi, MachineApi, Sandbox } from "../runtime.ts";
 import type { RpcHandshake } from "../rpc-door.ts";
 import { openRpcSandbox, RpcSandbox, type RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
 import type { PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
@@ -33,14 +35,15 @@ import { imageUsers, type ImageUser } from "./disks/image-users.ts";
 import { LocalSnapshots } from "./disks/local-snapshots.ts";
 import { LocalVolumes } from "./disks/local-volumes.ts";
 import { LocalEditor } from "./editor/local-editor.ts";
+import { LocalDomains } from "./local-domains.ts";
 import { LocalExposures } from "./local-exposures.ts";
 import { LocalFolders } from "./folders/local-folders.ts";
 import type { FolderPlan } from "./folders/plan-folders.ts";
 import { LocalImages } from "./images.ts";
+import { LocalMetering } from "./metering/local-metering.ts";
 import { LocalMachine } from "./machine.ts";
 import { usersElsewhere } from "./organisations/image-pins.ts";
 import { LocalNetwork } from "./network/local-network.ts";
-import { LocalMetering } from "./metering/local-metering.ts";
 import type { StatePaths } from "./paths.ts";
 import { prune } from "./prune.ts";
 import { reclaim, reconcile, refresh } from "./reconcile.ts";
@@ -60,27 +63,28 @@ const STOP_TIMEOUT_MS = 10_000;
 const EXTEND_TIMEOUT_MS = 10_000;
 
 /** @throws SbxError `state_newer`, `state_broken`, `config_invalid`, `disk_full` */
-export async function openLocalRuntime(settings: Settings, paths?: StatePaths): Promise<Runtime> {
+export async function openLocalRuntime(settings: Settings, paths?: StatePaths): Promise<OrganisationRuntime> {
   return new LocalRuntime(settings, await openState(process.env, paths));
 }
 
-class LocalRuntime implements Runtime {
+class LocalRuntime implements OrganisationRuntime {
   readonly images: ImageApi;
   readonly machine: MachineApi;
   readonly network: NetworkApi;
   readonly secrets: SecretApi;
   readonly folders: FolderApi;
   readonly exposures: ExposureApi;
+  readonly domains: DomainApi;
   readonly editor: EditorApi;
   readonly snapshots: SnapshotApi;
   readonly volumes: VolumeApi;
   readonly checkpoints: CheckpointApi;
   readonly ssh: SshApi;
+  readonly metering: MeteringApi;
   readonly #checkpoints: LocalCheckpoints;
   readonly #settings: Settings;
   readonly #state: LocalState;
   readonly #images: LocalImages;
-  readonly metering: MeteringApi;
   readonly #vault: SecretVault;
   /** For those who keep a runtime open and look again and again. */
   readonly #deaths: DeathWatch;
@@ -110,6 +114,7 @@ class LocalRuntime implements Runtime {
       onStaging: (stagingPath) => recordStaging(this.#state.staging, stagingPath),
     });
     this.exposures = new LocalExposures((ref) => this.#findRunning(ref));
+    this.domains = new LocalDomains((ref) => this.#findRunning(ref));
     const context = { state, images: this.#images };
     const findRunning = (ref: string): SandboxRow => this.#findRunning(ref);
     this.volumes = new LocalVolumes({ context, findRunning, defaultBytes: settings.diskBytes });
@@ -117,12 +122,12 @@ class LocalRuntime implements Runtime {
     this.#checkpoints = new LocalCheckpoints({ context, findRunning });
     this.checkpoints = this.#checkpoints;
     this.editor = new LocalEditor({ context, findRunning, runtime: this });
+    this.metering = new LocalMetering(state);
     this.ssh = new LocalSsh({ state, findReady: (ref) => this.#findReady(ref) });
   }
 
   async create(spec: SandboxSpec, options: CreateOptions = {}): Promise<Sandbox> {
     const plan = await planSpecFolders(spec, this.#state.paths);
-    this.metering = new LocalMetering(state);
     for (const notice of plan?.notices ?? []) options.onNotice?.(notice);
     const context = this.#createContext;
     const make = async (folders?: FolderLaunch): Promise<Sandbox> => {

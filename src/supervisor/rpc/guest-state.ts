@@ -2,6 +2,7 @@
 import { LoopbackDialer } from "../../guest/dial-loopback.ts";
 import type { AgentLink } from "../../guest/link.ts";
 import type { SandboxInfo } from "../../runtime/types.ts";
+import type { DomainTarget } from "../expose/domains.ts";
 import { callTypeError, notSupported } from "./call-error.ts";
 import type { DenoRepl } from "./deno-repl.ts";
 import { Environment } from "./environment.ts";
@@ -23,6 +24,8 @@ export interface GuestStateOptions {
   onProcess?: ProcessObserver;
   /** Takes over a process that runs in the background. Without it there are none. */
   keepOutput?: (launched: Launched, argv: readonly string[]) => void;
+  /** Binds a name of the gateway; false for one that was not announced. Without it there is none. */
+  bindDomain?: (domain: string, target: DomainTarget) => Promise<boolean>;
 }
 
 export interface GuestState {
@@ -39,6 +42,8 @@ export interface GuestState {
   trustedCertificates(): readonly string[];
   /** Takes over a process that no client waits for, and its output. @throws CallError where nobody would keep it */
   keepOutput(launched: Launched, argv: readonly string[]): void;
+  /** False for a name that was not announced to this sandbox. */
+  bindDomain(domain: string, target: DomainTarget): Promise<boolean>;
   /** An absolute path for a path of a client's. @throws CallError if it holds a NUL */
   resolvePath(path: string): string;
 }
@@ -60,6 +65,7 @@ export function createGuestState(options: GuestStateOptions): GuestState {
       (() => {
         throw notSupported("Processes in the background");
       }),
+    bindDomain: options.bindDomain ?? (async () => false),
     resolvePath(path) {
       if (path.includes("\0")) throw callTypeError("file name contained an unexpected NUL byte");
       // Joined, not normalised: only the guest knows what `link/..` is.

@@ -2,6 +2,7 @@
 import { notSupported } from "./call-error.ts";
 import { DENO_HANDLERS } from "./deno-methods.ts";
 import { ENVIRONMENT_HANDLERS } from "./environment-methods.ts";
+import { EXPOSE_HANDLERS } from "./expose-methods.ts";
 import { FETCH_HANDLERS } from "./fetch-methods.ts";
 import { FILE_HANDLERS } from "./file-methods.ts";
 import { HANDLE_HANDLERS } from "./handle-methods.ts";
@@ -23,9 +24,7 @@ export const HANDLERS: Handlers = {
   ...DENO_HANDLERS,
   ...FETCH_HANDLERS,
   ...SBX_HANDLERS,
-  exposeHttp: () => {
-    throw notSupported("Exposing HTTP servers");
-  },
+  ...EXPOSE_HANDLERS,
   vscode: () => {
     throw notSupported("VS Code");
   },

@@ -27,10 +27,12 @@ async function open(t: TestContext): Promise<{ socketPath: string; events: strin
       socket.close();
     },
     ssh: () => false,
+    http: () => false,
     folders: () => [],
     machine: () => assert.fail("nobody asked for the machine"),
     disks: () => assert.fail("nobody asked for the disks"),
     exposures: () => assert.fail("nobody asked for the URLs"),
+    domains: () => assert.fail("nobody asked for the names"),
     usage: async () => ({ measure: async () => assert.fail("nobody asked what it uses") }),
     network: {
       setSecrets: () => ({ set: [], missing: [] }),

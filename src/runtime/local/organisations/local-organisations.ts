@@ -1,7 +1,6 @@
 /** The organisations of a control plane on this machine: one embedded runtime each. */
 import type { Settings } from "../../defaults.ts";
-import { OWN_ORGANISATION, type OrganisationRuntimes } from "../../organisations.ts";
-import type { Runtime } from "../../runtime.ts";
+import { OWN_ORGANISATION, type OrganisationRuntime, type OrganisationRuntimes } from "../../organisations.ts";
 import { openLocalRuntime } from "../index.ts";
 import { statePaths } from "../paths.ts";
 import { pinImages } from "./image-pins.ts";
@@ -9,8 +8,8 @@ import { organisationPaths } from "./organisation-paths.ts";
 
 /** @param directory of the control plane */
 export function localOrganisations(settings: Settings, directory: string): OrganisationRuntimes {
-  const runtimes = new Map<string, Promise<Runtime>>();
-  const start = async (name: string): Promise<Runtime> => {
+  const runtimes = new Map<string, Promise<OrganisationRuntime>>();
+  const start = async (name: string): Promise<OrganisationRuntime> => {
     if (name === OWN_ORGANISATION) return openLocalRuntime(settings);
     const paths = organisationPaths(name, directory, statePaths());
     pinImages(paths);
