@@ -18,7 +18,7 @@ const get = async ({ tenant, params }: Call<unknown, unknown>): Promise<Answer> 
 
 async function remove({ tenant, params }: Call<unknown, unknown>): Promise<Answer> {
   const { id } = await findSnapshot(tenant.runtime, params.snapshot ?? "");
-  await tenant.runtime.snapshots.remove(id);
+  await tenant.endings.whenFree(async () => tenant.runtime.snapshots.remove(id));
   return { status: 204 };
 }
 

@@ -63,18 +63,21 @@ async function list({ tenant, query, url, signal }: Call<z.output<typeof pageQue
 
 async function remove({ tenant, params }: Call<unknown, unknown>): Promise<Answer> {
   const { id } = await findVolume(tenant.runtime, params.volume ?? "");
-  await tenant.runtime.volumes.remove(id);
+  await tenant.endings.whenFree(async () => tenant.runtime.volumes.remove(id));
   return { status: 204 };
 }
 
 async function snapshot(call: Call<unknown, z.output<typeof snapshotBody>>): Promise<Answer> {
   const { tenant, params, body } = call;
-  const { id, holders } = await findVolume(tenant.runtime, params.volume ?? "");
-  // The runtime could, of a running sandbox; the published service cannot, and says so.
-  if (holders.some(({ access }) => access === "read-write")) {
-    throw new ApiError("VOLUME_IN_USE", "the volume is in use: a snapshot is taken of one that no sandbox has");
-  }
-  return { status: 201, body: toSnapshotObject(await tenant.runtime.volumes.snapshot(id, body.slug)) };
+  const snapshot = await tenant.endings.whenFree(async () => {
+    const { id, holders } = await findVolume(tenant.runtime, params.volume ?? "");
+    // The runtime could, of a running sandbox; the published service cannot, and says so.
+    if (holders.some(({ access }) => access === "read-write")) {
+      throw new ApiError("VOLUME_IN_USE", "the volume is in use: a snapshot is taken of one that no sandbox has");
+    }
+    return tenant.runtime.volumes.snapshot(id, body.slug);
+  });
+  return { status: 201, body: toSnapshotObject(snapshot) };
 }
 
 export const VOLUME_ROUTES: readonly Route[] = [

@@ -33,14 +33,18 @@ export async function createSandbox(
   let sandbox: Sandbox;
   try {
     sandbox = await tenant.admit({ memoryBytes: spec.memoryBytes, cpus }, async () =>
-      runtime.create({ ...spec, cpus }, { signal, secretValues, environment: ownEnvironment(environment) }),
+      tenant.endings.whenFree(
+        async () =>
+          runtime.create({ ...spec, cpus }, { signal, secretValues, environment: ownEnvironment(environment) }),
+        signal,
+      ),
     );
   } catch (error) {
     plane.metrics.creation(false, (performance.now() - begun) / 1000);
     throw error;
   }
   plane.metrics.creation(true, (performance.now() - begun) / 1000);
-  const release = async (): Promise<void> => sandbox[Symbol.asyncDispose]();
+  const release = async (): Promise<void> => tenant.endings.track(sandbox[Symbol.asyncDispose]());
   return {
     id: sandbox.id,
     livesWithSession: spec.lifetime.kind === "session",

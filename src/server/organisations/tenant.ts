@@ -4,6 +4,7 @@ import type { OrganisationRuntime } from "../../runtime/organisations.ts";
 import { ApiError } from "../api-error.ts";
 import type { Quotas } from "../config.ts";
 import { CreationRate } from "./creation-rate.ts";
+import { Endings } from "./endings.ts";
 import { Mutex } from "./mutex.ts";
 
 /** What a sandbox takes of its organisation's quotas. */
@@ -16,6 +17,7 @@ export class Tenant {
   readonly organisation: string;
   readonly runtime: OrganisationRuntime;
   readonly quotas: Quotas;
+  readonly endings = new Endings();
   readonly #pending = new Map<symbol, { demands: readonly Demand[]; settled: Promise<void> }>();
   readonly #admitting = new Mutex();
   readonly #volumes = new Mutex();
