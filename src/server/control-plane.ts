@@ -3,6 +3,7 @@ import type { OrganisationRuntimes } from "../runtime/organisations.ts";
 import type { CallerEnvironment } from "../runtime/types.ts";
 import type { ServerConfig } from "./config.ts";
 import type { Doors } from "./doors.ts";
+import type { Timeouts } from "./http/limits.ts";
 import { Metrics } from "./metrics.ts";
 import { Tenants } from "./organisations/tenants.ts";
 import { Relays } from "./relay/relays.ts";
@@ -22,6 +23,8 @@ export interface ControlPlaneOptions {
   version: string;
   /** Epoch `ms`. */
   now: () => number;
+  /** Others than the usual ones. */
+  timeouts?: Partial<Timeouts>;
 }
 
 export class ControlPlane implements AsyncDisposable {

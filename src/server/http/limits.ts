@@ -4,10 +4,28 @@
 export const MAX_HEADER_BYTES = 256 * 1024;
 /** Of a body of the REST calls, `bytes`. */
 export const MAX_BODY_BYTES = 64 * 1024;
-/** Until a request's head is there, `ms`. */
-export const HEADERS_TIMEOUT_MS = 20_000;
-/** Until all of a request is there, `ms`. */
-export const REQUEST_TIMEOUT_MS = 60_000;
+
+export interface Timeouts {
+  /** Until a request's head is there, `ms`. */
+  headersMs: number;
+  /** Until all of a request is there, `ms`. */
+  requestMs: number;
+  /** Between two looks at that, `ms`. */
+  checkMs: number;
+  /** What a client has to send the rest of its request in when the server ends, `ms`. */
+  lastRequestMs: number;
+  /** What is being done has to end in when the server ends, `ms`; then its client is hung up on. */
+  drainMs: number;
+}
+
+export const TIMEOUTS: Timeouts = {
+  headersMs: 20_000,
+  requestMs: 60_000,
+  checkMs: 5000,
+  lastRequestMs: 1000,
+  drainMs: 20_000,
+};
+
 /** What a client may send before its handshake is answered, `bytes`. */
 export const MAX_EARLY_BYTES = 64 * 1024;
 /** Between two looks whether a client that says nothing is still there, `ms`. */

@@ -6,7 +6,8 @@ import { SbxError } from "../../runtime/errors.ts";
 import { ApiError } from "../api-error.ts";
 import type { ControlPlane } from "../control-plane.ts";
 import { refuseSocket } from "./answers.ts";
-import { HEADERS_TIMEOUT_MS, MAX_CONNECTIONS, MAX_HEADER_BYTES, REQUEST_TIMEOUT_MS } from "./limits.ts";
+import { Connections } from "./connections.ts";
+import { MAX_CONNECTIONS, MAX_HEADER_BYTES, TIMEOUTS } from "./limits.ts";
 import { serveRequest } from "./requests.ts";
 import { serveUpgrade } from "./upgrades.ts";
 
@@ -23,25 +24,28 @@ export interface HttpServer extends AsyncDisposable {
 
 /** Listens and serves. Disposing takes no new connections, and waits for the answers that are under way. */
 export async function openHttpServer(plane: ControlPlane, address: ListenAddress): Promise<HttpServer> {
+  const timeouts = { ...TIMEOUTS, ...plane.options.timeouts };
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    headersTimeout: timeouts.headersMs,
+    requestTimeout: timeouts.requestMs,
+    connectionsCheckingInterval: timeouts.checkMs,
   });
   server.maxConnections = MAX_CONNECTIONS;
-  // node:http forgets those that were upgraded, or refused as such.
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-  });
+  const connections = new Connections();
+  server.on("connection", (socket: Socket) => connections.add(socket));
   server.on("request", (request, response) => {
+    connections.begin(request, response);
     plane.track(serveRequest(plane, request, response, newTraceId()));
   });
   server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    plane.track(serveUpgrade(plane, { request, socket, head, traceId: newTraceId() }));
+    const answered = connections.answered(socket);
+    plane.track(serveUpgrade(plane, { request, socket, head, answered, traceId: newTraceId() }));
   });
-  server.on("clientError", refuseMalformed);
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+    // It must not get ahead of the answer to what came before it.
+    void connections.answered(socket).then(() => refuseMalformed(error, socket));
+  });
   await listen(server, address);
   const { address: host, port } = server.address() as AddressInfo;
   return {
@@ -51,8 +55,14 @@ export async function openHttpServer(plane: ControlPlane, address: ListenAddress
         server.close(() => resolve());
       });
       server.closeIdleConnections();
+      // What node:http would look after itself, it does no more once it is closed.
+      const timers = [
+        setTimeout(() => connections.destroyUnfinished(), timeouts.lastRequestMs),
+        setTimeout(() => connections.destroyAll(), timeouts.drainMs),
+      ];
       await plane[Symbol.asyncDispose]();
-      for (const socket of sockets) socket.destroy();
+      timers.map(clearTimeout);
+      connections.destroyAll();
       await closed;
     },
   };

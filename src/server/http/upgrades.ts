@@ -23,6 +23,8 @@ export interface Upgrade {
   request: IncomingMessage;
   socket: Socket;
   head: Buffer;
+  /** When what came before it on the connection is answered. */
+  answered: Promise<void>;
   traceId: string;
 }
 
@@ -31,8 +33,9 @@ type Wish = { kind: "create" } | { kind: "connect"; id: string };
 
 /** Answers a request for a WebSocket and, if it is granted, carries it until it ends. Never throws. */
 export async function serveUpgrade(plane: ControlPlane, upgrade: Upgrade): Promise<void> {
-  const { request, socket, head, traceId } = upgrade;
+  const { request, socket, head, answered, traceId } = upgrade;
   const early = new EarlyBytes(socket, head);
+  await answered;
   const begun = performance.now();
   const { log, now } = plane.options;
   let route = "upgrade";

@@ -8,6 +8,7 @@ import { DEFAULT_SETTINGS } from "../../../src/runtime/defaults.ts";
 import type { OrganisationRuntimes } from "../../../src/runtime/organisations.ts";
 import { defaultServerConfig, parseServerConfig } from "../../../src/server/config.ts";
 import type { HttpServer } from "../../../src/server/http/server.ts";
+import type { Timeouts } from "../../../src/server/http/limits.ts";
 import { openServerLog } from "../../../src/server/server-log.ts";
 import { openServer } from "../../../src/server/serve.ts";
 import { SCOPES } from "../../../src/server/tokens/token-format.ts";
@@ -65,7 +66,11 @@ export interface CallResult {
   headers: Headers;
 }
 
-export async function openBench(t: TestContext, config?: object): Promise<ServerBench> {
+export async function openBench(
+  t: TestContext,
+  config?: object,
+  timeouts: Partial<Timeouts> = {},
+): Promise<ServerBench> {
   const tokens = TokenStore.open(temporaryDirectory(t));
   const organisations = new FakeOrganisations();
   const stream = new PassThrough();
@@ -74,7 +79,7 @@ export async function openBench(t: TestContext, config?: object): Promise<Server
   const server = await openServer({
     ...{ runtimes: organisations, tokens, log: openServerLog(stream, () => Date.now()), now: () => Date.now() },
     config: config === undefined ? defaultServerConfig() : parseServerConfig(JSON.stringify(config), "test.json"),
-    ...{ environment: { HTTPS_PROXY: "http://proxy:8080", HOME: "/home/x" }, version: "1.2.3" },
+    ...{ environment: { HTTPS_PROXY: "http://proxy:8080", HOME: "/home/x" }, version: "1.2.3", timeouts },
     listen: { host: "127.0.0.1", port: 0 },
   });
   t.after(async () => {
