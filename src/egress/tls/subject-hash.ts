@@ -4,7 +4,7 @@
  * certificate is one of the user's, or a sandbox's own; one that does not parse is an error.
  */
 import { createHash, type X509Certificate } from "node:crypto";
-import * as der from "./der.ts";
+import * as der from "../../pki/der.ts";
 
 const TAG = { sequence: 0x30, version: 0xa0 } as const;
 

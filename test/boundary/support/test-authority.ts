@@ -1,11 +1,6 @@
 /** A certificate authority of the test's own: what the internet's are to a user. sbx gets it as `--ca-file`. */
 import { generateKeyPairSync } from "node:crypto";
-import {
-  makeAuthorityCertificate,
-  makeLeafCertificate,
-  toPem,
-  type Validity,
-} from "../../../src/egress/tls/certificate.ts";
+import { makeAuthorityCertificate, makeLeafCertificate, toPem, type Validity } from "../../../src/pki/certificate.ts";
 
 const EC_P256 = { namedCurve: "P-256" };
 const DAY_MS = 86_400_000;

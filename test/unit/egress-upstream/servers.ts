@@ -5,12 +5,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from "node:n
 import type { TestContext } from "node:test";
 import { createServer as createTlsServer, type TlsOptions, type TLSSocket } from "node:tls";
 import { createUpstream, type UpstreamOptions } from "../../../src/egress/upstream/create-upstream.ts";
-import {
-  type Issuer,
-  makeAuthorityCertificate,
-  makeLeafCertificate,
-  toPem,
-} from "../../../src/egress/tls/certificate.ts";
+import { type Issuer, makeAuthorityCertificate, makeLeafCertificate, toPem } from "../../../src/pki/certificate.ts";
 import { type LiveUpstream, UpstreamError } from "../../../src/egress/upstream/upstream.ts";
 import type { Decision } from "../../../src/policy/spec.ts";
 
