@@ -14,10 +14,10 @@ const NOTICES = 3;
 const PATIENCE_MS = 10_000;
 
 export class Endings {
-  readonly #ending = new Set<Promise<unknown>>();
+  readonly #ending = new Set<PromiseLike<unknown>>();
 
   /** An end that is under way. It may fail. */
-  async track(end: Promise<void>): Promise<void> {
+  async track(end: PromiseLike<void>): Promise<void> {
     this.#ending.add(end);
     try {
       await end;
