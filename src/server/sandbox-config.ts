@@ -5,17 +5,18 @@
  */
 import { z } from "zod";
 import { draftRule, buildPolicy } from "../policy/build-policy.ts";
-import { findClosedRange } from "../policy/closed-ranges.ts";
-import { HOST_LOOPBACK_NAME } from "../policy/host-name.ts";
-import { findRange } from "../policy/ip-address.ts";
 import { parseSecretHost } from "../policy/secret-host.ts";
 import type { RuleDraft } from "../policy/spec.ts";
+import { isMountPath } from "../protocol/disk-calls.ts";
+import { CONFIG_KEY, type ConfigExtension } from "../protocol/control-config.ts";
 import { MAX_PATTERNS_PER_CALL, MAX_SECRETS, SECRET_NAME } from "../protocol/net-calls.ts";
 import { secretValueFault } from "../protocol/secret-value.ts";
 import { SbxError } from "../runtime/errors.ts";
 import type { Lifetime, NetworkSpec, SandboxSpec } from "../runtime/types.ts";
 import { ApiError } from "./api-error.ts";
 import type { Quotas } from "./config.ts";
+import { extensionSpec, parseExtension } from "./extended-config.ts";
+import { isPrivateHost } from "./private-hosts.ts";
 import { readDuration } from "./units.ts";
 
 export const CONFIG_HEADER = "x-deno-sandbox-config";
@@ -53,47 +54,81 @@ const configSchema = z.object({
     MAX_SECRETS,
     "secrets",
   ).nullish(),
-  env: limitedRecord(z.string().regex(/^[^=\0]{1,256}$/), z.string(), MAX_VARIABLES, "variables").nullish(),
+  env: limitedRecord(
+    z.string().regex(/^[^=\0]{1,256}$/),
+    z.string().regex(/^[^\0]*$/),
+    MAX_VARIABLES,
+    "variables",
+  ).nullish(),
 });
 
 type Config = z.output<typeof configSchema>;
 
 export interface CreateRequest {
-  spec: SandboxSpec & { memoryBytes: number };
+  spec: SandboxSpec;
   secretValues: Record<string, string>;
-  /** Volumes, and what may be a volume or a snapshot, as the client names them. */
+  /** Volumes, and what may be a volume or a snapshot, as a client of the published API names them. */
   references: { volumes: string[]; root: string | null };
 }
 
 /** @throws ApiError `INVALID_CONFIG` */
 export function parseSandboxConfig(header: string | undefined, quotas: Quotas, now: number): CreateRequest {
   const config = readConfig(header);
-  const memoryMb = config.memory_mb ?? DEFAULT_MEMORY_MB;
-  const memoryBytes = memoryMb * MIB;
-  if (memoryBytes < quotas.minMemory || memoryBytes > quotas.maxMemory) {
-    const [min, max] = [quotas.minMemory, quotas.maxMemory].map((limit) => Math.floor(limit / MIB));
-    throw invalid(`memory_mb must be from ${min ?? 0} to ${max ?? 0}, not ${memoryMb}`);
-  }
-  for (const key of Object.keys(config.labels ?? {})) {
-    if (Buffer.byteLength(key) > 64) throw invalid("the key of a label must have at most 64 bytes");
-  }
   const volumes = listVolumes(config);
   const root = typeof config.root === "object" ? (config.root?.volume ?? null) : (config.root ?? null);
-  const spec = {
-    memoryBytes,
-    lifetime: lifetimeOf(config, quotas, now),
-    network: networkOf(config, quotas),
-    volumes: volumes.map(({ volume, path }) => ({ volume, path, access: "read-write" as const })),
-    ...(config.labels ? { labels: config.labels } : {}),
-    ...(config.env ? { env: config.env } : {}),
-    ...(root === null ? {} : { root }),
-  };
   const values = Object.entries(config.secrets ?? {}).map(([name, { value }]) => [name, value] as const);
   return {
-    spec,
+    spec: specOf(config, { volumes, root, quotas, now }),
     secretValues: Object.fromEntries(values),
     references: { volumes: volumes.map(({ volume }) => volume), root },
   };
+}
+
+interface SpecFacts {
+  volumes: ReturnType<typeof listVolumes>;
+  root: string | null;
+  quotas: Quotas;
+  now: number;
+}
+
+function specOf(config: Config, { volumes, root, quotas, now }: SpecFacts): SandboxSpec {
+  for (const key of Object.keys(config.labels ?? {})) {
+    if (Buffer.byteLength(key) > 64) throw invalid("the key of a label must have at most 64 bytes");
+  }
+  const extension = parseExtension(config[CONFIG_KEY]);
+  const network = networkOf(config, quotas);
+  // A checkpoint has its own machine and network, and is given another one only by mistake, which the runtime tells.
+  const hasOwnMachine = extension?.checkpoint !== undefined;
+  const hasOwnNetwork = hasOwnMachine && config.allow_net == null && config.secrets == null;
+  return {
+    ...(hasOwnMachine && config.memory_mb == null ? {} : { memoryBytes: memoryOf(config, quotas) }),
+    lifetime: lifetimeOf(config, quotas, now),
+    ...(hasOwnNetwork ? {} : { network }),
+    ...(hasOwnMachine && volumes.length === 0
+      ? {}
+      : { volumes: volumes.map(({ volume, path }) => ({ volume, path, access: "read-write" as const })) }),
+    ...(config.labels ? { labels: config.labels } : {}),
+    ...(config.env ? { env: config.env } : {}),
+    ...(root === null ? {} : { root }),
+    ...(extension === undefined ? {} : extensionOf(extension, network, quotas)),
+  };
+}
+
+/** What is wrong with a pattern of the extension's is the client's error, too. */
+function extensionOf(extension: ConfigExtension, { secrets }: NetworkSpec, quotas: Quotas): Partial<SandboxSpec> {
+  try {
+    return extensionSpec(extension, secrets, quotas);
+  } catch (error) {
+    throw error instanceof SbxError ? invalid(error.message) : error;
+  }
+}
+
+function memoryOf({ memory_mb: given }: Config, { minMemory, maxMemory }: Quotas): number {
+  const memoryMb = given ?? DEFAULT_MEMORY_MB;
+  const memoryBytes = memoryMb * MIB;
+  if (memoryBytes >= minMemory && memoryBytes <= maxMemory) return memoryBytes;
+  const [min, max] = [minMemory, maxMemory].map((limit) => Math.floor(limit / MIB));
+  throw invalid(`memory_mb must be from ${min ?? 0} to ${max ?? 0}, not ${memoryMb}`);
 }
 
 /** The SDK's characters are bytes of Latin-1; the one for Python writes ASCII. */
@@ -118,7 +153,7 @@ function listVolumes({ volumes }: Config): { volume: string; path: string }[] {
     : Object.entries(volumes ?? {}).map(([path, volume]) => ({ path, volume }));
   if (list.length > MAX_VOLUMES) throw invalid(`at most ${MAX_VOLUMES} volumes`);
   for (const { path } of list) {
-    if (!path.startsWith("/") || path === "/") throw invalid(`the path of a volume is absolute, and not /`);
+    if (!isMountPath(path)) throw invalid("the path of a volume is absolute, and not / or one with . or .. in it");
   }
   return list;
 }
@@ -164,17 +199,10 @@ function networkOf({ allow_net: patterns, secrets }: Config, quotas: Quotas): Ne
 
 function readRule(pattern: string, { privateNetwork }: Quotas): RuleDraft {
   const rule = draftRule("allow", pattern, { kind: "api" });
-  if (!privateNetwork && isPrivate(rule.host)) {
+  if (!privateNetwork && isPrivateHost(rule.host)) {
     throw invalid(`allow_net: ${JSON.stringify(pattern)} is not a public address, which this server does not open`);
   }
   return rule;
-}
-
-/** What behind the server only its operator may open: a tenant is not a user of this machine or of its network. */
-function isPrivate(host: string): boolean {
-  if (host === HOST_LOOPBACK_NAME) return true;
-  const range = findRange(host);
-  return range !== undefined && findClosedRange({ family: range.family, value: range.first }) !== undefined;
 }
 
 function invalid(message: string): ApiError {

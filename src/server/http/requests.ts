@@ -102,7 +102,7 @@ async function answerRequest(
   if (url === undefined) throw new ApiError("INVALID_REQUEST", "the request's target is no path");
   const { route, params } = findRoute(request.method ?? "", url.pathname);
   facts.route = `${route.method} ${route.path}`;
-  const caller = authenticate(tokens, request.headers, now());
+  const caller = authenticate(tokens, request, now());
   facts.caller = caller;
   requireScope(caller, route.scope);
   const query = route.query === null ? undefined : parse(route.query, readQuery(url.searchParams));

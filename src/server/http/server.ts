@@ -42,7 +42,11 @@ export async function openHttpServer(plane: ControlPlane, address: ListenAddress
     const answered = connections.answered(socket);
     plane.track(serveUpgrade(plane, { request, socket, head, answered, traceId: newTraceId() }));
   });
+  const refused = new WeakSet<Socket>();
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+    // Each further piece of what cannot be read is an error of its own: to hang up over it would take the refusal back.
+    if (refused.has(socket)) return;
+    refused.add(socket);
     // It must not get ahead of the answer to what came before it.
     void connections.answered(socket).then(() => refuseMalformed(error, socket));
   });

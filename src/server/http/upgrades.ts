@@ -44,7 +44,7 @@ export async function serveUpgrade(plane: ControlPlane, upgrade: Upgrade): Promi
     const wish = findWish(plane, request);
     route = UPGRADES[wish.kind].path;
     if (plane.draining.aborted) throw new ApiError("SHUTTING_DOWN", "the server is going away");
-    caller = authenticate(plane.options.tokens, request.headers, now());
+    caller = authenticate(plane.options.tokens, request, now());
     requireScope(caller, "sandboxes");
     await serveWish(plane, upgrade, { wish, caller, early, onJoined: (sandbox) => report(101, { sandbox }) });
   } catch (error) {

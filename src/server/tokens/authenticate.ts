@@ -1,5 +1,5 @@
 /** Who asks: a token and, with it, an organisation. The only place that decides for whom a request is. */
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { ApiError } from "../api-error.ts";
 import type { Scope } from "./token-format.ts";
 import { isOver, type TokenStore } from "./token-store.ts";
@@ -13,7 +13,14 @@ export interface Caller {
 }
 
 /** @throws ApiError `INVALID_TOKEN`, `TOKEN_EXPIRED`, `MISSING_ORG`, `ORG_FORBIDDEN` */
-export function authenticate(tokens: TokenStore, headers: IncomingHttpHeaders, now: number): Caller {
+export function authenticate(
+  tokens: TokenStore,
+  { headers, headersDistinct }: Pick<IncomingMessage, "headers" | "headersDistinct">,
+  now: number,
+): Caller {
+  // Which of two counts, whoever stands in front of the server may see otherwise.
+  if ((headersDistinct.authorization?.length ?? 0) > 1)
+    throw new ApiError("INVALID_TOKEN", "the request has two tokens");
   const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? "")?.[1];
   if (token === undefined) throw new ApiError("INVALID_TOKEN", "the request has no bearer token");
   const record = tokens.find(token);
