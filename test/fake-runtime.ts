@@ -27,6 +27,7 @@ import type {
   ImageApi,
   MachineApi,
   Sandbox,
+  TunnelTarget,
 } from "../src/runtime/runtime.ts";
 import type {
   CallerEnvironment,
@@ -49,6 +50,7 @@ import type {
 import type { OrganisationRuntime } from "../src/runtime/organisations.ts";
 import type { RpcHandshake } from "../src/runtime/rpc-door.ts";
 import type { ForkOptions, ForkReport, ForkSpec } from "../src/runtime/checkpoints.ts";
+import { FakeApps } from "./fake-apps.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeSnapshots, FakeVolumes } from "./fake-disks.ts";
 import { FakeDomains } from "./fake-domains.ts";
@@ -230,6 +232,9 @@ export class FakeRuntime implements OrganisationRuntime {
     return new FakeSandbox(this, info, false);
   }
 
+  /** What a connection into a guest is. */
+  tunnel: (id: string, target: TunnelTarget) => Promise<Duplex> = async () => new PassThrough();
+
   /** Connects to whatever serves the sandboxes' RPC. */
   rpc: (id: string, handshake: RpcHandshake) => Promise<Duplex> = async () => {
     throw new SbxError("supervisor_lost", "nobody serves the RPC of this fake");
@@ -402,6 +407,7 @@ export class FakeRuntime implements OrganisationRuntime {
     },
   };
   readonly editor = new FakeEditor((method, ...args) => this.record(method, ...args));
+  readonly apps = new FakeApps(this);
 
   readonly secrets: SecretApi = {
     names: async () => {
@@ -547,8 +553,8 @@ class FakeSandbox implements Sandbox {
     return this.#runtime.copyReport;
   }
 
-  async openTunnel(): Promise<Duplex> {
-    return new PassThrough();
+  async openTunnel(target: TunnelTarget): Promise<Duplex> {
+    return this.#runtime.tunnel(this.id, target);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -163,6 +163,8 @@ export interface DeploySpec {
   production: boolean;
   /** Whether it gets a preview of its own. */
   preview: boolean;
+  /** How large its files may be, bytes; the runtime's own limit if absent. */
+  maxBytes?: number;
 }
 
 export interface RevisionInfo {

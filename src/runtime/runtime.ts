@@ -6,6 +6,7 @@
  * handle can be disposed more than once.
  */
 import type { Readable, Writable, Duplex } from "node:stream";
+import type { AppApi } from "./apps.ts";
 import type { ExposureApi } from "./exposures.ts";
 import type { GuestFiles } from "./files.ts";
 import type { FolderApi } from "./folders.ts";
@@ -86,6 +87,7 @@ export interface Runtime extends AsyncDisposable {
   readonly ssh: SshApi;
   readonly exposures: ExposureApi;
   readonly editor: EditorApi;
+  readonly apps: AppApi;
   readonly metering: MeteringApi;
 }
 

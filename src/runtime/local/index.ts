@@ -9,6 +9,7 @@ import { throwIfAborted } from "../abort.ts";
 import type { Settings } from "../defaults.ts";
 import type { FolderLaunch } from "../../protocol/folder-launch.ts";
 import { connectTarget } from "../../protocol/sandbox-target.ts";
+import type { AppApi } from "../apps.ts";
 import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "../checkpoints.ts";
 import { SbxError } from "../errors.ts";
 import type { SnapshotApi, VolumeApi } from "../disks.ts";
@@ -25,6 +26,7 @@ import { openRpcSandbox, RpcSandbox, type RpcSandboxOptions } from "../sandbox/r
 import type { PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
 import type { EventOptions, EventRecord, LogLine, LogOptions, SandboxUsage, UsageOptions } from "../watching.ts";
 import { recordStaging } from "./abandoned-copies.ts";
+import { LazyApps } from "./apps/lazy-apps.ts";
 import { createFromCheckpoint } from "./copies/create-from-checkpoint.ts";
 import { forkSandbox } from "./copies/fork.ts";
 import { LocalCheckpoints } from "./copies/local-checkpoints.ts";
@@ -81,6 +83,8 @@ class LocalRuntime implements OrganisationRuntime {
   readonly checkpoints: CheckpointApi;
   readonly ssh: SshApi;
   readonly metering: MeteringApi;
+  readonly apps: AppApi;
+  readonly #apps: LazyApps;
   readonly #checkpoints: LocalCheckpoints;
   readonly #settings: Settings;
   readonly #state: LocalState;
@@ -124,6 +128,8 @@ class LocalRuntime implements OrganisationRuntime {
     this.editor = new LocalEditor({ context, findRunning, runtime: this });
     this.metering = new LocalMetering(state);
     this.ssh = new LocalSsh({ state, findReady: (ref) => this.#findReady(ref) });
+    this.#apps = new LazyApps(async () => (await import("./apps/local-state.ts")).openLocalApps(state, this));
+    this.apps = this.#apps;
   }
 
   async create(spec: SandboxSpec, options: CreateOptions = {}): Promise<Sandbox> {
@@ -239,6 +245,7 @@ class LocalRuntime implements OrganisationRuntime {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#apps[Symbol.asyncDispose]();
     this.#state[Symbol.dispose]();
   }
 

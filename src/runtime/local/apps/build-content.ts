@@ -1,0 +1,113 @@
+/** From what is deployed to the files of the revision: as they are, or after its commands have run. */
+import type { RevisionRow } from "../../../store/apps/revision-store.ts";
+import type { DeploySpec } from "../../apps.ts";
+import { SbxError } from "../../errors.ts";
+import type { Sandbox } from "../../runtime.ts";
+import type { CallerEnvironment } from "../../types.ts";
+import { packAssets } from "./asset-archive.ts";
+import type { BuildLogWriter } from "./build-log.ts";
+import { BUILD_TIMEOUT_MS } from "./build-watch.ts";
+import { networkOf, OPEN_NETWORK } from "./carried-network.ts";
+import { APP_DIRECTORY, archiveOf, runCommand, unpack } from "./guest-work.ts";
+import type { AppRuntime } from "./instances.ts";
+import type { RevisionSteps } from "./revision-steps.ts";
+
+/** Of a sandbox that is made for the commands of a build, `ms`. */
+const BUILDER_LIFE_MS = BUILD_TIMEOUT_MS + 60_000;
+export const BUILD_LABEL = "sbx.build";
+
+export interface Work {
+  runtime: AppRuntime;
+  environment: NonNullable<CallerEnvironment["environment"]>;
+  steps: RevisionSteps;
+  log: BuildLogWriter;
+  signal: AbortSignal;
+  /** Of the commands. */
+  env: Record<string, string>;
+  keep(archive: AsyncIterable<Uint8Array>): Promise<void>;
+}
+
+interface BuildPlace extends AsyncDisposable {
+  sandbox: Sandbox;
+  directory: string;
+}
+
+/** @throws SbxError `guest_error` for a command that fails */
+export async function buildContent(row: RevisionRow, spec: DeploySpec, work: Work): Promise<void> {
+  const { source } = spec;
+  const { steps, log, signal, runtime } = work;
+  const { install, build } = row.document.config;
+  const commands = [
+    { step: "installing", line: lineOf(install) },
+    { step: "building", line: lineOf(build) },
+  ] as const;
+  const isBuilt = commands.some(({ line }) => line !== undefined);
+  await steps.run("preparing", async () => {
+    const what = source.kind === "assets" ? `${source.assets.size} assets` : `${source.path} of ${source.sandbox}`;
+    log.write({ level: "info", message: what, step: "preparing" });
+    if (isBuilt) return;
+    if (source.kind === "assets") {
+      await work.keep(packAssets(source.assets));
+      return;
+    }
+    await using sandbox = await runtime.connect(source.sandbox, { signal });
+    await work.keep(archiveOf(sandbox, source.path, signal));
+  });
+  if (!isBuilt) {
+    for (const { step } of commands) steps.skip(step);
+    return;
+  }
+  await using place = await openBuildPlace(row, spec, work);
+  for (const { step, line } of commands) {
+    if (line === undefined) steps.skip(step);
+    else await steps.run(step, async () => runLine(place, step, line, work));
+  }
+  await work.keep(archiveOf(place.sandbox, place.directory, signal));
+}
+
+/** The sandbox that it comes from, or one of its own with the files in it. */
+async function openBuildPlace(row: RevisionRow, { source }: DeploySpec, work: Work): Promise<BuildPlace> {
+  const { runtime, signal } = work;
+  if (source.kind === "sandbox") {
+    const sandbox = await runtime.connect(source.sandbox, { signal });
+    return { sandbox, directory: source.path, [Symbol.asyncDispose]: async () => sandbox[Symbol.asyncDispose]() };
+  }
+  const sandbox = await runtime.create(
+    {
+      network: networkOf(row.document.network ?? OPEN_NETWORK, new Set()),
+      labels: { [BUILD_LABEL]: row.id },
+      lifetime: { kind: "duration", ms: BUILDER_LIFE_MS },
+    },
+    { signal, environment: work.environment },
+  );
+  const end = async (): Promise<void> => {
+    await sandbox[Symbol.asyncDispose]();
+    await runtime.remove(sandbox.id);
+  };
+  try {
+    await unpack(sandbox, packAssets(source.assets), signal);
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  return { sandbox, directory: APP_DIRECTORY, [Symbol.asyncDispose]: end };
+}
+
+async function runLine(
+  { sandbox, directory }: BuildPlace,
+  step: "installing" | "building",
+  line: string,
+  { log, env, signal }: Work,
+): Promise<void> {
+  log.write({ level: "info", message: `$ ${line}`, step });
+  // The user's own shell command, in the guest.
+  const spec = { argv: ["sh", "-c", line] as const, cwd: directory, env };
+  const onLine = (message: string): void => log.write({ level: "info", message, step });
+  const code = await runCommand(sandbox, spec, onLine, signal);
+  signal.throwIfAborted();
+  if (code !== 0) throw new SbxError("guest_error", `the command ${JSON.stringify(line)} ended with status ${code}`);
+}
+
+function lineOf(command: string | null | undefined): string | undefined {
+  return command === null || command === undefined || command.trim() === "" ? undefined : command;
+}

@@ -1,0 +1,234 @@
+/** Revisions on this machine: their records and logs, whoever builds them. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { appConfigSchema, labelsSchema, MAX_VARIABLES, revisionVariableSchema } from "../../../protocol/app-records.ts";
+import type { RevisionNetwork } from "../../../store/apps/app-documents.ts";
+import type { RevisionRow } from "../../../store/apps/revision-store.ts";
+import { throwIfAborted } from "../../abort.ts";
+import type {
+  BuildLogLine,
+  BuildLogOptions,
+  DeploySpec,
+  Progress,
+  RevisionApi,
+  RevisionInfo,
+  RevisionStatus,
+  TimelineInfo,
+} from "../../apps.ts";
+import { SbxError } from "../../errors.ts";
+import type { CallOptions } from "../../types.ts";
+import { layerVariables, requireApp, resolveLayers, type AppContext, type AppRecord } from "./app-context.ts";
+import { requireValid, revisionNotFound, usage } from "./app-faults.ts";
+import type { BuildLogs } from "./build-log.ts";
+import type { ContentStore } from "./content-store.ts";
+import { failProgress, initialProgress } from "./progress.ts";
+import { newRevisionId } from "./slugs.ts";
+
+const POLL_MS = 150;
+export const PRODUCTION = "production";
+/** Of one app; before another is made, the oldest that is active nowhere is removed. */
+const MAX_REVISIONS = 100;
+
+/** Works on revisions. */
+export interface RevisionWorker {
+  /** Checks what is to be deployed. @throws SbxError */
+  prepare(spec: DeploySpec, options: CallOptions): Promise<RevisionNetwork>;
+  /** Builds it in the background. */
+  start(id: string, spec: DeploySpec): void;
+  /** Ends what runs of it. */
+  release(id: string): Promise<void>;
+}
+
+export interface LocalRevisionsOptions {
+  context: AppContext;
+  logs: BuildLogs;
+  contents: ContentStore;
+  worker: RevisionWorker;
+}
+
+export class LocalRevisions implements RevisionApi {
+  readonly #options: LocalRevisionsOptions;
+
+  constructor(options: LocalRevisionsOptions) {
+    this.#options = options;
+  }
+
+  async deploy(app: AppRecord, spec: DeploySpec, options: CallOptions): Promise<RevisionInfo> {
+    throwIfAborted(options.signal, "deploying");
+    const { context, worker } = this.#options;
+    const labels = requireValid(labelsSchema, spec.labels ?? {}, "labels");
+    const config = requireValid(appConfigSchema, spec.config ?? app.document.config, "config");
+    const env = checkVariables(
+      (spec.env ?? []).map((variable) => requireValid(revisionVariableSchema, variable, "env")),
+    );
+    const layers = spec.layers === undefined ? app.layers : resolveLayers(context, spec.layers);
+    const network = await worker.prepare(spec, options);
+    await this.#makeRoom(app.id);
+    const id = newRevisionId();
+    const timelines = [...(spec.production ? [PRODUCTION] : []), ...(spec.preview ? [previewOf(id)] : [])];
+    const createdAt = context.now();
+    context.revisions.insert({
+      ...{ id, app: requireApp(context, app.id).id, createdAt },
+      document: {
+        ...{ labels, env, config, network, contentBytes: null, failureReason: null, failure: null, finishedAt: null },
+        layers: layers.map((layer) => ({ id: layer.id, slug: layer.slug })),
+        inherited: [...layerVariables(context, layers), ...app.document.env],
+        progress: initialProgress(timelines, createdAt),
+      },
+    });
+    worker.start(id, spec);
+    return toRevision(this.#require(id));
+  }
+
+  async list(app: string, options: CallOptions & { status?: RevisionStatus } = {}): Promise<RevisionInfo[]> {
+    throwIfAborted(options.signal, "listing the revisions");
+    this.settle();
+    const { id } = requireApp(this.#options.context, app);
+    const rows = this.#options.context.revisions.list(id);
+    return rows.filter(({ status }) => options.status === undefined || status === options.status).map(toRevision);
+  }
+
+  async get(id: string, { signal }: CallOptions = {}): Promise<RevisionInfo> {
+    throwIfAborted(signal, "looking for the revision");
+    this.settle();
+    return toRevision(this.#require(id));
+  }
+
+  async cancel(id: string, { signal }: CallOptions = {}): Promise<RevisionInfo> {
+    throwIfAborted(signal, "cancelling the revision");
+    this.settle();
+    this.#require(id);
+    const { context } = this.#options;
+    context.revisions.requestCancel(id, context.now());
+    return toRevision(this.#require(id));
+  }
+
+  async remove(id: string, { signal }: CallOptions = {}): Promise<RevisionInfo> {
+    throwIfAborted(signal, "removing the revision");
+    this.settle();
+    const row = this.#require(id);
+    if (!isOver(row)) throw inUse(id, "is being built", `sbx app revisions ${row.app.slug}`);
+    const active = this.#options.context.revisions.timelines({ revision: id });
+    if (active.some(({ slug }) => slug === PRODUCTION)) {
+      throw inUse(id, "is what production runs", "deploy another one first");
+    }
+    await this.#forget(row);
+    return toRevision(row);
+  }
+
+  async *progress(id: string, { signal }: CallOptions = {}): AsyncIterable<Progress> {
+    let last = "";
+    for (;;) {
+      throwIfAborted(signal, "following the revision");
+      this.settle();
+      const row = this.#require(id);
+      const text = JSON.stringify(row.document.progress);
+      if (text !== last) yield row.document.progress;
+      last = text;
+      if (isOver(row)) return;
+      await sleep(POLL_MS);
+    }
+  }
+
+  async *buildLogs(id: string, { signal, step, timeline }: BuildLogOptions = {}): AsyncIterable<BuildLogLine> {
+    let position = 0;
+    for (;;) {
+      throwIfAborted(signal, "reading the build log");
+      this.settle();
+      // Looked at before the file: what was written until then is all there is.
+      const wasOver = isOver(this.#require(id));
+      const read = await this.#options.logs.read(id, position);
+      for (const line of read.lines) {
+        if (step !== undefined && line.step !== step) continue;
+        if (timeline === undefined || line.timeline === timeline) yield line;
+      }
+      const isEnd = read.position === position;
+      position = read.position;
+      if (isEnd && wasOver) return;
+      if (isEnd) await sleep(POLL_MS);
+    }
+  }
+
+  async timelines(id: string, { signal }: CallOptions = {}): Promise<TimelineInfo[]> {
+    throwIfAborted(signal, "looking for the revision's timelines");
+    return this.timelinesOf({ revision: this.#require(id).id });
+  }
+
+  timelinesOf(where: { app: string } | { revision: string }): TimelineInfo[] {
+    const rows = this.#options.context.revisions.timelines(where);
+    return rows.map((row) => ({ ...row, context: row.slug === PRODUCTION ? "production" : "development" }));
+  }
+
+  /** All of an app, for its end; those that are being built are given up. */
+  async removeAll(app: string): Promise<void> {
+    const { context } = this.#options;
+    for (const row of context.revisions.list(app)) {
+      context.revisions.requestCancel(row.id, context.now());
+      await this.#forget(row);
+    }
+  }
+
+  /** Revisions whose makers are gone have failed. */
+  settle(): void {
+    const { context } = this.#options;
+    for (const { id, document } of context.revisions.abandoned()) {
+      const now = context.now();
+      const progress = failProgress(document.progress, "errored", now);
+      const failure = "the process that built it is gone";
+      const change = { failureReason: "error" as const, failure, finishedAt: now, progress };
+      context.revisions.change(id, { status: "failed", document: change });
+    }
+  }
+
+  async #makeRoom(app: string): Promise<void> {
+    const { revisions } = this.#options.context;
+    const rows = revisions.list(app);
+    if (rows.length < MAX_REVISIONS) return;
+    const active = new Set(revisions.timelines({ app }).map(({ revision }) => revision));
+    const oldest = rows.toReversed().find((row) => isOver(row) && !active.has(row.id));
+    if (oldest === undefined) throw usage(`an app has at most ${MAX_REVISIONS} revisions`, "remove some of them first");
+    await this.#forget(oldest);
+  }
+
+  async #forget({ id, content }: RevisionRow): Promise<void> {
+    const { context, logs, contents, worker } = this.#options;
+    await worker.release(id);
+    context.revisions.remove(id);
+    logs.remove(id);
+    if (content !== null) await contents.forget(content);
+  }
+
+  #require(id: string): RevisionRow {
+    const row = this.#options.context.revisions.get(id);
+    if (row === undefined) throw revisionNotFound(id);
+    return row;
+  }
+}
+
+/** The timeline of a revision's own. */
+export function previewOf(revision: string): string {
+  return `preview/${revision}`;
+}
+
+function isOver({ status }: RevisionRow): boolean {
+  return status !== "queued" && status !== "building";
+}
+
+function toRevision({ id, app, status, content, createdAt, cancelRequestedAt, document }: RevisionRow): RevisionInfo {
+  const { failureReason, failure, labels, layers, env, config, finishedAt, contentBytes } = document;
+  return {
+    ...{ id, app, status, failureReason, failure, labels, layers, env, config },
+    content: content === null ? null : { sha256: content, bytes: contentBytes ?? 0 },
+    ...{ createdAt, cancelRequestedAt, finishedAt },
+  };
+}
+
+function checkVariables(env: { key: string; value: string }[]): { key: string; value: string }[] {
+  if (env.length > MAX_VARIABLES) throw usage(`there can be ${MAX_VARIABLES} variables, not ${env.length}`);
+  const twice = env.find(({ key }, at) => env.findIndex((other) => other.key === key) < at);
+  if (twice !== undefined) throw usage(`the variable ${twice.key} is given twice`);
+  return env;
+}
+
+function inUse(id: string, why: string, hint: string): SbxError {
+  return new SbxError("revision_in_use", `the revision ${id} ${why}`, { hint });
+}

@@ -1,0 +1,60 @@
+/** Puts the parts of the apps together. */
+import path from "node:path";
+import type { DatabaseSync } from "node:sqlite";
+import { SealedValues } from "../../../store/apps/sealed-values.ts";
+import type { CallerEnvironment } from "../../types.ts";
+import { acquireLock } from "../../../store/locks.ts";
+import type { Keyring } from "../../../store/secrets/keyring.ts";
+import { openAppContext } from "./app-context.ts";
+import { Builder } from "./builder.ts";
+import { BuildLogs } from "./build-log.ts";
+import { ContentStore } from "./content-store.ts";
+import { Instances, type AppRuntime } from "./instances.ts";
+import { LocalApps } from "./local-apps.ts";
+import { LocalRevisions } from "./local-revisions.ts";
+
+const CONTENT_LOCK = "app-contents";
+const KEY_LOCK = "app-key";
+
+export interface OpenAppsOptions {
+  database: DatabaseSync;
+  /** For files and build logs. */
+  dataPath: string;
+  /** For the key of secret variables, where there is no keyring. */
+  statePath: string;
+  keyring: Keyring;
+  runtime: AppRuntime;
+  /** That of {@link CallerEnvironment}, for all sandboxes of revisions. */
+  environment: NonNullable<CallerEnvironment["environment"]>;
+  now: () => number;
+}
+
+export interface OpenApps extends AsyncDisposable {
+  readonly apps: LocalApps;
+}
+
+export function openApps(options: OpenAppsOptions): OpenApps {
+  const { database, dataPath, statePath, keyring, runtime, environment, now } = options;
+  const lock = async (name: string, signal?: AbortSignal): Promise<AsyncDisposable> =>
+    acquireLock(database, name, signal === undefined ? {} : { signal });
+  const sealed = new SealedValues({ database, directory: statePath, keyring, lock: async () => lock(KEY_LOCK) });
+  const context = openAppContext(database, sealed, now);
+  const directory = path.join(dataPath, "apps");
+  const logs = new BuildLogs(path.join(directory, "logs"));
+  const contents = new ContentStore({
+    directory: path.join(directory, "contents"),
+    lock: async () => lock(CONTENT_LOCK),
+    isUsed: (sha256) => context.revisions.isUsed(sha256),
+  });
+  contents.removeLeftovers();
+  const instances = new Instances({ runtime, environment, lock });
+  const builder = new Builder({ context, runtime, environment, logs, contents, instances });
+  const revisions = new LocalRevisions({ context, logs, contents, worker: builder });
+  return {
+    apps: new LocalApps(context, revisions),
+    async [Symbol.asyncDispose]() {
+      await builder[Symbol.asyncDispose]();
+      await instances[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,69 @@
+/** Notes in the database how far a revision is. Every step is there before the next one begins. */
+import type { BuildStep, FailureReason, Progress } from "../../../protocol/app-records.ts";
+import type { AppContext } from "./app-context.ts";
+import { beginStage, changeTimeline, endStage, failProgress, skipStage, type StageEnd } from "./progress.ts";
+
+const ENDS: Readonly<Record<FailureReason, StageEnd>> = {
+  error: "errored",
+  cancelled: "cancelled",
+  timed_out: "timed_out",
+  skipped: "cancelled",
+};
+
+export class RevisionSteps {
+  /** The one that is under way, for the log. */
+  step: BuildStep = "preparing";
+  readonly #context: AppContext;
+  readonly #id: string;
+
+  constructor(context: AppContext, id: string) {
+    this.#context = context;
+    this.#id = id;
+  }
+
+  /** It is no longer queued. */
+  begin(): void {
+    this.#change((progress, now) => endStage(progress, "queued", "succeeded", now), { status: "building" });
+  }
+
+  async run(step: BuildStep, work: () => Promise<void>): Promise<void> {
+    this.step = step;
+    this.#change((progress, now) => beginStage(progress, step, now));
+    await work();
+    this.#change((progress, now) => endStage(progress, step, "succeeded", now));
+  }
+
+  /** A step of one timeline. */
+  async runOf(timeline: string, stage: "warmup" | "routing", work: () => Promise<void>): Promise<void> {
+    this.#change((progress, now) => changeTimeline(progress, timeline, stage, "begin", now));
+    await work();
+    this.#change((progress, now) => changeTimeline(progress, timeline, stage, "succeeded", now));
+  }
+
+  skip(step: BuildStep): void {
+    this.#change((progress) => skipStage(progress, step));
+  }
+
+  succeed(): void {
+    this.#end("succeeded", { finishedAt: this.#context.now() });
+  }
+
+  fail(reason: FailureReason, failure: string): void {
+    const now = this.#context.now();
+    const row = this.#context.revisions.get(this.#id);
+    if (row === undefined) return;
+    const progress = failProgress(row.document.progress, ENDS[reason], now);
+    this.#end("failed", { finishedAt: now, failureReason: reason, failure, progress });
+  }
+
+  #end(status: "succeeded" | "failed", document: object): void {
+    this.#context.revisions.change(this.#id, { status, document });
+  }
+
+  #change(next: (progress: Progress, now: number) => Progress, more: { status?: "building" } = {}): void {
+    const row = this.#context.revisions.get(this.#id);
+    if (row === undefined) return;
+    const progress = next(row.document.progress, this.#context.now());
+    this.#context.revisions.change(this.#id, { ...more, document: { progress } });
+  }
+}

@@ -1,0 +1,47 @@
+/** The apps of a fake runtime: the real ones, on a database in memory, whose sandboxes are the fake's. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import type { AppRuntime } from "../src/runtime/local/apps/instances.ts";
+import { LazyApps } from "../src/runtime/local/apps/lazy-apps.ts";
+import { openApps } from "../src/runtime/local/apps/open-apps.ts";
+import { APP_TABLES } from "../src/store/apps/app-tables.ts";
+import { KeyringError, type Keyring } from "../src/store/secrets/keyring.ts";
+
+const NO_KEYRING: Keyring = {
+  description: "no keyring",
+  store: async () => Promise.reject(new KeyringError("there is no keyring")),
+  lookup: async () => Promise.reject(new KeyringError("there is no keyring")),
+  remove: async () => Promise.reject(new KeyringError("there is no keyring")),
+};
+
+/** Of all fakes of this process; goes with it. */
+let root: string | undefined;
+
+function makeRoot(): string {
+  if (root !== undefined) return root;
+  const made = mkdtempSync(path.join(tmpdir(), "sbx-fake-"));
+  process.once("exit", () => rmSync(made, { recursive: true, force: true }));
+  root = made;
+  return made;
+}
+
+export class FakeApps extends LazyApps {
+  constructor(runtime: AppRuntime & { now: number }) {
+    super(async () => {
+      const directory = mkdtempSync(path.join(makeRoot(), "apps-"));
+      return openApps({
+        ...{ database: memoryDatabase(), dataPath: directory, statePath: directory, keyring: NO_KEYRING },
+        ...{ runtime, environment: {}, now: () => runtime.now },
+      });
+    });
+  }
+}
+
+export function memoryDatabase(): DatabaseSync {
+  const database = new DatabaseSync(":memory:");
+  database.exec("PRAGMA foreign_keys = ON; CREATE TABLE locks (name TEXT PRIMARY KEY, pid INTEGER, start TEXT);");
+  database.exec(APP_TABLES);
+  return database;
+}
