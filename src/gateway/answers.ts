@@ -8,11 +8,14 @@ export type Trouble = "nothing-listens" | "no-answer" | "closed-early" | "paused
 
 /** What the page may tell. */
 export interface Subject {
-  /** Of the sandbox, as a user would name it. */
+  /** Of the sandbox, as its user would name it. */
   sandbox: string;
   /** Of the guest. */
   port: number;
 }
+
+/** In place of a subject: who asks is not the sandbox's user, and is told nothing of it. */
+export const ANONYMOUS = "anonymous";
 
 /** What a page of the gateway asks it with: answered when the server is there, by the gateway alone. */
 export const WAIT_FIELD = "x-sbx-wait";
@@ -24,6 +27,8 @@ interface Wording {
   code: string;
   title: string;
   text: (subject: Subject) => string;
+  /** For everybody. */
+  plainText: string;
   /** A command that would change it. */
   command?: (subject: Subject) => string;
   reloads: boolean;
@@ -35,6 +40,7 @@ const WORDINGS: Readonly<Record<Trouble, Wording>> = {
     code: "nothing_listens",
     title: "Nothing listens yet",
     text: ({ sandbox, port }) => `No server in the sandbox ${sandbox} listens on port ${port}.`,
+    plainText: "The server behind this address does not run yet.",
     command: ({ sandbox, port }) => `sbx exec ${sandbox} -- python3 -m http.server ${port}`,
     reloads: true,
   },
@@ -43,6 +49,7 @@ const WORDINGS: Readonly<Record<Trouble, Wording>> = {
     code: "sandbox_paused",
     title: "The sandbox is paused",
     text: ({ sandbox }) => `The sandbox ${sandbox} stands still.`,
+    plainText: "What is behind this address stands still.",
     command: ({ sandbox }) => `sbx resume ${sandbox}`,
     reloads: true,
   },
@@ -51,6 +58,7 @@ const WORDINGS: Readonly<Record<Trouble, Wording>> = {
     code: "no_answer",
     title: "No answer",
     text: ({ sandbox, port }) => `The sandbox ${sandbox} did not take a connection to its port ${port} in time.`,
+    plainText: "The server behind this address did not take a connection in time.",
     command: ({ sandbox }) => `sbx inspect ${sandbox}`,
     reloads: true,
   },
@@ -59,6 +67,7 @@ const WORDINGS: Readonly<Record<Trouble, Wording>> = {
     code: "closed_early",
     title: "The server closed the connection",
     text: ({ sandbox, port }) => `The server on port ${port} of the sandbox ${sandbox} hung up without an answer.`,
+    plainText: "The server behind this address hung up without an answer.",
     reloads: false,
   },
   busy: {
@@ -66,16 +75,21 @@ const WORDINGS: Readonly<Record<Trouble, Wording>> = {
     code: "too_many_connections",
     title: "Too many connections",
     text: ({ sandbox }) => `The sandbox ${sandbox} has as many connections as it may have.`,
+    plainText: "There are as many connections to this address as there may be.",
     reloads: true,
   },
 };
 
 /** An explanation. The connection is over behind it. */
-export function explain(trouble: Trouble, subject: Subject, request: { accept: string; method: string }): Buffer {
+export function explain(
+  trouble: Trouble,
+  subject: Subject | typeof ANONYMOUS,
+  request: { accept: string; method: string },
+): Buffer {
   const wording = WORDINGS[trouble];
   const extra = wording.reloads ? { "retry-after": String(RETRY_SECONDS) } : {};
   if (!/\btext\/html\b/.test(request.accept)) {
-    const text = JSON.stringify({ code: wording.code, message: wording.text(subject) });
+    const text = JSON.stringify({ code: wording.code, message: textOf(wording, subject) });
     return answer(wording.status, request.method, "application/json", `${text}\n`, extra);
   }
   const headers = { ...extra, "content-security-policy": PAGE_POLICY };
@@ -136,13 +150,19 @@ h1 { font-size: 1.4rem } code { display: block; padding: .6rem .8rem; border-rad
 small { opacity: .7 }`;
 const PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
 
-function page({ title, text, command, reloads }: Wording, subject: Subject): string {
+function textOf({ text, plainText }: Wording, subject: Subject | typeof ANONYMOUS): string {
+  return subject === ANONYMOUS ? plainText : text(subject);
+}
+
+function page(wording: Wording, subject: Subject | typeof ANONYMOUS): string {
+  const { title, reloads } = wording;
+  const command = subject === ANONYMOUS ? undefined : wording.command?.(subject);
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>${title}</title>
 <meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">
 ${reloads ? `<noscript><meta http-equiv="refresh" content="${RETRY_SECONDS}"></noscript>\n` : ""}<style>${STYLE}</style></head>
-<body><main><h1>${title}</h1><p>${escapeHtml(text(subject))}</p>
-${command === undefined ? "" : `<p>For example:</p><code>${escapeHtml(command(subject))}</code>\n`}${
+<body><main><h1>${title}</h1><p>${escapeHtml(textOf(wording, subject))}</p>
+${command === undefined ? "" : `<p>For example:</p><code>${escapeHtml(command)}</code>\n`}${
     reloads ? "<p><small>This page loads itself again as soon as that has changed.</small></p>\n" : ""
   }</main>${reloads ? `<script>${WAITING_SCRIPT}</script>` : ""}</body></html>
 `;

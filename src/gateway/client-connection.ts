@@ -9,7 +9,7 @@ import { isForeignOrigin } from "./origin.ts";
 import { HeadError, type RequestHead } from "./request-head.ts";
 import { type Reading, RequestReader } from "./request-reader.ts";
 import { ServerAnswer } from "./server-answer.ts";
-import type { GatewayLimits, Target } from "./target.ts";
+import { DialError, type GatewayLimits, type Target } from "./target.ts";
 import { waitForServer } from "./wait-for-server.ts";
 
 /** The gateway, as a connection sees it. */
@@ -21,6 +21,19 @@ export interface ConnectionHost {
   admit(connection: ClientConnection): boolean;
   forget(connection: ClientConnection): void;
 }
+
+/** Who connects. */
+export interface Client {
+  readonly socket: Socket;
+  /** Ends the connection so that it cannot pass for an orderly end. */
+  reset(): void;
+  /** Whether a Host field may stand in its requests at all. */
+  isFor?: ((host: string) => boolean) | undefined;
+  /** Heads as they go on; as they came if absent. */
+  rewrite?: HeadRewriter | undefined;
+}
+
+export type HeadRewriter = (head: Buffer, target: Target | undefined) => Buffer;
 
 /** The request is the gateway's to answer. */
 class OwnAnswer extends Error {
@@ -34,7 +47,8 @@ class OwnAnswer extends Error {
 export class ClientConnection {
   readonly #socket: Socket;
   readonly #host: ConnectionHost;
-  readonly #reader = new RequestReader((head) => this.#judge(head));
+  readonly #client: Client;
+  readonly #reader: RequestReader;
   readonly #gone = new AbortController();
   #target: Target | undefined;
   /** The Host that the connection is for. */
@@ -51,9 +65,12 @@ export class ClientConnection {
   /** The client has shut down its sending half. */
   #hasEnded = false;
 
-  constructor(socket: Socket, host: ConnectionHost) {
+  constructor(client: Client, host: ConnectionHost) {
+    const { socket, rewrite } = client;
+    this.#client = client;
     this.#socket = socket;
     this.#host = host;
+    this.#reader = new RequestReader((head) => this.#judge(head), rewrite && ((head) => rewrite(head, this.#target)));
     socket.setNoDelay(true);
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("end", () => this.#clientEnded());
@@ -70,7 +87,7 @@ export class ClientConnection {
   /** Ends it at once; an orderly end could pass for the end of an answer. */
   destroy(): void {
     if (this.#server === undefined) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    else this.#client.reset();
   }
 
   #receive(chunk: Buffer): void {
@@ -83,6 +100,8 @@ export class ClientConnection {
   /** @throws what ends the passing on of requests */
   #judge(head: RequestHead): void {
     if (this.#target === undefined) {
+      const { isFor } = this.#client;
+      if (isFor !== undefined && !isFor(head.host ?? "")) throw new OwnAnswer(refuse(421));
       const target = head.host === undefined ? undefined : this.#host.find(head.host);
       // Nothing that would tell a URL that was from one that never was.
       if (target === undefined) throw new OwnAnswer(refuse(404));
@@ -93,7 +112,8 @@ export class ClientConnection {
       // Somebody in between shares one connection among several users of it.
       throw new OwnAnswer(refuse(421));
     }
-    if (head.upgrades && isForeignOrigin(head.origin, this.#hostField)) throw new OwnAnswer(refuseOrigin());
+    const isOpen = this.#target.takesForeignPages === true;
+    if (head.upgrades && !isOpen && isForeignOrigin(head.origin, this.#hostField)) throw new OwnAnswer(refuseOrigin());
     this.#head = head;
   }
 
@@ -146,8 +166,7 @@ export class ClientConnection {
     try {
       server = await target.dial(first, AbortSignal.any([tooLate, this.#gone.signal]));
     } catch (error) {
-      const isRefused = (error as { code?: unknown }).code === "ECONNREFUSED";
-      this.#explain(target.isPaused() ? "paused" : isRefused ? "nothing-listens" : "no-answer");
+      this.#cannotDial(target, error);
       return;
     }
     if (this.#socket.destroyed) {
@@ -163,6 +182,13 @@ export class ClientConnection {
     if (this.#hasEnded) server.end();
     if (isLast) this.#refuseLater(server);
     if (!this.#answer.isAwaited) this.#socket.resume();
+  }
+
+  #cannotDial(target: Target, error: unknown): void {
+    const isRefused = (error as { code?: unknown }).code === "ECONNREFUSED";
+    const known = error instanceof DialError ? error.trouble : undefined;
+    if (known === "gone") this.#close(refuse(404));
+    else this.#explain(known ?? (target.isPaused() ? "paused" : isRefused ? "nothing-listens" : "no-answer"));
   }
 
   #join(server: Duplex): void {
@@ -215,7 +241,7 @@ export class ClientConnection {
   #serverFailed(): void {
     if (!this.#answer.hasBegun) this.#explain("closed-early");
     // An orderly end could pass for the end of an answer.
-    else this.#socket.resetAndDestroy();
+    else this.#client.reset();
   }
 
   async #answerWaiting(target: Target): Promise<void> {

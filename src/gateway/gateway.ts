@@ -1,12 +1,15 @@
 /**
- * A gateway: one port of this machine's loopback, on both families, behind which servers are told apart by the name in
- * the Host field. The name is what gives access; everything else is answered with nothing.
+ * A gateway: one port, by default of this machine's loopback on both families, behind which servers are told apart by the
+ * name in the Host field. The name is what gives access; everything else is answered with nothing.
  */
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { ClientConnection, type ConnectionHost } from "./client-connection.ts";
+import { type Client, ClientConnection, type ConnectionHost, type HeadRewriter } from "./client-connection.ts";
+import { acceptTls, type GatewayTls } from "./client-tls.ts";
 import { GATEWAY_LIMITS, type GatewayLimits, type Target } from "./target.ts";
 
-export type { Target } from "./target.ts";
+export type { HeadRewriter } from "./client-connection.ts";
+export type { GatewayTls } from "./client-tls.ts";
+export { DialError, type GatewayLimits, type Target } from "./target.ts";
 
 const LOOPBACKS = ["127.0.0.1", "::1"] as const;
 /** A free port of one family that is taken in the other: try another one. */
@@ -20,23 +23,31 @@ export interface GatewayOptions {
   /** The target that a Host field (lower case, with its port) names. */
   find: (host: string) => Target | undefined;
   limits?: Partial<GatewayLimits>;
+  /** To listen on: the first one has to be there, the others where the machine has their family. */
+  addresses?: readonly string[];
+  /** Plain HTTP if absent. */
+  tls?: GatewayTls;
+  /** Makes what rewrites the heads of a connection's requests; they go on as they came if absent. */
+  rewriterFor?: (socket: Socket) => HeadRewriter;
 }
 
 export interface Gateway extends AsyncDisposable {
   readonly port: number;
+  /** Connections at this moment. */
+  readonly connections: number;
   /** Hangs up on all who use a target. */
   drop(target: Target): void;
 }
 
 /**
- * Listens on 127.0.0.1, and on ::1 where the machine has it: browsers try that first, so whoever had the same port there
- * would get what is meant for the gateway.
+ * Listens; of the loopback on ::1 as well where the machine has it: browsers try that first, so whoever had the same port
+ * there would get what is meant for the gateway.
  *
  * @throws an error of `listen`, such as EADDRINUSE
  */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   for (let attempt = 1; ; attempt++) {
-    const gateway = new LoopbackGateway(options);
+    const gateway = new PortGateway(options);
     try {
       await gateway.open(options.port);
       return gateway;
@@ -47,17 +58,24 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   }
 }
 
-class LoopbackGateway implements Gateway, ConnectionHost {
+class PortGateway implements Gateway, ConnectionHost {
   readonly limits: GatewayLimits;
   readonly find: (host: string) => Target | undefined;
   readonly #servers: Server[] = [];
   readonly #connections = new Set<ClientConnection>();
   readonly #strangers = new Set<ClientConnection>();
   readonly #guests = new Set<ClientConnection>();
+  readonly #byTarget = new Map<Target, number>();
+  readonly #options: GatewayOptions;
 
-  constructor({ find, limits }: GatewayOptions) {
-    this.find = find;
-    this.limits = { ...GATEWAY_LIMITS, ...limits };
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    this.find = options.find;
+    this.limits = { ...GATEWAY_LIMITS, ...options.limits };
+  }
+
+  get connections(): number {
+    return this.#connections.size;
   }
 
   get port(): number {
@@ -66,29 +84,36 @@ class LoopbackGateway implements Gateway, ConnectionHost {
   }
 
   async open(port: number): Promise<void> {
-    for (const address of LOOPBACKS) {
+    for (const address of this.#options.addresses ?? LOOPBACKS) {
       const server = createServer({ allowHalfOpen: true, keepAlive: false }, (socket) => this.#accept(socket));
       try {
         await listen(server, address, this.#servers.length === 0 ? port : this.port);
         this.#servers.push(server);
       } catch (error) {
         // A machine without IPv6 has no such address, and so nobody else can have it.
-        if (address === "127.0.0.1" || !isMissingFamily(error)) throw error;
+        if (this.#servers.length === 0 || !isMissingFamily(error)) throw error;
       }
     }
   }
 
   admit(connection: ClientConnection): boolean {
     this.#strangers.delete(connection);
-    if (this.#guests.size >= this.limits.guests) return false;
+    const { target } = connection;
+    const ofTarget = target === undefined ? 0 : (this.#byTarget.get(target) ?? 0);
+    if (this.#guests.size >= this.limits.guests || ofTarget >= this.limits.guestsOfTarget) return false;
     this.#guests.add(connection);
+    if (target !== undefined) this.#byTarget.set(target, ofTarget + 1);
     return true;
   }
 
   forget(connection: ClientConnection): void {
     this.#connections.delete(connection);
     this.#strangers.delete(connection);
-    this.#guests.delete(connection);
+    const { target } = connection;
+    if (!this.#guests.delete(connection) || target === undefined) return;
+    const left = (this.#byTarget.get(target) ?? 1) - 1;
+    if (left > 0) this.#byTarget.set(target, left);
+    else this.#byTarget.delete(target);
   }
 
   drop(target: Target): void {
@@ -104,9 +129,16 @@ class LoopbackGateway implements Gateway, ConnectionHost {
   #accept(socket: Socket): void {
     const [oldest] = this.#strangers;
     if (oldest !== undefined && this.#strangers.size >= this.limits.strangers) oldest.destroy();
-    const connection = new ClientConnection(socket, this);
+    const connection = new ClientConnection(this.#clientOf(socket), this);
     this.#connections.add(connection);
     this.#strangers.add(connection);
+  }
+
+  #clientOf(socket: Socket): Client {
+    const { tls, rewriterFor } = this.#options;
+    const rewrite = rewriterFor?.(socket);
+    if (tls !== undefined) return { ...acceptTls(socket, tls), rewrite };
+    return { socket, reset: () => socket.resetAndDestroy(), rewrite };
   }
 }
 

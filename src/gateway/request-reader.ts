@@ -20,10 +20,15 @@ export class RequestReader {
   readonly #partial = new PartialHead();
   #body: BodyMeter | undefined;
   #opaque = false;
+  readonly #rewrite: ((head: Buffer) => Buffer) | undefined;
 
-  /** @param judge sees each head; a request is refused by throwing */
-  constructor(judge: (head: RequestHead) => void) {
+  /**
+   * @param judge sees each head; a request is refused by throwing
+   * @param rewrite heads as they are passed on; as they came if absent
+   */
+  constructor(judge: (head: RequestHead) => void, rewrite?: (head: Buffer) => Buffer) {
     this.#judge = judge;
+    this.#rewrite = rewrite;
   }
 
   /** A head has begun and is not complete. */
@@ -45,6 +50,7 @@ export class RequestReader {
 
   #requests(bytes: Buffer, looked: number): Reading {
     let at = 0;
+    const passed = new Passed(bytes, this.#rewrite);
     try {
       while (at < bytes.length) {
         if (this.#body !== undefined) {
@@ -59,23 +65,24 @@ export class RequestReader {
         }
         if (end === -1) {
           if (looked === 0 || at > 0) this.#partial.begin(rest);
-          return { passed: cut(bytes, at), upgrade: undefined, refused: undefined };
+          return { passed: passed.until(at), upgrade: undefined, refused: undefined };
         }
         this.#partial.clear();
         const head = parseHead(rest.subarray(0, end));
         this.#judge(head);
+        passed.addHead(at, end);
         at += end;
         if (head.body !== null) this.#body = new BodyMeter(head.body);
         else if (head.upgrades) {
           const held = at < bytes.length ? bytes.subarray(at) : undefined;
-          return { passed: cut(bytes, at), upgrade: { held }, refused: undefined };
+          return { passed: passed.until(at), upgrade: { held }, refused: undefined };
         }
       }
     } catch (error) {
       this.#partial.clear();
-      return { passed: cut(bytes, at), upgrade: undefined, refused: error as Error };
+      return { passed: passed.until(at), upgrade: undefined, refused: error as Error };
     }
-    return { passed: bytes, upgrade: undefined, refused: undefined };
+    return { passed: passed.until(at), upgrade: undefined, refused: undefined };
   }
 }
 
@@ -110,6 +117,35 @@ class PartialHead {
   }
 }
 
-function cut(bytes: Buffer, end: number): Buffer | undefined {
-  return end === 0 ? undefined : bytes.subarray(0, end);
+/** What of a chunk goes on: its bytes as they are, except for heads that are rewritten. */
+class Passed {
+  readonly #bytes: Buffer;
+  readonly #rewrite: ((head: Buffer) => Buffer) | undefined;
+  readonly #pieces: Buffer[] = [];
+  /** Of the bytes that are in no piece yet. */
+  #from = 0;
+
+  constructor(bytes: Buffer, rewrite: ((head: Buffer) => Buffer) | undefined) {
+    this.#bytes = bytes;
+    this.#rewrite = rewrite;
+  }
+
+  addHead(at: number, length: number): void {
+    if (this.#rewrite === undefined) return;
+    this.#take(at);
+    this.#pieces.push(this.#rewrite(this.#bytes.subarray(at, at + length)));
+    this.#from = at + length;
+  }
+
+  /** Undefined for nothing. */
+  until(end: number): Buffer | undefined {
+    this.#take(end);
+    const [only, ...others] = this.#pieces;
+    return others.length === 0 ? only : Buffer.concat(this.#pieces);
+  }
+
+  #take(end: number): void {
+    if (end > this.#from) this.#pieces.push(this.#bytes.subarray(this.#from, end));
+    this.#from = end;
+  }
 }

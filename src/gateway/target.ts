@@ -1,26 +1,40 @@
 /** What the gateway asks of whoever composes it. */
 import type { Duplex } from "node:stream";
-import type { Subject } from "./answers.ts";
+import type { ANONYMOUS, Subject, Trouble } from "./answers.ts";
 
 /** A server that has a URL. */
 export interface Target {
-  readonly subject: Subject;
+  readonly subject: Subject | typeof ANONYMOUS;
   /** Whether its sandbox stands still, so that dialling would wait. */
   isPaused(): boolean;
   /**
    * Connects. `first` is what the server is sent first; it may leave before the connection is known to stand.
    *
-   * @throws an error with the `code` ECONNREFUSED where nothing listens
+   * @throws {@link DialError}, or an error with the `code` ECONNREFUSED where nothing listens
    */
   dial(first: Buffer | undefined, signal: AbortSignal): Promise<Duplex>;
+  /** Whether pages of other sites may open WebSockets to it; not if absent. */
+  readonly takesForeignPages?: boolean;
+}
+
+/** A target that cannot be dialled, and why. `gone`: there is no such name any more, and nobody is to know that there was. */
+export class DialError extends Error {
+  override readonly name = "DialError";
+  readonly trouble: Trouble | "gone";
+
+  constructor(trouble: DialError["trouble"], options?: ErrorOptions) {
+    super(`it cannot be dialled: ${trouble}`, options);
+    this.trouble = trouble;
+  }
 }
 
 /** Bounds of one gateway; what is beyond is refused. */
 export interface GatewayLimits {
   /** Connections that have not said yet which URL they are for. The oldest gives way: others can open these. */
   strangers: number;
-  /** Connections to targets. */
+  /** Connections to targets, and to one of them. */
   guests: number;
+  guestsOfTarget: number;
   /** For a whole head to arrive, `ms`. */
   headMs: number;
   /** For a connection into the guest, `ms`. */
@@ -36,6 +50,7 @@ export interface GatewayLimits {
 export const GATEWAY_LIMITS: GatewayLimits = {
   strangers: 128,
   guests: 256,
+  guestsOfTarget: 256,
   headMs: 10_000,
   dialMs: 10_000,
   waitMs: 20_000,

@@ -34,12 +34,15 @@ test("an answer whose server has hung up is not cut short for a client that take
   };
   const socket = new SlowSocket();
   const limits = { ...GATEWAY_LIMITS, lingerMs: 20 };
-  new ClientConnection(socket as unknown as Socket, {
-    limits,
-    find: () => target,
-    admit: () => true,
-    forget: () => undefined,
-  });
+  new ClientConnection(
+    { socket: socket as unknown as Socket, reset: () => socket.destroy() },
+    {
+      limits,
+      find: () => target,
+      admit: () => true,
+      forget: () => undefined,
+    },
+  );
   const closed = new Promise((resolve) => socket.once("close", resolve));
   socket.push(get());
   server.push(answer("first and "));
