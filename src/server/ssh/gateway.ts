@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import { SbxError, type ErrorCode } from "../../runtime/errors.ts";
 import type { HostKey } from "../../ssh/host-key.ts";
 import { ApiError } from "../api-error.ts";
-import { findSandbox } from "../organisations/find-exactly.ts";
+import { findRunning, findSandbox } from "../organisations/find-exactly.ts";
 import type { Tenants } from "../organisations/tenants.ts";
 import { failureText, type ServerLog } from "../server-log.ts";
 import type { Caller } from "../tokens/authenticate.ts";
@@ -125,6 +125,7 @@ export class SshGateway implements SshDoor, AsyncDisposable {
 
   /** Takes no new clients, tells those that there are, and hangs up. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isOver) return;
     this.#isOver = true;
     for (const timer of this.#timers) clearInterval(timer);
     const closed = new Promise((resolve) => {
@@ -210,7 +211,7 @@ export class SshGateway implements SshDoor, AsyncDisposable {
     };
     try {
       const { runtime } = await this.#options.tenants.open(organisation);
-      const { id } = await findSandbox(runtime, sandbox);
+      const { id } = await findRunning(runtime, sandbox);
       return (await runtime.ssh.openMessages(id)).once("close", release);
     } catch (error) {
       release();

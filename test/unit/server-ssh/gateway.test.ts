@@ -1,0 +1,227 @@
+/** SSH to sandboxes through the control plane: who gets in, to what, and for how long. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { makeOpensshKey } from "../../../src/host/openssh-key.ts";
+import { sandboxInfo } from "../../fake-runtime.ts";
+import { exec } from "../ssh/ssh-bench.ts";
+import { ID, openGateway } from "./ssh-gateway-bench.ts";
+
+test("a user name is made for a sandbox that runs, and opens it without a key or a password", async (t) => {
+  const { expose, client, guest, ssh } = await openGateway(t);
+  guest.program = ({ spec, stdout, stderr, exit }) => {
+    stdout.end(`out of ${String(spec.command)}\n`);
+    stderr.end("err\n");
+    exit({ code: 3 });
+  };
+  const { status, body } = await expose();
+  assert.equal(status, 200);
+  const { username, ...address } = body as { username: string };
+  assert.match(username, /^ssh_[0-9a-f]{40}$/);
+  assert.deepEqual(address, { hostname: "127.0.0.1", port: ssh.port });
+  const connection = await client({ username });
+  const finished = await exec(connection, "make");
+  assert.deepEqual(finished, { stdout: "out of make\n", stderr: "err\n", code: 3, signal: undefined });
+  assert.equal(guest.started[0]?.spec.account.name, "app");
+});
+
+test("clients that insist on a password or a key are let in by the name all the same", async (t) => {
+  const { login, client } = await openGateway(t);
+  const { username } = await login();
+  const { privateKey } = makeOpensshKey("any");
+  for (const insistent of [
+    { authHandler: [{ type: "password", username, password: "" }] },
+    { authHandler: [{ type: "publickey", username, key: privateKey }] },
+    { authHandler: [{ type: "keyboard-interactive", username, prompt: () => assert.fail("it was asked") }] },
+  ] as const) {
+    const connection = await client({ username, authHandler: [...insistent.authHandler] as never });
+    assert.equal((await exec(connection, "true")).code, 0);
+  }
+});
+
+test("a name that is no longer good is told what a name that never was is told, and nothing else", async (t) => {
+  const { login, client, runtime, log } = await openGateway(t);
+  const { username } = await login();
+  const stale = `${username.slice(0, -1)}${username.endsWith("0") ? "1" : "0"}`;
+  const said: string[] = [];
+  const tries = async (name: string): Promise<void> => {
+    const debug = (text: string): void => {
+      // What the client is sent of authentication, without what it says itself.
+      if (/Inbound: Received USERAUTH|Inbound: Received DISCONNECT/.test(text)) said.push(text);
+    };
+    await assert.rejects(client({ username: name, debug }), /authentication methods failed/);
+    said.push("|");
+  };
+  for (const name of ["root", "", stale, username.toUpperCase()]) await tries(name);
+  runtime.sandboxes = [sandboxInfo({ status: "stopped" })];
+  await tries(username);
+  runtime.sandboxes = [];
+  await tries(username);
+  const answers = said.join("").split("|").slice(0, -1);
+  assert.equal(answers.length, 6);
+  assert.equal(new Set(answers).size, 1, answers.join("\n"));
+  assert.ok(!log().includes(username.slice(4)), "the log has the name");
+  assert.match(log(), /"event":"ssh\.refused","address":"127\.0\.0\.1"/);
+});
+
+test("a refusal takes its time", async (t) => {
+  const { client } = await openGateway(t, { refusalMs: 400 });
+  const begun = performance.now();
+  await assert.rejects(client({ username: "nobody" }));
+  assert.ok(performance.now() - begun >= 390);
+});
+
+test("whoever has a name of a sandbox that cannot be had right now is told why", async (t) => {
+  const { login, client, runtime } = await openGateway(t);
+  const { username } = await login();
+  const { SbxError } = await import("../../../src/runtime/errors.ts");
+  runtime.ssh.serve = () => {
+    throw new SbxError("sandbox_paused", "the sandbox stands still");
+  };
+  let said = "";
+  const debug = (text: string): unknown => (said += `${text}\n`);
+  await assert.rejects(client({ username, debug }));
+  assert.match(said, /DISCONNECT \(11, "the sandbox stands still"\)/);
+});
+
+test("names are of one sandbox of one organisation, and nobody asks for another's", async (t) => {
+  const { expose, tokens, organisations } = await openGateway(t);
+  const life = { createdAt: Date.now(), expiresAt: null };
+  const spec = { name: null, kind: "organisation", organisations: ["acme"], scopes: ["sandboxes"] } as const;
+  const foreign = tokens.create({ ...spec, organisations: ["acme"], scopes: ["sandboxes"], ...life }).token;
+  const reading = tokens.create({ ...spec, organisations: ["local"], scopes: ["read"], ...life }).token;
+  assert.deepEqual(await expose({ token: foreign }), {
+    ...{ status: 404, body: { code: "SANDBOX_NOT_FOUND", message: `there is no sandbox "${ID}"` } },
+  });
+  assert.equal((await expose({ token: foreign, method: "DELETE" })).status, 404);
+  assert.equal((await expose({ token: reading })).status, 403);
+  assert.equal((await expose({ token: "ddo_no" })).status, 401);
+  organisations.of("local").sandboxes = [sandboxInfo({ status: "stopped" })];
+  assert.equal((await expose()).status, 404);
+});
+
+test("a name is taken back, and who used it is hung up on; others are not", async (t) => {
+  const { login, expose, client, runtime, services } = await openGateway(t);
+  runtime.sandboxes = [sandboxInfo(), sandboxInfo({ id: `${ID.slice(0, -1)}2` })];
+  const { username } = await login();
+  const other = (await expose({ id: `${ID.slice(0, -1)}2` })).body as { username: string };
+  const [mine, others] = [await client({ username }), await client({ username: other.username })];
+  const closed = once(mine, "close");
+  assert.equal((await expose({ method: "DELETE" })).status, 204);
+  await closed;
+  await assert.rejects(client({ username }));
+  assert.equal((await exec(others, "true")).code, 0);
+  assert.ok(services.hasRoom);
+});
+
+test("a name holds as long as the token it was asked for with", async (t) => {
+  const { login, client, tokens } = await openGateway(t);
+  const { username } = await login();
+  const connection = await client({ username });
+  const closed = once(connection, "close");
+  tokens.revoke(tokens.list()[0]?.id ?? "");
+  await closed;
+  await assert.rejects(client({ username }));
+});
+
+test("names and the host key outlive the server", async (t) => {
+  const first = await openGateway(t);
+  const { username } = await first.login();
+  await first.server[Symbol.asyncDispose]();
+  const { directory, organisations } = first;
+  const second = await openGateway(t, { directory, organisations });
+  assert.equal(second.ssh.hostKey, first.ssh.hostKey);
+  assert.equal(second.ssh.fingerprint, first.ssh.fingerprint);
+  assert.match(second.ssh.fingerprint, /^SHA256:[A-Za-z0-9+/]{43}$/);
+  let seen = "";
+  const connection = await second.client({
+    username,
+    hostVerifier: (key: Buffer) => {
+      seen = `ssh-ed25519 ${key.toString("base64")}`;
+      return true;
+    },
+  });
+  assert.equal((await exec(connection, "true")).code, 0);
+  assert.equal(seen, second.ssh.hostKey);
+  assert.equal(statSync(path.join(directory, "ssh_host_ed25519_key")).mode & 0o777, 0o600);
+  assert.ok(!readFileSync(path.join(directory, "control.db")).includes(username), "the name is on the disk");
+});
+
+test("names of sandboxes that are over are forgotten", async (t) => {
+  const first = await openGateway(t);
+  await first.login();
+  await first.server[Symbol.asyncDispose]();
+  const { directory, organisations } = first;
+  organisations.of("local").sandboxes = [];
+  const { CredentialStore } = await import("../../../src/server/ssh/credential-store.ts");
+  using store = CredentialStore.open(directory);
+  assert.equal(store.places().length, 1);
+  const { SshGateway } = await import("../../../src/server/ssh/gateway.ts");
+  const { Tenants } = await import("../../../src/server/organisations/tenants.ts");
+  const { defaultServerConfig } = await import("../../../src/server/config.ts");
+  await using _gateway = await SshGateway.open({
+    ...{ directory, listen: { host: "127.0.0.1", port: 0 }, orFreePort: false, hostKeyPath: null },
+    ...{ publicHost: null, publicPort: null, tokens: first.tokens, now: () => Date.now() },
+    ...{ tenants: new Tenants(organisations, defaultServerConfig()), log: { write: () => undefined } },
+  });
+  while (store.places().length > 0) await sleep(5);
+});
+
+test("a sandbox has up to 64 names, and a name up to 32 connections; one more is refused with the reason", async (t) => {
+  const { login, expose, client } = await openGateway(t);
+  const { username } = await login();
+  for (let name = 1; name < 64; name++) await login();
+  const refused = await expose();
+  assert.deepEqual([refused.status, (refused.body as { code: string }).code], [429, "QUOTA_EXCEEDED"]);
+  const connections = [];
+  for (let index = 0; index < 32; index++) connections.push(await client({ username }));
+  let said = "";
+  await assert.rejects(client({ username, debug: (text) => (said += text) }));
+  assert.match(said, /as many connections with this user name as it may have/);
+  const closed = once(connections[0] as never, "close");
+  connections[0]?.end();
+  await closed;
+  // Its end at the sandbox follows.
+  for (;;) {
+    const again = await client({ username }).catch(() => undefined);
+    if (again !== undefined) break;
+    await sleep(10);
+  }
+});
+
+test("a server that ends tells clients so, and does not wait for those that do not listen", async (t) => {
+  const { login, client, dial, server } = await openGateway(t);
+  const { username } = await login();
+  let said = "";
+  const connection = await client({ username, debug: (text) => (said += text) });
+  const stranger = await dial();
+  stranger.write("SSH-2.0-slow\r\n");
+  stranger.resume();
+  const closed = [connection, stranger].map(
+    async (one) => new Promise((resolve) => (one as NodeJS.EventEmitter).once("close", resolve)),
+  );
+  await server[Symbol.asyncDispose]();
+  await Promise.all(closed);
+  assert.match(said, /DISCONNECT \(11, "the server is going away"\)/);
+});
+
+test("a sandbox that ends ends its connections", async (t) => {
+  const { login, client, services } = await openGateway(t);
+  let said = "";
+  const connection = await client({ ...(await login()), debug: (text) => (said += text) });
+  const closed = once(connection, "close");
+  services.close("the sandbox has ended: timeout");
+  await closed;
+  assert.match(said, /DISCONNECT \(11, "the sandbox has ended: timeout"\)/);
+});
+
+test("without SSH the server has no such route, and a taken port is another one only where none was named", async (t) => {
+  const { ssh } = await openGateway(t);
+  const listen = { host: "127.0.0.1", port: ssh.port };
+  await assert.rejects(openGateway(t, { listen }), { code: "port_in_use" });
+  const other = await openGateway(t, { listen, orFreePort: true });
+  assert.notEqual(other.ssh.port, ssh.port);
+});
