@@ -1,5 +1,6 @@
 /** What a command sees of the process around it. Tests give their own; nothing else in src/cli touches `process`. */
 import type { Readable, Writable } from "node:stream";
+import type { RuntimeTarget } from "../runtime/contexts/target.ts";
 import type { Settings } from "../runtime/defaults.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
@@ -33,7 +34,7 @@ export interface CommandContext {
   readonly signals: SignalSource;
   /** Epoch `ms`. */
   now(): number;
-  openRuntime(settings: Settings): Promise<Runtime>;
+  openRuntime(settings: Settings, target: RuntimeTarget): Promise<Runtime>;
   setExitStatus(status: number): void;
   /** Stops the process, and the job it is a part of, until the shell has it go on. */
   suspend(): void;
@@ -53,7 +54,7 @@ export function processContext(): CommandContext {
     },
     signals: process,
     now: () => Date.now(),
-    openRuntime: async (settings) => (await import("../runtime/select.ts")).openRuntime(settings),
+    openRuntime: async (settings, target) => (await import("../runtime/select.ts")).openRuntime(settings, { target }),
     setExitStatus: (status) => {
       process.exitCode = status;
     },

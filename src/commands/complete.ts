@@ -2,8 +2,8 @@
 import * as Args from "@oclif/core/args";
 import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
-import { complete, type Candidate, type Completion } from "../cli/completion/candidates.ts";
-import { liveNames } from "../cli/completion/live-names.ts";
+import { complete, type Candidate, type Completion, type LiveKind } from "../cli/completion/candidates.ts";
+import { contextNames, liveNames } from "../cli/completion/live-names.ts";
 import { splitLine } from "../cli/completion/split-line.ts";
 import { escapeLine } from "../cli/output/escape.ts";
 
@@ -17,9 +17,18 @@ export default class Complete extends SbxCommand {
 
   static override flags = { line: Flags.string({ summary: "The line up to the cursor instead.", helpValue: "TEXT" }) };
 
+  protected override readonly tellsContext = false;
+  #named: string | undefined;
+
+  /** Of the command that is being written. */
+  protected override get namedContext(): string | undefined {
+    return this.#named;
+  }
+
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Complete);
     const words = flags.line === undefined ? (args.words ?? []) : splitLine(flags.line).slice(1);
+    this.#named = contextOf(words);
     const completion = complete(words, this.config.commands);
     const names = await this.#lookUp(completion, words.at(-1) ?? "");
     for (const { value, description } of [...completion.candidates, ...names]) {
@@ -33,8 +42,7 @@ export default class Complete extends SbxCommand {
     if (live === undefined) return [];
     const { before, after } = around ?? { before: "", after: "" };
     try {
-      await using runtime = await this.openRuntime();
-      const names = await liveNames(live, partial.slice(before.length), runtime);
+      const names = await this.#namesOf(live, partial.slice(before.length));
       return names.map(({ value, description }) => ({ value: `${before}${value}${after}`, description }));
     } catch {
       // A shell that completes has nowhere to show an error.
@@ -42,8 +50,23 @@ export default class Complete extends SbxCommand {
     }
   }
 
+  async #namesOf(kind: LiveKind, partial: string): Promise<Candidate[]> {
+    if (kind === "contexts") return contextNames(partial, this.context.env);
+    await using runtime = await this.openRuntime();
+    return await liveNames(kind, partial, runtime);
+  }
+
   /** Whatever goes wrong: a shell that completes has nowhere to show it. */
   protected override async catch(): Promise<void> {
     this.parsed = true;
   }
+}
+
+/** The context that a command line names, with its value in the same word or the next one. */
+function contextOf(words: readonly string[]): string | undefined {
+  const end = words.indexOf("--");
+  const own = end === -1 ? words.slice(0, -1) : words.slice(0, end);
+  const joined = own.findLast((word) => word.startsWith("--context="));
+  const index = own.lastIndexOf("--context");
+  return joined?.slice("--context=".length) ?? (index === -1 ? undefined : own[index + 1]);
 }

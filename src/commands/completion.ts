@@ -1,10 +1,10 @@
 /** `sbx completion`: scripts that let a shell complete sbx's words. */
 import * as Args from "@oclif/core/args";
-import { SbxCommand } from "../cli/base-command.ts";
+import { PlainCommand } from "../cli/plain-command.ts";
 import { COMPLETION_SCRIPTS, COMPLETION_SHELLS } from "../cli/completion/scripts.ts";
 import { prose } from "../cli/output/prose.ts";
 
-export default class Completion extends SbxCommand {
+export default class Completion extends PlainCommand {
   static override summary = "Print a script that completes commands, options and names in your shell.";
 
   static override description = prose(`

@@ -58,6 +58,8 @@ failed before the command ran, 126 or 127 if the command cannot be run or found.
     }),
   };
 
+  protected override readonly tellsContext = false;
+
   async run(): Promise<void> {
     const { argv, command } = this.arrangeArguments(1);
     const { args, flags } = await this.parse(Exec, argv);

@@ -1,6 +1,6 @@
 /** `sbx serve`: this machine as a sandbox service. */
 import * as Flags from "@oclif/core/flags";
-import { SbxCommand } from "../cli/base-command.ts";
+import { PlainCommand } from "../cli/plain-command.ts";
 import { serverDataFlag } from "../cli/flags/server.ts";
 import { prose } from "../cli/output/prose.ts";
 import { isLoopback, parseListenAddress, type ListenAddress } from "../cli/parsers/listen-address.ts";

@@ -18,6 +18,8 @@ export default class SshProxy extends SbxCommand {
     host: Args.string({ description: "Name of the sandbox, also with .sbx.", required: true, ignoreStdin: true }),
   };
 
+  protected override readonly tellsContext = false;
+
   async run(): Promise<void> {
     const { args } = await this.parse(SshProxy);
     const ref = parseSandboxRef(args.host.replace(SUFFIX, ""));

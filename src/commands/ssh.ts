@@ -65,6 +65,8 @@ Your SSH agent is not forwarded: a sandbox that could ask it to sign would be as
     agent: Flags.boolean({ char: "A", default: false, summary: "Refused: no agent is forwarded." }),
   };
 
+  protected override readonly tellsContext = false;
+
   async run(): Promise<void> {
     const { argv, command } = this.arrangeArguments(1);
     const { args, flags } = await this.parse(Ssh, argv);

@@ -1,7 +1,7 @@
 /** `sbx version`: the same as --version, and more of it as JSON. */
-import { SbxCommand } from "../cli/base-command.ts";
+import { PlainCommand } from "../cli/plain-command.ts";
 
-export default class Version extends SbxCommand {
+export default class Version extends PlainCommand {
   static override summary = "Show the version of sbx.";
 
   static override examples = [{ description: "For a program", command: "<%= config.bin %> version --json" }];

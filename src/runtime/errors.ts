@@ -21,6 +21,7 @@ export const ERROR_EXITS = {
   usage: EXIT.usage,
   config_invalid: EXIT.usage,
   not_authenticated: EXIT.authentication,
+  context_not_found: EXIT.usage,
   sandbox_not_found: EXIT.failure,
   sandbox_ambiguous: EXIT.usage,
   sandbox_stopped: EXIT.failure,
@@ -68,6 +69,11 @@ export const ERROR_EXITS = {
   secret_unreadable: EXIT.failure,
   secrets_broken: EXIT.failure,
   connection_closed: EXIT.failure,
+  /** Of a control plane: it is not there, or does not answer. */
+  server_unreachable: EXIT.failure,
+  /** It says that it failed, or answers what makes no sense. */
+  server_failed: EXIT.failure,
+  quota_exceeded: EXIT.failure,
   aborted: 130,
   timeout: EXIT.failure,
   port_in_use: EXIT.failure,

@@ -1,15 +1,27 @@
 /** Chooses the runtime behind a command: the one place that knows them all. Imports lazily, since start-up time counts. */
+import { LOCAL_TARGET, type RuntimeTarget } from "./contexts/target.ts";
 import type { Settings } from "./defaults.ts";
+import { SbxError } from "./errors.ts";
 import type { OrganisationRuntimes } from "./organisations.ts";
 import type { Runtime } from "./runtime.ts";
 
+export interface RuntimePlace {
+  /** This machine if absent. */
+  target?: RuntimeTarget;
+  /** Of this machine's runtime: directory of all state, absolute, instead of where the environment says. */
+  home?: string;
+}
+
 /**
- * Opens the runtime that the settings ask for; the embedded one on this machine is the only one so far.
+ * Opens the runtime of a target, and never another one.
  *
- * @param home directory of all state, absolute, instead of where the environment says
- * @throws SbxError when its state cannot be read
+ * @throws SbxError when its state cannot be read, or the control plane not be reached
  */
-export async function openRuntime(settings: Settings, { home }: { home?: string } = {}): Promise<Runtime> {
+export async function openRuntime(
+  settings: Settings,
+  { target = LOCAL_TARGET, home }: RuntimePlace = {},
+): Promise<Runtime> {
+  if (target.kind === "remote") throw new SbxError("unsupported", "this version of sbx cannot use a server");
   const { openLocalRuntime } = await import("./local/index.ts");
   if (home === undefined) return openLocalRuntime(settings);
   const { statePaths } = await import("./local/paths.ts");

@@ -26,8 +26,9 @@ export interface Candidate {
   description?: string | undefined;
 }
 
-/** Names that only the runtime knows. */
+/** Names that only the runtime knows, or the user's file of contexts. */
 export type LiveKind =
+  | "contexts"
   | "running-sandboxes"
   | "all-sandboxes"
   | "images"
@@ -68,6 +69,7 @@ type OperandKind =
   | "shell"
   | "secret"
   | "preset"
+  | "context"
   | "none";
 
 /** What an operand is, by command; the last kind goes for all that follow. */
@@ -116,6 +118,11 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   "snapshot:remove": ["snapshot"],
   "snapshot:export": ["snapshot", "file", "none"],
   "snapshot:import": ["file", "none"],
+  login: ["context", "none"],
+  logout: ["context", "none"],
+  "context:use": ["context", "none"],
+  "context:show": ["context", "none"],
+  "context:remove": ["context"],
   "secret:set": ["secret", "none"],
   "secret:rotate": ["secret", "none"],
   "secret:remove": ["secret"],
@@ -126,6 +133,7 @@ const FILE_OPTIONS = new Set(["copy", "mount", "env-file", "net-file", "hook", "
 
 /** Options whose values are names; of all commands, or of one. */
 const LIVE_OPTIONS: Readonly<Record<string, LiveKind>> = {
+  context: "contexts",
   image: "images",
   secret: "secrets",
   root: "roots",
@@ -281,6 +289,8 @@ function operandValues(id: string, position: number, before: readonly string[], 
       return fit(SHELLS);
     case "secret":
       return { ...NOTHING, live: "secrets" };
+    case "context":
+      return { ...NOTHING, live: "contexts" };
     case "preset":
       return fit(NET_MODES);
     case "none":

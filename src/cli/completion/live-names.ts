@@ -1,7 +1,9 @@
 /** Names for completion that only the runtime knows. Answers quickly or not at all. */
+import { LOCAL_CONTEXT } from "../../runtime/contexts/target.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { SnapshotInfo, VolumeInfo } from "../../runtime/disks.ts";
 import type { SandboxInfo } from "../../runtime/types.ts";
+import { loadContexts } from "../contexts/change-contexts.ts";
 import { displaySize } from "../parsers/size.ts";
 import type { Candidate, LiveKind } from "./candidates.ts";
 
@@ -14,6 +16,18 @@ export async function liveNames(kind: LiveKind, partial: string, runtime: Runtim
   return (await candidatesOf(kind, partial, runtime, call)).filter(({ value }) => value.startsWith(partial));
 }
 
+/** The names of the contexts that begin with `partial`. @throws SbxError `config_invalid` */
+export async function contextNames(
+  partial: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Candidate[]> {
+  const { contexts } = await loadContexts(env);
+  const known = Object.entries(contexts).map(([value, { endpoint }]) => ({ value, description: endpoint }));
+  return [{ value: LOCAL_CONTEXT, description: "this machine" }, ...known].filter(({ value }) =>
+    value.startsWith(partial),
+  );
+}
+
 async function candidatesOf(
   kind: LiveKind,
   partial: string,
@@ -21,6 +35,8 @@ async function candidatesOf(
   call: { signal: AbortSignal },
 ): Promise<Candidate[]> {
   switch (kind) {
+    case "contexts":
+      return []; // No runtime's: see contextNames.
     case "images":
       return (await runtime.images.list(call)).flatMap(({ names, distribution }) =>
         names.map((value) => ({ value, description: distribution })),

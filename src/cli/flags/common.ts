@@ -20,6 +20,13 @@ export const baseFlags = {
   quiet: switchFlag({ char: "q", summary: "Print no more than the essential.", helpGroup: "GLOBAL" }),
 };
 
+/** Of every command that calls a runtime. */
+export const contextFlag = Flags.string({
+  summary: "Where: a context, or the address of a server.",
+  helpValue: "NAME",
+  helpGroup: "GLOBAL",
+});
+
 export interface BaseFlagValues {
   json: boolean;
   quiet: boolean;

@@ -1,17 +1,7 @@
-/** Where the configuration lies (XDG base directory specification). The environment is the user's own. */
-import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+/** The file of the settings. */
+import { join } from "node:path";
+import { configDirectory } from "../../host/config-directory.ts";
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
-/** The directory of sbx's configuration. A relative `XDG_CONFIG_HOME` is ignored, as the specification says. */
-export function configDirectory(env: Environment): string {
-  const base = env.XDG_CONFIG_HOME;
-  if (base !== undefined && isAbsolute(base)) return join(base, "sbx");
-  const home = env.HOME !== undefined && isAbsolute(env.HOME) ? env.HOME : homedir();
-  return join(home, ".config", "sbx");
-}
-
-export function configPath(env: Environment): string {
+export function configPath(env: Readonly<Record<string, string | undefined>>): string {
   return join(configDirectory(env), "config.json");
 }

@@ -4,7 +4,8 @@
  */
 import { mkdirSync } from "node:fs";
 import { SbxError } from "../../runtime/errors.ts";
-import { configDirectory, configPath } from "./config-path.ts";
+import { configDirectory } from "../../host/config-directory.ts";
+import { configPath } from "./config-path.ts";
 import type { SettingName } from "./keys.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;

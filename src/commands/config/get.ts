@@ -1,10 +1,10 @@
 /** `sbx config get`: one setting. */
 import * as Args from "@oclif/core/args";
-import { SbxCommand } from "../../cli/base-command.ts";
+import { PlainCommand } from "../../cli/plain-command.ts";
 import { parseSettingName } from "../../cli/settings/names.ts";
 import { SETTING_KEYS } from "../../cli/settings/keys.ts";
 
-export default class ConfigGet extends SbxCommand {
+export default class ConfigGet extends PlainCommand {
   static override summary = "Show the value of a setting that is in force.";
 
   static override examples = [

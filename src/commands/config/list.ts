@@ -1,12 +1,12 @@
 /** `sbx config list`: all settings, and where each comes from. */
-import { SbxCommand } from "../../cli/base-command.ts";
+import { PlainCommand } from "../../cli/plain-command.ts";
 import { renderTable, type Column } from "../../cli/output/table.ts";
 import { SETTING_KEYS, SETTING_NAMES } from "../../cli/settings/keys.ts";
 import { prose } from "../../cli/output/prose.ts";
 
 const COLUMNS: readonly Column[] = [{ title: "KEY" }, { title: "VALUE", minWidth: 8 }, { title: "SOURCE" }];
 
-export default class ConfigList extends SbxCommand {
+export default class ConfigList extends PlainCommand {
   static override aliases = ["config:ls"];
   static override summary = "List the settings and where each value comes from.";
 

@@ -1,11 +1,11 @@
 /** `sbx config set`: writes a setting to the configuration file. */
 import * as Args from "@oclif/core/args";
-import { SbxCommand } from "../../cli/base-command.ts";
+import { PlainCommand } from "../../cli/plain-command.ts";
 import { parseSettingName } from "../../cli/settings/names.ts";
 import { SETTING_KEYS } from "../../cli/settings/keys.ts";
 import { writeSettings } from "../../cli/settings/store.ts";
 
-export default class ConfigSet extends SbxCommand {
+export default class ConfigSet extends PlainCommand {
   static override summary = "Set a default for new sandboxes.";
 
   static override examples = [

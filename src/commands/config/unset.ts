@@ -1,10 +1,10 @@
 /** `sbx config unset`: takes a setting out of the configuration file. */
 import * as Args from "@oclif/core/args";
-import { SbxCommand } from "../../cli/base-command.ts";
+import { PlainCommand } from "../../cli/plain-command.ts";
 import { parseSettingName } from "../../cli/settings/names.ts";
 import { writeSettings } from "../../cli/settings/store.ts";
 
-export default class ConfigUnset extends SbxCommand {
+export default class ConfigUnset extends PlainCommand {
   static override summary = "Go back to the default of a setting.";
 
   static override examples = [

@@ -1,7 +1,7 @@
 /** `sbx token create`: a token for programs that use a control plane on this machine. */
 import * as Args from "@oclif/core/args";
 import * as Flags from "@oclif/core/flags";
-import { SbxCommand } from "../../cli/base-command.ts";
+import { PlainCommand } from "../../cli/plain-command.ts";
 import { durationFlag, switchFlag } from "../../cli/flags/common.ts";
 import { serverDataFlag } from "../../cli/flags/server.ts";
 import { prose } from "../../cli/output/prose.ts";
@@ -11,7 +11,7 @@ import { tokenJson } from "../../cli/view/token-view.ts";
 
 const MAX_LIFE_MS = 3650 * 86_400_000;
 
-export default class TokenCreate extends SbxCommand {
+export default class TokenCreate extends PlainCommand {
   static override summary = "Make a token for sbx serve.";
 
   static override description = prose(`

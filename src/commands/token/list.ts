@@ -1,11 +1,11 @@
 /** `sbx token list`: the tokens of a control plane on this machine. */
-import { SbxCommand } from "../../cli/base-command.ts";
+import { PlainCommand } from "../../cli/plain-command.ts";
 import { serverDataFlag } from "../../cli/flags/server.ts";
 import { renderTable } from "../../cli/output/table.ts";
 import { openTokens } from "../../cli/serve/token-access.ts";
 import { TOKEN_COLUMNS, tokenJson, tokenRow } from "../../cli/view/token-view.ts";
 
-export default class TokenList extends SbxCommand {
+export default class TokenList extends PlainCommand {
   static override aliases = ["token:ls"];
   static override summary = "List the tokens for sbx serve.";
   static override description = "The newest first. The tokens themselves are not kept, so nothing can show them.";

@@ -1,12 +1,12 @@
 /** `sbx token revoke`: from now on a control plane on this machine refuses them. */
 import * as Args from "@oclif/core/args";
-import { SbxCommand } from "../../cli/base-command.ts";
+import { PlainCommand } from "../../cli/plain-command.ts";
 import { serverDataFlag } from "../../cli/flags/server.ts";
 import { forEachOf } from "../../cli/for-each.ts";
 import { openTokens } from "../../cli/serve/token-access.ts";
 import { tokenJson } from "../../cli/view/token-view.ts";
 
-export default class TokenRevoke extends SbxCommand {
+export default class TokenRevoke extends PlainCommand {
   static override aliases = ["token:rm"];
   static override summary = "Revoke tokens for sbx serve.";
 

@@ -2,9 +2,11 @@
 import { EventEmitter } from "node:events";
 import { PassThrough, Readable, Writable } from "node:stream";
 import type { Config } from "@oclif/core/config";
-import { SbxCommand } from "../../../src/cli/base-command.ts";
+import { PlainCommand } from "../../../src/cli/plain-command.ts";
+import type { CompletableCommand } from "../../../src/cli/completion/candidates.ts";
 import type { CommandContext, InputStream, OutputStream } from "../../../src/cli/context.ts";
 import { DirectConfig } from "../../../src/cli/direct.ts";
+import type { RuntimeTarget } from "../../../src/runtime/contexts/target.ts";
 import type { Settings } from "../../../src/runtime/defaults.ts";
 import { FakeRuntime } from "../../fake-runtime.ts";
 
@@ -35,6 +37,8 @@ export interface RunOptions {
   signals?: EventEmitter;
   stdout?: Writable;
   stderr?: Collector;
+  /** What oclif knows of all commands; nothing if absent. */
+  commands?: readonly CompletableCommand[];
 }
 
 export interface RunResult {
@@ -44,13 +48,15 @@ export interface RunResult {
   runtime: FakeRuntime;
   /** The settings that the runtime was opened with. */
   settings: Settings | undefined;
+  /** Where it was opened. */
+  target: RuntimeTarget | undefined;
   /** Whether raw mode was switched on and off. */
   rawModes: boolean[];
   exitedNow: number[];
 }
 
 interface CommandConstructor {
-  new (argv: string[], config: Config): SbxCommand;
+  new (argv: string[], config: Config): PlainCommand;
   id: string;
 }
 
@@ -75,6 +81,7 @@ export async function runCommand(
     stderr: "",
     runtime,
     settings: undefined,
+    target: undefined,
     rawModes: [],
     exitedNow: [],
   };
@@ -86,8 +93,9 @@ export async function runCommand(
     cwd: "/work",
     signals: options.signals ?? new EventEmitter(),
     now: () => runtime.now,
-    openRuntime: async (settings) => {
+    openRuntime: async (settings, target) => {
       result.settings = settings;
+      result.target = target;
       return runtime;
     },
     setExitStatus: (status) => {
@@ -104,7 +112,8 @@ export async function runCommand(
   InContext.id = id;
   const root = new URL("../../..", import.meta.url).pathname;
   const config = new DirectConfig(root, { name: "sbx", version: "1.2.3", oclif: { bin: "sbx" } });
-  await SbxCommand.run.call(InContext as unknown as CommandConstructor, argv, config);
+  Object.defineProperty(config, "commands", { value: options.commands ?? [] });
+  await PlainCommand.run.call(InContext as unknown as CommandConstructor, argv, config);
   return { ...result, stdout: stdout.text, stderr: stderr.text };
 }
 

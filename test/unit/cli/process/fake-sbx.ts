@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import type { Command } from "@oclif/core/command";
 import type { Config } from "@oclif/core/config";
-import type { SbxCommand } from "../../../../src/cli/base-command.ts";
+import type { PlainCommand } from "../../../../src/cli/plain-command.ts";
 import { processContext, type CommandContext } from "../../../../src/cli/context.ts";
 import type { CommandModules } from "../../../../src/cli/direct.ts";
 import { main } from "../../../../src/cli/main.ts";
@@ -84,7 +84,7 @@ const PROGRAMS: Record<string, FakeProgram> = {
 };
 for (const [name, program] of Object.entries(PROGRAMS)) runtime.programs.set(name, program);
 
-type Concrete = new (argv: string[], config: Config) => SbxCommand;
+type Concrete = new (argv: string[], config: Config) => PlainCommand;
 
 function onFakeRuntime(CommandClass: Concrete): () => Promise<{ default: typeof Command }> {
   abstract class Faked extends CommandClass {
