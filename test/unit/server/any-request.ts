@@ -53,15 +53,15 @@ export function anyRequest(route: Route, names: readonly string[]): fc.Arbitrary
   }));
 }
 
-function schemaOf(schema: z.ZodType): Schema {
+function schemaOf(schema: z.core.$ZodType): Schema {
   return z.toJSONSchema(schema, { io: "input", unrepresentable: "any", reused: "inline" }) as Schema;
 }
 
 function toQuery(value: unknown): string {
   const query = new URLSearchParams();
-  for (const [key, item] of Object.entries(value ?? {})) {
+  for (const [key, item] of Object.entries(value as object)) {
     if (typeof item !== "object" || item === null) query.append(key, String(item));
-    else for (const [inner, one] of Object.entries(item)) query.append(`${key}[${inner}]`, String(one));
+    else for (const [inner, one] of Object.entries(item as object)) query.append(`${key}[${inner}]`, String(one));
   }
   return query.toString();
 }
