@@ -125,7 +125,7 @@ export const progressSchema = z.object({
   building: stageSchema,
   deploying: stageSchema,
   /** Of each timeline that the revision is for. */
-  timelines: z.array(z.object({ slug: z.string(), warmup: stageSchema, routing: stageSchema })),
+  timelines: z.array(z.object({ slug: z.string(), predeploy: stageSchema, warmup: stageSchema, routing: stageSchema })),
 });
 export type Progress = z.output<typeof progressSchema>;
 

@@ -148,7 +148,14 @@ export type DeployAsset = { kind: "file"; content: Uint8Array } | { kind: "symli
 export type DeploySource =
   | { kind: "assets"; assets: ReadonlyMap<string, DeployAsset> }
   /** A directory of a running sandbox, whose network and secrets the revision has as well. */
-  | { kind: "sandbox"; sandbox: string; path: string };
+  | {
+      kind: "sandbox";
+      sandbox: string;
+      /** Absolute; where commands of the build run. */
+      path: string;
+      /** What of it is deployed, relative to it; the whole if absent. */
+      root?: string;
+    };
 
 export interface DeploySpec {
   source: DeploySource;
@@ -218,6 +225,23 @@ export interface BuildLogOptions extends CallOptions {
   timeline?: string;
 }
 
+export const MAX_APP_LOG_LINES = 20_000;
+
+/** A line of a program. The text is a guest's. */
+export interface AppLogLine {
+  time: number;
+  level: "info" | "error";
+  message: string;
+  revision: string;
+}
+
+export interface AppLogOptions extends CallOptions {
+  /** Inclusive. */
+  since?: number;
+  until?: number;
+  revision?: string;
+}
+
 export interface AppApi {
   /** @throws SbxError `name_in_use`, `layer_not_found`, `usage` */
   create(spec: AppSpec, options?: CallOptions): Promise<AppInfo>;
@@ -236,6 +260,8 @@ export interface AppApi {
   deploy(ref: string, spec: DeploySpec, options?: CallOptions): Promise<RevisionInfo>;
   /** By slug. */
   timelines(ref: string, options?: CallOptions): Promise<TimelineInfo[]>;
+  /** What its programs said within the last day, in the order of time, and no more than {@link MAX_APP_LOG_LINES}. */
+  logs(ref: string, options?: AppLogOptions): Promise<AppLogLine[]>;
   readonly layers: LayerApi;
   readonly revisions: RevisionApi;
 }

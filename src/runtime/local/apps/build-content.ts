@@ -5,6 +5,7 @@ import { SbxError } from "../../errors.ts";
 import type { Sandbox } from "../../runtime.ts";
 import type { CallerEnvironment } from "../../types.ts";
 import { packAssets } from "./asset-archive.ts";
+import { buildCommands } from "./build-commands.ts";
 import type { BuildLogWriter } from "./build-log.ts";
 import { BUILD_TIMEOUT_MS } from "./build-watch.ts";
 import { networkOf, OPEN_NETWORK } from "./carried-network.ts";
@@ -36,10 +37,10 @@ interface BuildPlace extends AsyncDisposable {
 export async function buildContent(row: RevisionRow, spec: DeploySpec, work: Work): Promise<void> {
   const { source } = spec;
   const { steps, log, signal, runtime } = work;
-  const { install, build } = row.document.config;
+  const { install, build } = buildCommands(row.document.config);
   const commands = [
-    { step: "installing", line: lineOf(install) },
-    { step: "building", line: lineOf(build) },
+    { step: "installing", line: install },
+    { step: "building", line: build },
   ] as const;
   const isBuilt = commands.some(({ line }) => line !== undefined);
   await steps.run("preparing", async () => {
@@ -51,7 +52,7 @@ export async function buildContent(row: RevisionRow, spec: DeploySpec, work: Wor
       return;
     }
     await using sandbox = await runtime.connect(source.sandbox, { signal });
-    await work.keep(archiveOf(sandbox, source.path, signal));
+    await work.keep(archiveOf(sandbox, rootOf(source.path, source.root), signal));
   });
   if (!isBuilt) {
     for (const { step } of commands) steps.skip(step);
@@ -60,9 +61,13 @@ export async function buildContent(row: RevisionRow, spec: DeploySpec, work: Wor
   await using place = await openBuildPlace(row, spec, work);
   for (const { step, line } of commands) {
     if (line === undefined) steps.skip(step);
-    else await steps.run(step, async () => runLine(place, step, line, work));
+    else
+      await steps.run(step, async () =>
+        runLine(place, line, (message) => log.write({ level: "info", message, step }), work),
+      );
   }
-  await work.keep(archiveOf(place.sandbox, place.directory, signal));
+  const root = source.kind === "sandbox" ? source.root : undefined;
+  await work.keep(archiveOf(place.sandbox, rootOf(place.directory, root), signal));
 }
 
 /** The sandbox that it comes from, or one of its own with the files in it. */
@@ -93,21 +98,20 @@ async function openBuildPlace(row: RevisionRow, { source }: DeploySpec, work: Wo
   return { sandbox, directory: APP_DIRECTORY, [Symbol.asyncDispose]: end };
 }
 
-async function runLine(
-  { sandbox, directory }: BuildPlace,
-  step: "installing" | "building",
-  line: string,
-  { log, env, signal }: Work,
-): Promise<void> {
-  log.write({ level: "info", message: `$ ${line}`, step });
-  // The user's own shell command, in the guest.
-  const spec = { argv: ["sh", "-c", line] as const, cwd: directory, env };
-  const onLine = (message: string): void => log.write({ level: "info", message, step });
-  const code = await runCommand(sandbox, spec, onLine, signal);
-  signal.throwIfAborted();
-  if (code !== 0) throw new SbxError("guest_error", `the command ${JSON.stringify(line)} ended with status ${code}`);
+function rootOf(directory: string, root: string | undefined): string {
+  return root === undefined || root === "" ? directory : `${directory}/${root}`;
 }
 
-function lineOf(command: string | null | undefined): string | undefined {
-  return command === null || command === undefined || command.trim() === "" ? undefined : command;
+/** Runs a shell command of the user's in a guest. @throws SbxError `guest_error` if it fails */
+export async function runLine(
+  { sandbox, directory }: Pick<BuildPlace, "sandbox" | "directory">,
+  line: string,
+  say: (message: string) => void,
+  { env, signal }: Pick<Work, "env" | "signal">,
+): Promise<void> {
+  say(`$ ${line}`);
+  const spec = { argv: ["sh", "-c", line] as const, cwd: directory, env };
+  const code = await runCommand(sandbox, spec, say, signal);
+  signal.throwIfAborted();
+  if (code !== 0) throw new SbxError("guest_error", `the command ${JSON.stringify(line)} ended with status ${code}`);
 }

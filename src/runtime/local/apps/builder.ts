@@ -3,15 +3,18 @@ import type { RevisionNetwork } from "../../../store/apps/app-documents.ts";
 import type { RevisionRow } from "../../../store/apps/revision-store.ts";
 import type { DeploySpec } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
+import type { Sandbox } from "../../runtime.ts";
 import type { CallerEnvironment, CallOptions } from "../../types.ts";
 import type { AppContext } from "./app-context.ts";
 import { usage } from "./app-faults.ts";
 import { checkAssets } from "./asset-archive.ts";
-import { buildContent, type Work } from "./build-content.ts";
+import { commandOf } from "./build-commands.ts";
+import { buildContent, runLine, type Work } from "./build-content.ts";
 import type { BuildLogs } from "./build-log.ts";
 import { watchBuild } from "./build-watch.ts";
 import { carryNetwork, OPEN_NETWORK } from "./carried-network.ts";
 import type { ContentStore } from "./content-store.ts";
+import { APP_DIRECTORY } from "./guest-work.ts";
 import type { AppRuntime, Instances } from "./instances.ts";
 import { PRODUCTION, type RevisionWorker } from "./local-revisions.ts";
 import { planInstance, variablesFor } from "./revision-plan.ts";
@@ -113,7 +116,14 @@ export class Builder implements RevisionWorker {
         const say = (message: string): void => log.write({ level: "info", message, step: "deploying", timeline: slug });
         say("starting an instance");
         const plan = await planInstance(this.#options, row, slug === PRODUCTION ? "production" : "development");
-        await steps.runOf(slug, "warmup", async () => instances.ensure(plan, signal));
+        const line = commandOf(row.document.config.predeploy);
+        const beforeStart = async (sandbox: Sandbox): Promise<void> => {
+          const place = { sandbox, directory: APP_DIRECTORY };
+          if (line !== undefined) {
+            await steps.runOf(slug, "predeploy", async () => runLine(place, line, say, { env: plan.env, signal }));
+          }
+        };
+        await steps.runOf(slug, "warmup", async () => instances.ensure({ ...plan, beforeStart }, signal));
         say("it answers requests");
       }
       for (const { slug } of timelines) {

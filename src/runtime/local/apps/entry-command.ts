@@ -2,6 +2,7 @@
 import type { AppConfig } from "../../../protocol/app-records.ts";
 import { SbxError } from "../../errors.ts";
 import type { GuestFiles } from "../../files.ts";
+import { startOf, type Argv } from "./build-commands.ts";
 import { isProgram } from "./asset-archive.ts";
 import { APP_DIRECTORY } from "./guest-work.ts";
 import { STATIC_SERVER } from "./static-server.ts";
@@ -12,16 +13,14 @@ const DEFAULT_ENTRYPOINT = "main.ts";
 const MAX_HEAD_BYTES = 256 * 1024;
 const DENO_FILE = /\.(?:ts|tsx|mts|cts|js|jsx|mjs)$/;
 
-export type Argv = [string, ...string[]];
-
 /** @throws SbxError `usage` for an entry point that is not there, or that nothing here runs */
 export async function entryCommand(config: AppConfig, files: GuestFiles): Promise<Argv> {
   const { runtime, framework = "" } = config;
-  if (framework !== "" && runtime === undefined) return frameworkCommand(framework);
-  if (runtime?.type === "static") {
-    const { cwd = ".", spa = false } = runtime;
-    return ["node", "--eval", STATIC_SERVER, "--", cwd, String(APP_PORT), spa ? "spa" : "plain"];
+  if (framework !== "" && runtime === undefined) {
+    const start = startOf(framework);
+    return "site" in start ? staticCommand(start.site, false) : start.argv;
   }
+  if (runtime?.type === "static") return staticCommand(runtime.cwd ?? ".", runtime.spa ?? false);
   const { entrypoint = DEFAULT_ENTRYPOINT, args = [] } = runtime ?? {};
   const head = await readHead(files, entrypoint);
   return [...(await programFor(entrypoint, head, files)), ...args];
@@ -43,10 +42,8 @@ async function programFor(entrypoint: string, head: Uint8Array, files: GuestFile
   return ["deno", "run", "--allow-all", "--no-prompt", entrypoint];
 }
 
-function frameworkCommand(framework: string): Argv {
-  // What a build of these leaves is started by their own scripts.
-  if (framework === "fresh") return ["deno", "task", "start"];
-  return ["npm", "start"];
+function staticCommand(directory: string, isSpa: boolean): Argv {
+  return ["node", "--eval", STATIC_SERVER, "--", directory, String(APP_PORT), isSpa ? "spa" : "plain"];
 }
 
 async function readHead(files: GuestFiles, entrypoint: string): Promise<Uint8Array> {

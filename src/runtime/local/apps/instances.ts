@@ -9,7 +9,7 @@ import { abortedError, throwIfAborted } from "../../abort.ts";
 import { SbxError } from "../../errors.ts";
 import type { Runtime, Sandbox } from "../../runtime.ts";
 import type { CallerEnvironment, NetworkSpec, SandboxInfo } from "../../types.ts";
-import type { Argv } from "./entry-command.ts";
+import type { Argv } from "./build-commands.ts";
 import { APP_DIRECTORY, unpack } from "./guest-work.ts";
 import { answersHttp } from "./health.ts";
 import { findAppPort } from "./listening-ports.ts";
@@ -18,7 +18,7 @@ export const REVISION_LABEL = "sbx.revision";
 export const CONTEXT_LABEL = "sbx.context";
 
 /** An instance lives so long beyond its last use, `ms`. */
-const IDLE_MS = 10 * 60_000;
+const IDLE_MS = 5 * 60_000;
 /** Between two extensions of one that is used, `ms`. */
 const EXTEND_EVERY_MS = 60_000;
 /** For a program to answer its first request, `ms`. */
@@ -40,6 +40,8 @@ export interface InstancePlan {
   env: Record<string, string>;
   /** The archive of its files. */
   readFiles: () => Promise<AsyncIterable<Uint8Array>>;
+  /** What has to be done once, with the files there. */
+  beforeStart?: (sandbox: Sandbox) => Promise<void>;
   /** The program, once the files are there. */
   findCommand: (sandbox: Sandbox) => Promise<Argv>;
 }
@@ -178,6 +180,7 @@ export class Instances implements AsyncDisposable {
     const sandbox = await runtime.create({ network, labels: labelsOf(plan), lifetime }, { signal, environment });
     try {
       await unpack(sandbox, await plan.readFiles(), signal);
+      await plan.beforeStart?.(sandbox);
       const argv = await plan.findCommand(sandbox);
       const pid = await sandbox.start({ argv, env: plan.env, cwd: APP_DIRECTORY }, { signal });
       const port = await this.#untilHealthy(sandbox, pid, signal);

@@ -41,6 +41,7 @@ export class LazyApps implements AppApi, AsyncDisposable {
   update: AppApi["update"] = async (...args) => (await this.#apps()).update(...args);
   remove: AppApi["remove"] = async (...args) => (await this.#apps()).remove(...args);
   deploy: AppApi["deploy"] = async (...args) => (await this.#apps()).deploy(...args);
+  logs: AppApi["logs"] = async (...args) => (await this.#apps()).logs(...args);
   timelines: AppApi["timelines"] = async (...args) => (await this.#apps()).timelines(...args);
 
   /** Gives up what is being built. */

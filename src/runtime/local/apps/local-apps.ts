@@ -5,6 +5,8 @@ import type {
   AppApi,
   AppChange,
   AppInfo,
+  AppLogLine,
+  AppLogOptions,
   AppSpec,
   DeploySpec,
   LayerApi,
@@ -16,6 +18,8 @@ import { throwIfAborted } from "../../abort.ts";
 import type { CallOptions } from "../../types.ts";
 import { requireApp, resolveLayers, sealerFor, type AppContext, type AppRecord } from "./app-context.ts";
 import { requireValid, slugInUse } from "./app-faults.ts";
+import { readAppLogs } from "./app-logs.ts";
+import type { AppRuntime } from "./instances.ts";
 import { LocalLayers } from "./local-layers.ts";
 import type { LocalRevisions } from "./local-revisions.ts";
 import { checkSlug, randomSlug } from "./slugs.ts";
@@ -26,8 +30,10 @@ export class LocalApps implements AppApi {
   readonly revisions: RevisionApi;
   readonly #context: AppContext;
   readonly #revisions: LocalRevisions;
+  readonly #runtime: Pick<AppRuntime, "list" | "logs">;
 
-  constructor(context: AppContext, revisions: LocalRevisions) {
+  constructor(context: AppContext, revisions: LocalRevisions, runtime: Pick<AppRuntime, "list" | "logs">) {
+    this.#runtime = runtime;
     this.#context = context;
     this.#revisions = revisions;
     this.revisions = revisions;
@@ -105,6 +111,13 @@ export class LocalApps implements AppApi {
 
   async deploy(ref: string, spec: DeploySpec, options: CallOptions = {}): Promise<RevisionInfo> {
     return this.#revisions.deploy(requireApp(this.#context, ref), spec, options);
+  }
+
+  async logs(ref: string, options: AppLogOptions = {}): Promise<AppLogLine[]> {
+    throwIfAborted(options.signal, "reading the logs");
+    const { id } = requireApp(this.#context, ref);
+    const revisions = this.#context.revisions.list(id).map((revision) => revision.id);
+    return readAppLogs(this.#runtime, revisions, options);
   }
 
   async timelines(ref: string, { signal }: CallOptions = {}): Promise<TimelineInfo[]> {

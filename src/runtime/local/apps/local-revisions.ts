@@ -18,6 +18,7 @@ import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
 import { layerVariables, requireApp, resolveLayers, type AppContext, type AppRecord } from "./app-context.ts";
 import { requireValid, revisionNotFound, usage } from "./app-faults.ts";
+import { commandOf } from "./build-commands.ts";
 import type { BuildLogs } from "./build-log.ts";
 import type { ContentStore } from "./content-store.ts";
 import { failProgress, initialProgress } from "./progress.ts";
@@ -72,7 +73,7 @@ export class LocalRevisions implements RevisionApi {
         ...{ labels, env, config, network, contentBytes: null, failureReason: null, failure: null, finishedAt: null },
         layers: layers.map((layer) => ({ id: layer.id, slug: layer.slug })),
         inherited: [...layerVariables(context, layers), ...app.document.env],
-        progress: initialProgress(timelines, createdAt),
+        progress: initialProgress(timelines, commandOf(config.predeploy) !== undefined, createdAt),
       },
     });
     worker.start(id, spec);

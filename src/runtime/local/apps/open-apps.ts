@@ -51,7 +51,7 @@ export function openApps(options: OpenAppsOptions): OpenApps {
   const builder = new Builder({ context, runtime, environment, logs, contents, instances });
   const revisions = new LocalRevisions({ context, logs, contents, worker: builder });
   return {
-    apps: new LocalApps(context, revisions),
+    apps: new LocalApps(context, revisions, runtime),
     async [Symbol.asyncDispose]() {
       await builder[Symbol.asyncDispose]();
       await instances[Symbol.asyncDispose]();

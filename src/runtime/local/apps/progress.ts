@@ -2,16 +2,18 @@
 import type { Progress, Stage } from "../../../protocol/app-records.ts";
 
 export type StageName = Exclude<keyof Progress, "timelines">;
+export type TimelineStage = "predeploy" | "warmup" | "routing";
 export type StageEnd = "succeeded" | "timed_out" | "cancelled" | "errored";
 
 const STAGES: readonly StageName[] = ["queued", "preparing", "installing", "building", "deploying"];
 const PENDING: Stage = { status: "pending" };
 
-export function initialProgress(timelines: readonly string[], now: number): Progress {
+export function initialProgress(timelines: readonly string[], predeploy: boolean, now: number): Progress {
+  const first: Stage = predeploy ? PENDING : { status: "skipped" };
   return {
     queued: { status: "running", start: now },
     ...{ preparing: PENDING, installing: PENDING, building: PENDING, deploying: PENDING },
-    timelines: timelines.map((slug) => ({ slug, warmup: PENDING, routing: PENDING })),
+    timelines: timelines.map((slug) => ({ slug, predeploy: first, warmup: PENDING, routing: PENDING })),
   };
 }
 
@@ -30,7 +32,7 @@ export function endStage(progress: Progress, name: StageName, end: StageEnd, now
 export function changeTimeline(
   progress: Progress,
   slug: string,
-  stage: "warmup" | "routing",
+  stage: TimelineStage,
   change: "begin" | StageEnd,
   now: number,
 ): Progress {
@@ -49,8 +51,8 @@ export function failProgress(progress: Progress, end: StageEnd, now: number): Pr
     return stage.status === "running" ? ended(stage, end, now) : stage;
   };
   const stages = Object.fromEntries(STAGES.map((name) => [name, close(progress[name])])) as Record<StageName, Stage>;
-  const timelines = progress.timelines.map(({ slug, warmup, routing }) => ({
-    ...{ slug, warmup: close(warmup), routing: close(routing) },
+  const timelines = progress.timelines.map(({ slug, predeploy, warmup, routing }) => ({
+    ...{ slug, predeploy: close(predeploy), warmup: close(warmup), routing: close(routing) },
   }));
   return { ...stages, timelines };
 }

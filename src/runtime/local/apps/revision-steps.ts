@@ -1,7 +1,15 @@
 /** Notes in the database how far a revision is. Every step is there before the next one begins. */
 import type { BuildStep, FailureReason, Progress } from "../../../protocol/app-records.ts";
 import type { AppContext } from "./app-context.ts";
-import { beginStage, changeTimeline, endStage, failProgress, skipStage, type StageEnd } from "./progress.ts";
+import {
+  beginStage,
+  changeTimeline,
+  endStage,
+  failProgress,
+  skipStage,
+  type StageEnd,
+  type TimelineStage,
+} from "./progress.ts";
 
 const ENDS: Readonly<Record<FailureReason, StageEnd>> = {
   error: "errored",
@@ -34,7 +42,7 @@ export class RevisionSteps {
   }
 
   /** A step of one timeline. */
-  async runOf(timeline: string, stage: "warmup" | "routing", work: () => Promise<void>): Promise<void> {
+  async runOf(timeline: string, stage: TimelineStage, work: () => Promise<void>): Promise<void> {
     this.#change((progress, now) => changeTimeline(progress, timeline, stage, "begin", now));
     await work();
     this.#change((progress, now) => changeTimeline(progress, timeline, stage, "succeeded", now));
