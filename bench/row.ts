@@ -2,7 +2,7 @@
 import type { Bench } from "./workbench.ts";
 import { summarize, type Series } from "./statistics.ts";
 
-export type Unit = "ms" | "µs" | "MB/s" | "MB" | "requests/s" | "% of a core";
+export type Unit = "ms" | "µs" | "MB/s" | "MB" | "kB" | "requests/s" | "% of a core";
 
 export interface Measured {
   what: string;

@@ -25,7 +25,10 @@ import { exposeRow } from "./rows/expose.ts";
 import { createCopyRow, mountRow } from "./rows/folders.ts";
 import { forkRow } from "./rows/fork.ts";
 import { idleRow, memoryRow } from "./rows/footprint.ts";
+import { serveCreateRow } from "./rows/serve-create.ts";
+import { serveIdleRow } from "./rows/serve-idle.ts";
 import { serveListRow } from "./rows/serve-list.ts";
+import { serveRpcRow } from "./rows/serve-rpc.ts";
 import { serveStreamRow } from "./rows/serve-stream.ts";
 import { sshConnectRow, sshLargeRow, sshSmallRow } from "./rows/ssh.ts";
 import { largeCopyRow, outputRow, smallCopyRow } from "./rows/transfer.ts";
@@ -59,8 +62,11 @@ const ROWS: readonly Row[] = [
   sshConnectRow,
   sshLargeRow,
   sshSmallRow,
+  serveCreateRow,
+  serveRpcRow,
   serveListRow,
   serveStreamRow,
+  serveIdleRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { ownIdentity } from "../../src/host/process-identity.ts";
 import { RESULT, startHostClient, type PeerTarget } from "../egress/peer.ts";
 import { outcome, type Outcome, type Row } from "../row.ts";
-import { startAnswering } from "../serve/answering-process.ts";
+import { startAnswering, startedSchema } from "../serve/answering-process.ts";
 import { openServed, recordSandboxes } from "../serve/served.ts";
 import { inTurns } from "../statistics.ts";
 import type { Bench } from "../workbench.ts";
@@ -16,8 +16,6 @@ const SECONDS_A_ROUND = 2;
 const REACH = 2_000;
 const ORGANISATION = "bench-list";
 const LIST_PATH = "/api/v2/sandboxes";
-
-const startedSchema = z.object({ url: z.string() });
 
 export const serveListRow: Row = {
   id: "serve-list",

@@ -2,17 +2,14 @@
  * Bytes from a sandbox to a program that uses the official SDK, through `sbx serve`. The guest is as fast as this machine;
  * beside it the `ws` package alone sends the SDK the same messages, which is what the SDK can take.
  */
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { Sandbox } from "@deno/sandbox";
-import { z } from "zod";
-import { identifyProcess } from "../../src/host/process-identity.ts";
-import { NODE_FLAGS } from "../../src/runtime/local/supervisor-process.ts";
 import { megabytesPerSecond } from "../programs.ts";
 import { outcome, type Outcome, type Row } from "../row.ts";
-import { startAnswering } from "../serve/answering-process.ts";
-import { openServed, recordSandboxes } from "../serve/served.ts";
+import { startAnswering, startedSchema } from "../serve/answering-process.ts";
+import { openFastGuest } from "../serve/fast-guest.ts";
+import { openServed } from "../serve/served.ts";
 import { inTurns, timed } from "../statistics.ts";
 import type { Bench } from "../workbench.ts";
 
@@ -22,32 +19,21 @@ const STREAM_BYTES = 200_000_000;
 const REACH_MBPS = 60;
 const BESIDE = "the SDK and `ws` alone, the same bytes";
 
-const startedSchema = z.object({ url: z.string() });
-
 export const serveStreamRow: Row = {
   id: "serve-stream",
   title: "bytes to a program that uses the official SDK",
   async measure(bench: Bench): Promise<Outcome[]> {
     await using served = await openServed(bench);
-    // A socket's path is short.
-    const home = mkdtempSync(path.join(tmpdir(), "sbx-fast-"));
-    const socketPath = path.join(home, "rpc.sock");
-    const program = path.join(import.meta.dirname, "../serve/fast-sandbox.ts");
-    await using fast = await startAnswering([process.execPath, ...NODE_FLAGS, program, socketPath, home]);
-    const supervisor = identifyProcess(fast.pid);
-    if (supervisor === null) throw new Error("the fast sandbox has ended");
-    const paths = served.pathsOf(ORGANISATION);
-    mkdirSync(paths.sandboxesPath, { recursive: true });
-    const [id = ""] = recordSandboxes(paths, { count: 1, supervisor, socketPath });
+    await using guest = await openFastGuest(served, ORGANISATION);
     await using bare = await startAnswering([
       process.execPath,
       path.join(import.meta.dirname, "../serve/bare-websocket.ts"),
     ]);
     const token = served.makeToken(ORGANISATION);
-    const file = path.join(home, `file-${FILE_BYTES}`);
+    const file = path.join(guest.home, `file-${FILE_BYTES}`);
     writeFileSync(file, Buffer.alloc(FILE_BYTES));
-    await using through = await connect(id, served.url, token);
-    await using alone = await connect(id, startedSchema.parse(bare.answer).url, token);
+    await using through = await connect(guest.id, served.url, token);
+    await using alone = await connect(guest.id, startedSchema.parse(bare.answer).url, token);
     const read = (sandbox: Sandbox) => async (): Promise<number> =>
       rate(FILE_BYTES, async () => (await sandbox.fs.readFile(file)).length);
     const stream = (sandbox: Sandbox) => async (): Promise<number> =>

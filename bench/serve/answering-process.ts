@@ -2,6 +2,10 @@
 import { spawn, type StdioOptions } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { z } from "zod";
+
+/** What the servers say. */
+export const startedSchema = z.object({ url: z.string() });
 
 const DISPOSE_MS = 20_000;
 

@@ -4,7 +4,6 @@
  */
 import { mkdirSync, openSync, closeSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { z } from "zod";
 import { organisationPaths } from "../../src/runtime/local/organisations/organisation-paths.ts";
 import type { StatePaths } from "../../src/runtime/local/paths.ts";
 import { newSandboxId } from "../../src/runtime/local/sandbox-id.ts";
@@ -15,11 +14,9 @@ import type { ProcessIdentity } from "../../src/host/process-identity.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import { SandboxStore } from "../../src/store/sandbox-store.ts";
 import type { Bench } from "../workbench.ts";
-import { startAnswering } from "./answering-process.ts";
+import { startAnswering, startedSchema } from "./answering-process.ts";
 
 const LIMITS = { quotas: { sandboxes: 10_000, memory: "10000GB", cpus: 20_000, creationsPerMinute: 100_000 } };
-
-const startedSchema = z.object({ url: z.string() });
 
 export interface Served extends AsyncDisposable {
   readonly url: string;
