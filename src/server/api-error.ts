@@ -48,6 +48,7 @@ export interface ApiErrorOptions {
 
 export class ApiError extends Error {
   readonly code: ApiCode;
+  allow?: readonly string[];
   /** For `Retry-After`, seconds. */
   readonly retryAfterSeconds: number | undefined;
   /** What a client of sbx's own is told beside it. */
@@ -55,6 +56,8 @@ export class ApiError extends Error {
 
   constructor(code: ApiCode, message: string, options: ApiErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
+  /** For `Allow`: the methods that there are. */
+  readonly allow: readonly string[] | undefined;
     this.name = "ApiError";
     this.code = code;
     this.retryAfterSeconds = options.retryAfterSeconds;
@@ -63,6 +66,7 @@ export class ApiError extends Error {
 
   get status(): number {
     return API_CODES[this.code];
+    this.allow = options.allow;
   }
 }
 

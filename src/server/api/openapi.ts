@@ -39,7 +39,8 @@ export function openApiDocument(version: string): Json {
     paths,
     components: {
       securitySchemes: { token: { type: "http", scheme: "bearer" } },
-      schemas: { Error: schemaOf(errorObject, "output") },
+      // There may be more in it than a client knows.
+      schemas: { Error: schemaOf(errorObject, "input") },
     },
   };
 }
@@ -53,7 +54,7 @@ function operation(route: Route): Json {
     responses: {
       [success.status]: {
         description: "success",
-        ...(success.schema === null ? {} : { content: jsonOf(schemaOf(success.schema, "output")) }),
+        ...(success.schema === null ? {} : { content: contentOf(success.schema, success.types) }),
       },
       ...failures([...COMMON, ...route.errors]),
     },
@@ -117,6 +118,12 @@ function inlined(schema: Json): Json {
   };
   const { id: _id, ...whole } = replace(rest) as Json;
   return whole;
+}
+
+/** Of a stream it is each item that has the schema, and no more is said of it. */
+function contentOf(schema: z.core.$ZodType, types: readonly string[] = []): Json {
+  if (types.length === 0) return jsonOf(schemaOf(schema, "output"));
+  return Object.fromEntries(types.map((type) => [type, { "x-item": schemaOf(schema, "output") }]));
 }
 
 function braced(path: string): string {

@@ -48,8 +48,8 @@ interface RouteFacts {
   path: string;
   summary: string;
   scope: Scope;
-  /** What an answer that succeeds holds, by its status; `null` for nothing. */
-  success: { status: number; schema: z.core.$ZodType | null };
+  /** What an answer that succeeds holds, by its status; `null` for nothing. Its type is JSON if it is none of `types`. */
+  success: { status: number; schema: z.core.$ZodType | null; types?: readonly string[] };
   /** Beside those that every route may answer with. */
   errors: readonly ApiCode[];
 }

@@ -42,7 +42,7 @@ function toRoute(name: ControlCallName): Route {
   return route({
     ...{ method: "POST", path: controlPath(name), scope, body: params },
     summary: isLines ? `${summary} (in lines)` : summary,
-    success: { status: 200, schema: result },
+    success: { status: 200, schema: result, ...(isLines ? { types: [LINES_TYPE] } : {}) },
     errors: ["NOT_FOUND", "SANDBOX_NOT_FOUND", "SANDBOX_NOT_RUNNING", "REFUSED", "UNSUPPORTED", "QUOTA_EXCEEDED"],
     handle: async (call) => answerCall(name, call),
   });

@@ -28,6 +28,7 @@ export function errorAnswer(error: ApiError, withDetail = false): Answer {
     body: errorBodyOf(error, withDetail),
     headers: {
       ...(error.status === 401 ? { "www-authenticate": "Bearer" } : {}),
+      ...(error.allow === undefined ? {} : { allow: error.allow.join(", ") }),
       ...(retry === undefined ? {} : { "retry-after": String(retry) }),
     },
   };

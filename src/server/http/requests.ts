@@ -131,13 +131,13 @@ async function answerRequest(
 }
 
 function findRoute(method: string, pathname: string): MatchedRoute {
-  if (method === "GET" && Object.values(UPGRADES).some(({ path }) => matchPath(path, pathname) !== undefined)) {
-    throw new ApiError("UPGRADE_REQUIRED", "this is the place of a WebSocket");
-  }
+  const isUpgrade = Object.values(UPGRADES).some(({ path }) => matchPath(path, pathname) !== undefined);
+  if (method === "GET" && isUpgrade) throw new ApiError("UPGRADE_REQUIRED", "this is the place of a WebSocket");
   const found = matchRoute(ROUTES, method, pathname);
   if ("route" in found) return found;
-  if (found.methods.length > 0) {
-    throw new ApiError("METHOD_NOT_ALLOWED", `${method} is not one of ${found.methods.join(", ")}`);
+  const allow = isUpgrade ? ["GET", ...found.methods] : found.methods;
+  if (allow.length > 0) {
+    throw new ApiError("METHOD_NOT_ALLOWED", `${method} is not one of ${allow.join(", ")}`, { allow });
   }
   throw new ApiError("NOT_FOUND", "there is nothing here");
 }
