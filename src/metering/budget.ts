@@ -2,21 +2,32 @@
 import { NOTHING, type SandboxCounters } from "./amounts.ts";
 import { costOf, type Rates } from "./rates.ts";
 
-export interface Budget {
-  /** Processor time, `ms`. */
-  cpuMs?: number | undefined;
-  /** US dollars at these rates. What the sandbox's volumes cost is not a part of it. */
-  cost?: { limit: number; rates: Rates } | undefined;
-}
+/** Processor time in `ms`, or US dollars at some rates. What the sandbox's volumes cost is not a part of it. */
+export type BudgetLimit = { kind: "cpu"; ms: number } | { kind: "cost"; dollars: number; rates: Rates };
+
+/** The first limit that is reached ends it. */
+export type Budget = readonly BudgetLimit[];
 
 /** In words, what is used up; `null` where nothing is. */
-export function findExcess({ cpuMs, cost }: Budget, counters: SandboxCounters): string | null {
-  if (cpuMs !== undefined && counters.cpuMs >= cpuMs) {
-    return `it has used ${seconds(counters.cpuMs)} of processor time; its limit is ${seconds(cpuMs)}`;
+export function findExcess(budget: Budget, counters: SandboxCounters): string | null {
+  for (const limit of budget) {
+    const excess = limit.kind === "cpu" ? cpuExcess(limit.ms, counters) : costExcess(limit, counters);
+    if (excess !== null) return excess;
   }
-  if (cost === undefined) return null;
-  const spent = costOf({ ...NOTHING, ...counters }, { rates: cost.rates, included: {} });
-  return spent < cost.limit ? null : `it has cost ${dollars(spent)}; its limit is ${dollars(cost.limit)}`;
+  return null;
+}
+
+function cpuExcess(limitMs: number, { cpuMs }: SandboxCounters): string | null {
+  if (cpuMs < limitMs) return null;
+  return `it has used ${seconds(cpuMs)} of processor time; its limit is ${seconds(limitMs)}`;
+}
+
+function costExcess(
+  { dollars: limit, rates }: BudgetLimit & { kind: "cost" },
+  counters: SandboxCounters,
+): string | null {
+  const spent = costOf({ ...NOTHING, ...counters }, { rates, included: {} });
+  return spent < limit ? null : `it has cost ${dollars(spent)}; its limit is ${dollars(limit)}`;
 }
 
 function seconds(ms: number): string {

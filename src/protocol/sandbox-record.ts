@@ -2,18 +2,16 @@
 import { z } from "zod";
 
 const amount = z.number().min(0);
-const budgetSchema = z.object({
-  cpuMs: amount.optional(),
-  cost: z
-    .object({
-      limit: amount,
-      rates: z.object({
-        ...{ cpuHour: amount, memoryGbHour: amount, storageGibMonth: amount },
-        ...{ sentGb: amount, receivedGb: amount },
-      }),
-    })
-    .optional(),
+const rates = z.object({
+  ...{ cpuHour: amount, memoryGbHour: amount, storageGibMonth: amount },
+  ...{ sentGb: amount, receivedGb: amount },
 });
+const budgetSchema = z.array(
+  z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("cpu"), ms: amount }),
+    z.object({ kind: z.literal("cost"), dollars: amount, rates }),
+  ]),
+);
 
 export const resolvedSpecSchema = z.object({
   imageId: z.string(),

@@ -1,10 +1,10 @@
 /** What a new sandbox may use before it is ended; shared by `create` and `run`. */
 import * as Flags from "@oclif/core/flags";
-import { REFERENCE_RATES } from "../../metering/rates.ts";
+import type { BudgetLimit } from "../../metering/budget.ts";
+import { REFERENCE_RATES, type Price } from "../../metering/rates.ts";
 import type { SandboxSpec } from "../../runtime/types.ts";
 import { parseDollars, parsePrice } from "../parsers/price.ts";
 import { durationFlag } from "./common.ts";
-import type { Price } from "../../metering/rates.ts";
 
 export const budgetFlags = {
   "max-cpu-time": durationFlag({ summary: "End the sandbox when its machine has had this much processor time." }),
@@ -28,12 +28,9 @@ export interface BudgetFlagValues {
 }
 
 export function toBudget(flags: BudgetFlagValues): Pick<SandboxSpec, "budget"> {
-  const { "max-cpu-time": cpuMs, "max-cost": limit, price } = flags;
-  if (cpuMs === undefined && limit === undefined) return {};
-  return {
-    budget: {
-      ...(cpuMs === undefined ? {} : { cpuMs }),
-      ...(limit === undefined ? {} : { cost: { limit, rates: price?.rates ?? REFERENCE_RATES } }),
-    },
-  };
+  const { "max-cpu-time": ms, "max-cost": dollars, price } = flags;
+  const budget: BudgetLimit[] = [];
+  if (ms !== undefined) budget.push({ kind: "cpu", ms });
+  if (dollars !== undefined) budget.push({ kind: "cost", dollars, rates: price?.rates ?? REFERENCE_RATES });
+  return budget.length === 0 ? {} : { budget };
 }

@@ -180,7 +180,7 @@ function makeLaunch(
       accelerator: accelerator.name,
       labels: spec.labels ?? {},
       session: spec.lifetime.kind === "session",
-      ...(spec.budget === undefined ? {} : { budget: spec.budget }),
+      ...(spec.budget === undefined ? {} : { budget: [...spec.budget] }),
     },
     lifetime:
       spec.lifetime.kind === "session" ? { kind: "session", token: randomBytes(16).toString("hex") } : spec.lifetime,

@@ -20,7 +20,7 @@ export function meterSandbox({ launch, vm, log, hasVolumes, ...options }: MeterS
   const meter = new SandboxMeter({
     ...options,
     subject: { id, name, labels: spec.labels, app: spec.app ?? null },
-    ...{ directory, vmPid: vm.pid, memoryBytes: spec.memoryBytes, budget: spec.budget ?? null },
+    ...{ directory, vmPid: vm.pid, memoryBytes: spec.memoryBytes, budget: spec.budget ?? [] },
     settle: (sample) => {
       try {
         settle(launch, sample, hasVolumes());

@@ -22,7 +22,7 @@ export interface SandboxMeterOptions {
   /** The machine's outermost process. */
   vmPid: number;
   memoryBytes: number;
-  budget: Budget | null;
+  budget: Budget;
   /** Of its network, since it started. */
   traffic: () => { sentBytes: number; receivedBytes: number };
   /** Writes into the database. Does not throw. */
@@ -49,7 +49,7 @@ export class SandboxMeter {
   start(): void {
     const { budget } = this.#options;
     const look = (): void => void this.#look();
-    this.#timer = setInterval(look, budget === null ? SAMPLE_MS : BUDGET_SAMPLE_MS);
+    this.#timer = setInterval(look, budget.length === 0 ? SAMPLE_MS : BUDGET_SAMPLE_MS);
     look();
   }
 
@@ -79,7 +79,7 @@ export class SandboxMeter {
     if (this.#isOver) return;
     const counters = this.sample();
     const { budget, onExcess } = this.#options;
-    const excess = budget === null ? null : findExcess(budget, counters);
+    const excess = findExcess(budget, counters);
     if (excess !== null) {
       clearInterval(this.#timer);
       onExcess(excess);

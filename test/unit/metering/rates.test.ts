@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GB, GIB, HOUR_MS, MONTH_HOURS, NOTHING } from "../../../src/metering/amounts.ts";
-import { findExcess } from "../../../src/metering/budget.ts";
+import { findExcess, type Budget } from "../../../src/metering/budget.ts";
 import { costOf, REFERENCE_INCLUDED, REFERENCE_RATES } from "../../../src/metering/rates.ts";
 
 const amounts = {
@@ -26,11 +26,17 @@ test("what a plan has in it is taken off each unit, and never turned into money"
 
 test("a budget is used up by processor time or by cost, and says by how much", () => {
   const used = { ...NOTHING, cpuMs: 10_000, memoryByteHours: GB };
-  assert.equal(findExcess({}, used), null);
-  assert.equal(findExcess({ cpuMs: 10_001 }, used), null);
-  assert.equal(findExcess({ cpuMs: 9_000 }, used), "it has used 10.0 s of processor time; its limit is 9.0 s");
-  const rates = REFERENCE_RATES;
-  assert.equal(findExcess({ cost: { limit: 0.0162, rates } }, used), null);
-  assert.equal(findExcess({ cost: { limit: 0.0161, rates } }, used), "it has cost $0.02; its limit is $0.02");
-  assert.equal(findExcess({ cost: { limit: 0.001, rates } }, used), "it has cost $0.02; its limit is $0.001000");
+  assert.equal(findExcess([], used), null);
+  assert.equal(findExcess([{ kind: "cpu", ms: 10_001 }], used), null);
+  assert.equal(
+    findExcess([{ kind: "cpu", ms: 9_000 }], used),
+    "it has used 10.0 s of processor time; its limit is 9.0 s",
+  );
+  const cost = (dollars: number): Budget => [
+    { kind: "cpu", ms: 11_000 },
+    { kind: "cost", dollars, rates: REFERENCE_RATES },
+  ];
+  assert.equal(findExcess(cost(0.0162), used), null);
+  assert.equal(findExcess(cost(0.0161), used), "it has cost $0.02; its limit is $0.02");
+  assert.equal(findExcess(cost(0.001), used), "it has cost $0.02; its limit is $0.001000");
 });

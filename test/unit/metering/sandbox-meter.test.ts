@@ -33,7 +33,7 @@ async function burning(t: TestContext, options: Partial<SandboxMeterOptions> = {
   const samples: SandboxSample[] = [];
   const meter = new SandboxMeter({
     subject: { id: "a", name: "web", labels: {}, app: null },
-    ...{ directory, vmPid: machine.pid ?? 0, memoryBytes: 1e9, budget: null },
+    ...{ directory, vmPid: machine.pid ?? 0, memoryBytes: 1e9, budget: [] },
     traffic: () => ({ sentBytes: 3, receivedBytes: 4 }),
     settle: (sample) => samples.push(sample),
     onExcess: () => assert.fail("it has no budget"),
@@ -68,7 +68,7 @@ test("a machine's processes are metered, and their time is kept when they are go
 
 test("a budget that is used up is told once, by what it was", async (t) => {
   const excess: string[] = [];
-  const { meter } = await burning(t, { budget: { cpuMs: 200 }, onExcess: (detail) => excess.push(detail) });
+  const { meter } = await burning(t, { budget: [{ kind: "cpu", ms: 200 }], onExcess: (detail) => excess.push(detail) });
   while (excess.length === 0) await sleep(20);
   await sleep(600);
   meter.end();

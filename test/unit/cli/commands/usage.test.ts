@@ -126,7 +126,10 @@ test("a new sandbox is given its budget", async () => {
   const args = ["--detach", "--max-cpu-time", "90s", "--max-cost", "$0.05"];
   await runCommand(Create, "create", args, { runtime });
   const [call] = runtime.calls.filter(({ method }) => method === "create");
-  const budget = { cpuMs: 90_000, cost: { limit: 0.05, rates: REFERENCE_RATES } };
+  const budget = [
+    { kind: "cpu", ms: 90_000 },
+    { kind: "cost", dollars: 0.05, rates: REFERENCE_RATES },
+  ];
   assert.partialDeepStrictEqual(call?.args[0], { budget });
   for (const wrong of [
     ["--max-cost", "0"],
