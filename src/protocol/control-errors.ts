@@ -3,9 +3,7 @@
  * code and hint that the same call would have failed with on the server's machine.
  */
 import * as z from "zod/mini";
-import { ERROR_EXITS, type ErrorCode } from "../runtime/errors.ts";
-
-const CODES = Object.keys(ERROR_EXITS) as [ErrorCode, ...ErrorCode[]];
+import type { ErrorCode } from "../runtime/errors.ts";
 
 export interface SbxDetail {
   code: ErrorCode;
@@ -18,7 +16,8 @@ export const errorBody = () =>
     message: z.string().check(z.maxLength(16 * 1024)),
     sbx: z.optional(
       z.object({
-        code: z.enum(CODES),
+        /** Of a newer server, perhaps one that this client does not know. */
+        code: z.string().check(z.maxLength(64)),
         hint: z.optional(z.string().check(z.maxLength(1024))),
       }),
     ),

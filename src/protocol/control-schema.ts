@@ -23,5 +23,6 @@ export const labels = () =>
   z
     .record(z.string().check(z.minLength(1), z.maxLength(64)), z.string().check(z.maxLength(128)))
     .check(z.refine((record) => Object.keys(record).length <= MAX_LABELS, { error: `at most ${MAX_LABELS} labels` }));
-export const variables = () => z.record(z.string().check(z.regex(/^[^=\0]{1,256}$/)), z.string());
+export const variables = () =>
+  z.record(z.string().check(z.regex(/^[^=\0]{1,256}$/)), z.string().check(z.regex(/^[^\0]*$/)));
 export const port = () => z.int().check(z.minimum(1), z.maximum(65_535));

@@ -60,6 +60,8 @@ const configSchema = z.object({
     MAX_VARIABLES,
     "variables",
   ).nullish(),
+  /** Of sbx's own client; parsed by itself. */
+  [CONFIG_KEY]: z.unknown().optional(),
 });
 
 type Config = z.output<typeof configSchema>;

@@ -21,7 +21,24 @@ const CODES: Record<string, ErrorCode> = {
   NOT_AUTHENTICATED: "not_authenticated",
   TOKEN_EXPIRED: "not_authenticated",
   INVALID_CONFIG: "config_invalid",
-  TOO_MANY_SANDBOXES: "insufficient_resources",
+  TOKEN_REVOKED: "not_authenticated",
+  MISSING_ORG: "not_authenticated",
+  ORG_FORBIDDEN: "not_authenticated",
+  INSUFFICIENT_SCOPE: "not_authenticated",
+  INVALID_REQUEST: "usage",
+  SLUG_ALREADY_IN_USE: "name_in_use",
+  VOLUME_NOT_FOUND: "volume_not_found",
+  VOLUME_IN_USE: "volume_in_use",
+  SNAPSHOT_NOT_FOUND: "snapshot_not_found",
+  SNAPSHOT_IN_USE: "snapshot_in_use",
+  SANDBOX_NOT_RUNNING: "sandbox_stopped",
+  TOO_MANY_SANDBOXES: "quota_exceeded",
+  QUOTA_EXCEEDED: "quota_exceeded",
+  RATE_LIMITED: "quota_exceeded",
+  INSUFFICIENT_RESOURCES: "insufficient_resources",
+  START_FAILED: "vm_start_failed",
+  SHUTTING_DOWN: "server_unreachable",
+  UNSUPPORTED: "unsupported",
   "401": "not_authenticated",
   "403": "not_authenticated",
   "404": "sandbox_not_found",
@@ -29,15 +46,32 @@ const CODES: Record<string, ErrorCode> = {
   "410": "sandbox_stopped",
 };
 
-/** Makes the error of a refused handshake: `{code, message, hint?}` if the body is that, else the status and the text. */
-export function refusalError(refusal: Refusal): SbxError {
+/** What to do about it, where the answer does not say. */
+const HINTS: Partial<Record<ErrorCode, string>> = {
+  not_authenticated: "log in anew: sbx login",
+  sandbox_not_found: "sbx list",
+  server_failed: "tell whoever runs the server, with the trace id",
+  server_unreachable: "try again in a moment",
+  quota_exceeded: "sbx list shows what takes its part; sbx kill ends it",
+};
+
+/**
+ * Makes the error of a refused handshake: `{code, message, hint?}` if the body is that, else the status and the text. A
+ * control plane tells its own code in capitals, and that of sbx in `sbx: {code, hint?}` beside it.
+ *
+ * @param otherwise for a refusal that says nothing that is known
+ */
+export function refusalError(refusal: Refusal, otherwise: ErrorCode = "connection_closed"): SbxError {
   const body = readBody(refusal.body);
-  const code = findCode(body.code) ?? findCode(String(refusal.status)) ?? "connection_closed";
+  const code = findCode(body.sbx?.code) ?? findCode(body.code) ?? findCode(String(refusal.status)) ?? otherwise;
+  const hint = body.sbx?.hint ?? body.hint ?? HINTS[code];
   const traceId = refusal.headers["x-deno-trace-id"];
-  const facts = [`status ${refusal.status}`, body.code, traceId === undefined ? undefined : `trace ${traceId}`];
+  const status = refusal.status === 0 ? undefined : `status ${refusal.status}`;
+  const facts = [status, body.code, traceId === undefined ? undefined : `trace ${traceId}`];
+  const known = facts.filter((fact) => fact !== undefined);
   const message = body.message ?? `the sandbox refused the connection${refusal.body === "" ? "" : `: ${body.text}`}`;
-  return new SbxError(code, `${message} (${facts.filter((fact) => fact !== undefined).join(", ")})`, {
-    ...(body.hint === undefined ? {} : { hint: body.hint }),
+  return new SbxError(code, `${message}${known.length === 0 ? "" : ` (${known.join(", ")})`}`, {
+    ...(hint === undefined ? {} : { hint }),
   });
 }
 
@@ -57,7 +91,15 @@ function findCode(code: string | undefined): ErrorCode | undefined {
   return Object.hasOwn(CODES, code) ? CODES[code] : undefined;
 }
 
-function readBody(text: string): { code?: string; message?: string; hint?: string; text: string } {
+interface RefusalBody {
+  code?: string;
+  message?: string;
+  hint?: string;
+  sbx?: { code?: string; hint?: string };
+  text: string;
+}
+
+function readBody(text: string): RefusalBody {
   const short = text.slice(0, 2048).trim();
   let body: unknown;
   try {
@@ -67,11 +109,20 @@ function readBody(text: string): { code?: string; message?: string; hint?: strin
     return { text: short };
   }
   if (typeof body !== "object" || body === null) return { text: short };
-  const { code, message, hint } = body as Record<string, unknown>;
+  const { code, message, hint, sbx } = body as Record<string, unknown>;
   return {
     text: short,
+    ...(typeof sbx === "object" && sbx !== null ? { sbx: readDetail(sbx) } : {}),
     ...(typeof code === "string" ? { code: code.slice(0, 128) } : {}),
     ...(typeof message === "string" ? { message: message.slice(0, 4096) } : {}),
+    ...(typeof hint === "string" ? { hint: hint.slice(0, 1024) } : {}),
+  };
+}
+
+function readDetail(sbx: object): { code?: string; hint?: string } {
+  const { code, hint } = sbx as Record<string, unknown>;
+  return {
+    ...(typeof code === "string" ? { code } : {}),
     ...(typeof hint === "string" ? { hint: hint.slice(0, 1024) } : {}),
   };
 }

@@ -28,14 +28,17 @@ export async function createSandbox(
   const { spec, secretValues, references } = parseSandboxConfig(header, quotas, now());
   for (const volume of references.volumes) await findVolume(runtime, volume);
   if (references.root !== null) await requireRoot(runtime, references.root);
-  const cpus = Math.min(DEFAULT_SETTINGS.cpus, quotas.cpus);
+  const cpus = spec.cpus ?? Math.min(DEFAULT_SETTINGS.cpus, quotas.cpus);
+  const { checkpoint, memoryBytes = DEFAULT_SETTINGS.memoryBytes } = spec;
+  const demand = checkpoint === undefined ? { memoryBytes, cpus } : await runtime.checkpoints.get(checkpoint);
+  // One from a checkpoint has the processors that it had.
+  const wanted = checkpoint === undefined ? { ...spec, cpus } : spec;
   const begun = performance.now();
   let sandbox: Sandbox;
   try {
-    sandbox = await tenant.admit({ memoryBytes: spec.memoryBytes, cpus }, async () =>
+    sandbox = await tenant.admit(demand, async () =>
       tenant.endings.whenFree(
-        async () =>
-          runtime.create({ ...spec, cpus }, { signal, secretValues, environment: ownEnvironment(environment) }),
+        async () => runtime.create(wanted, { signal, secretValues, environment: ownEnvironment(environment) }),
         signal,
       ),
     );
