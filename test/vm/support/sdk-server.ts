@@ -5,20 +5,37 @@ import type { TestHome } from "./test-home.ts";
 
 const START_DEADLINE_MS = 60_000;
 
+/** What `sbx serve --json` prints. */
+interface Announcement {
+  url: string;
+  token: string | null;
+  ssh: SdkServer["ssh"] | null;
+}
+
 export class SdkServer implements AsyncDisposable {
   readonly url: string;
   /** The one that the first start makes. */
   readonly token: string | null;
+  /** Where SSH is; nowhere unless a port was asked for. */
+  readonly ssh: { hostname: string; port: number; hostKey: string };
   readonly #process: ChildProcessWithoutNullStreams;
 
-  private constructor(process: ChildProcessWithoutNullStreams, { url, token }: { url: string; token: string | null }) {
+  private constructor(process: ChildProcessWithoutNullStreams, { url, token, ssh }: Announcement) {
     this.#process = process;
+    this.ssh = ssh ?? { hostname: "", port: 0, hostKey: "" };
     this.url = url;
     this.token = token;
   }
 
   static async open(home: TestHome, args: readonly string[] = []): Promise<SdkServer> {
-    const child = home.start(["serve", "--listen", "127.0.0.1:0", "--json", ...args]);
+    const child = home.start([
+      "serve",
+      "--listen",
+      "127.0.0.1:0",
+      "--json",
+      ...(args.includes("--ssh-listen") ? [] : ["--ssh-listen", "off"]),
+      ...args,
+    ]);
     let said = "";
     child.stderr.on("data", (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
     const timer = setTimeout(() => child.kill("SIGKILL"), START_DEADLINE_MS);
@@ -29,7 +46,7 @@ export class SdkServer implements AsyncDisposable {
     }
     clearTimeout(timer);
     if (!line.includes("\n")) throw new Error(`sbx serve did not start; it said: ${said}`);
-    return new SdkServer(child, JSON.parse(line) as { url: string; token: string | null });
+    return new SdkServer(child, JSON.parse(line) as Announcement);
   }
 
   /** Ends it with a signal; returns its status, `null` where the signal itself ended it. */
