@@ -5,6 +5,9 @@
 import * as z from "zod/mini";
 import { bytes, count, date, list, method, mode, name, none, opt, path, streamId, text } from "./rpc-schema.ts";
 
+/** The latest time that a Date can hold (ECMA-262, 21.4.1.1), seconds. */
+const MAX_TIME_SECONDS = 8.64e12;
+
 const abortId = () => opt(count());
 const flag = () => opt(z.boolean());
 
@@ -80,9 +83,8 @@ const openOptions = () =>
     mode: opt(mode()),
   });
 
-const walkParams = () =>
+const walkOptions = () =>
   z.object({
-    path: path(),
     maxDepth: opt(z.number().check(z.nonnegative())),
     includeFiles: flag(),
     includeDirs: flag(),
@@ -94,9 +96,11 @@ const walkParams = () =>
     skip: opt(list(regexp())),
   });
 
-const globParams = () =>
+/** The SDK for Python has the options in an object of their own. */
+const walkParams = () => z.extend(walkOptions(), { path: path(), options: opt(walkOptions()) });
+
+const globOptions = () =>
   z.object({
-    glob: path(),
     extended: flag(),
     globstar: flag(),
     caseInsensitive: flag(),
@@ -106,6 +110,11 @@ const globParams = () =>
     root: opt(path()),
     exclude: opt(list(path())),
   });
+
+const globParams = () => z.extend(globOptions(), { glob: path(), options: opt(globOptions()) });
+
+/** The SDK for Python also sends seconds since the epoch. */
+const time = () => z.union([date(), z.number().check(z.minimum(-MAX_TIME_SECONDS), z.maximum(MAX_TIME_SECONDS))]);
 
 /** `null` keeps the owner or the group. */
 const owner = () => z.nullable(z.number().check(z.int(), z.nonnegative(), z.maximum(0xffff_ffff)));
@@ -146,7 +155,7 @@ export const FILE_SYSTEM_METHODS = {
     () => z.object({ mask: opt(z.number().check(z.int(), z.nonnegative(), z.maximum(0xffff_ffff))) }),
     () => z.number(),
   ),
-  utime: method(() => z.object({ path: path(), atime: date(), mtime: date() }), none),
+  utime: method(() => z.object({ path: path(), atime: time(), mtime: time() }), none),
   open: method(() => z.object({ path: path(), options: opt(openOptions()) }), opened),
   create: method(onPath, opened),
   walk: method(walkParams, streamed),
@@ -174,11 +183,12 @@ export const FILE_HANDLE_METHODS = {
     () => z.object({ position: z.number() }),
   ),
   fileStat: method(onHandle, fileInfo),
-  fileTruncate: method(() => z.object({ fileHandleId: count(), len: opt(count()) }), none),
+  /** `size` is what the SDK for Python says for `len`. */
+  fileTruncate: method(() => z.object({ fileHandleId: count(), len: opt(count()), size: opt(count()) }), none),
   fileSync: method(onHandle, none),
   fileSyncData: method(onHandle, none),
   fileLock: method(() => z.object({ fileHandleId: count(), exclusive: flag() }), none),
   fileUnlock: method(onHandle, none),
   fileClose: method(onHandle, none),
-  fileUtime: method(() => z.object({ fileHandleId: count(), atime: date(), mtime: date() }), none),
+  fileUtime: method(() => z.object({ fileHandleId: count(), atime: time(), mtime: time() }), none),
 };

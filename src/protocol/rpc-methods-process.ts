@@ -37,11 +37,14 @@ const spawnParams = () =>
     sbx: opt(z.object({ pty: opt(newTerminal()), user: opt(name()), detached: flag() })),
   });
 
+/** The arguments of the program, under the name that the SDK for Python has beside the published one. */
+const denoArguments = () => ({ scriptArgs: opt(list(text())), args: opt(list(text())) });
+
 const spawnDenoParams = () =>
   z
     .object({
       ...stdioShape(),
-      scriptArgs: opt(list(text())),
+      ...denoArguments(),
       entrypoint: opt(path()),
       watch: opt(z.union([z.boolean(), list(path())])),
       code: opt(z.string()),
@@ -92,7 +95,7 @@ export const PROCESS_METHODS = {
     none,
   ),
   spawnDeno: method(spawnDenoParams, () => z.extend(started(), { watcherId: z.nullable(z.string()) })),
-  spawnDenoRepl: method(() => z.object({ ...stdioShape(), scriptArgs: opt(list(text())) }), started),
+  spawnDenoRepl: method(() => z.object({ ...stdioShape(), ...denoArguments() }), started),
   denoReplEval: method(
     () => z.object({ pid: pid(), code: z.string() }),
     () => z.unknown(),

@@ -7,4 +7,4 @@
 export type RpcHandshake = readonly (readonly [name: string, value: string])[];
 
 /** Fields of a handshake that a sandbox may be sent. Not the one that makes a connection a session's owner. */
-export const HANDSHAKE_FIELD = /^(?:sec-websocket-(?:key|version|extensions|protocol)|x-sbx-extensions)$/;
+export const HANDSHAKE_FIELD = /^(?:sec-websocket-(?:key|version|extensions|protocol)|x-sbx-extensions|user-agent)$/;

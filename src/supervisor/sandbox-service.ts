@@ -425,9 +425,9 @@ class SandboxRun implements SandboxService {
     } else this.#serve(socket, how);
   }
 
-  #serve(socket: WebSocket, { extensions, primaryToken, transport }: Visitor): void {
+  #serve(socket: WebSocket, { extensions, dialect, primaryToken, transport }: Visitor): void {
     if (this.#state === undefined) throw new SbxError("internal", "a client is served before there is a guest");
-    const connection = serveConnection(socket, this.#state, { extensions, transport });
+    const connection = serveConnection(socket, this.#state, { extensions, dialect, transport });
     this.#connections.add(connection);
     const { lifetime } = this.#launch;
     const primary = lifetime.kind === "session" && primaryToken === lifetime.token;

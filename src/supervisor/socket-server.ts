@@ -17,6 +17,7 @@ import { DISK_CALLS, type DiskControl } from "./disks/door-routes.ts";
 import { DOMAIN_CALLS, type DomainControl } from "./expose/domain-routes.ts";
 import { EXPOSURE_CALLS, type ExposureControl } from "./expose/door-routes.ts";
 import { NETWORK_CALLS, type NetworkControl } from "./network/door-routes.ts";
+import { dialectOf, type Dialect } from "./rpc/dialect.ts";
 import { USAGE_CALLS, type UsageControl } from "./watch/usage-routes.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
@@ -54,6 +55,7 @@ export interface DoorOptions {
 /** How a client introduced itself. */
 export interface Visitor {
   extensions: boolean;
+  dialect: Dialect;
   primaryToken: string | null;
   transport: Duplex;
 }
@@ -89,7 +91,8 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const token = request.headers[PRIMARY_HEADER];
       const primaryToken = typeof token === "string" ? token : null;
-      options.connected(webSocket, { extensions: wantsExtensions(request), primaryToken, transport: socket });
+      const dialect = dialectOf(request.headers["user-agent"]);
+      options.connected(webSocket, { extensions: wantsExtensions(request), dialect, primaryToken, transport: socket });
     });
   });
   await listen(server, options.socketPath);

@@ -11,9 +11,12 @@ export const MAX_LIMIT = 100;
 
 const limit = z.coerce.number().int().min(1).max(MAX_LIMIT);
 
+/** The SDK for Python sends the whole link back that a cursor came in. */
+export const cursorParameter = z.string().max(4096);
+
 export const pageQuery = z.object({
   limit: limit.default(DEFAULT_LIMIT),
-  cursor: z.string().max(512).optional(),
+  cursor: cursorParameter.optional(),
   search: z.string().max(256).optional(),
 });
 
@@ -57,7 +60,8 @@ function writeCursor({ createdAt, id }: Item): string {
 
 function readCursor(text: string): Item {
   try {
-    const [createdAt, id] = cursorSchema.parse(JSON.parse(Buffer.from(text, "base64url").toString("utf8")));
+    const cursor = URL.parse(text)?.searchParams.get("cursor") ?? text;
+    const [createdAt, id] = cursorSchema.parse(JSON.parse(Buffer.from(cursor, "base64url").toString("utf8")));
     return { createdAt, id };
   } catch {
     throw new ApiError("INVALID_REQUEST", "the cursor is not one that this server gave out");

@@ -4,7 +4,8 @@ import { lifetimeMs } from "../sandbox-config.ts";
 import { ApiError } from "../api-error.ts";
 import { findSandbox } from "../organisations/find-exactly.ts";
 import { sandboxObject, stopAtObject, toSandboxObject } from "./objects.ts";
-import { answerPage } from "./pagination.ts";
+import { answerPage, cursorParameter } from "./pagination.ts";
+import { pythonDictionary } from "./python-dictionary.ts";
 import { route, type Answer, type Call, type Route } from "./route.ts";
 
 /** The SDK reads one page of this list, so a page is long. */
@@ -14,8 +15,8 @@ const MAX_TIME_MS = 8.64e15;
 
 const listQuery = z.object({
   limit: z.coerce.number().int().min(1).max(MAX_SANDBOXES).default(MAX_SANDBOXES),
-  cursor: z.string().max(512).optional(),
-  labels: z.record(z.string(), z.string()).default({}),
+  cursor: cursorParameter.optional(),
+  labels: z.union([z.record(z.string(), z.string()), pythonDictionary]).default({}),
 });
 
 const extendBody = z.object({ stop_at_ms: z.number().min(-MAX_TIME_MS).max(MAX_TIME_MS) });

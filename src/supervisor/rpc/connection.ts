@@ -18,6 +18,7 @@ import {
   parseNotification,
   type RpcNotificationMessage,
 } from "../../protocol/rpc-messages.ts";
+import type { Dialect } from "./dialect.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { FileHandles } from "./file-handles.ts";
 import { Gate } from "./gate.ts";
@@ -53,6 +54,8 @@ export interface RpcConnection {
 export interface ServeOptions {
   /** Whether both sides agreed on docs/protocol-supervisor.md. */
   extensions: boolean;
+  /** The published protocol's own if absent. */
+  dialect?: Dialect;
   /** What the WebSocket runs on: whoever ends his half of it is told how the streams end. */
   transport?: Duplex;
 }
@@ -62,7 +65,7 @@ type HoldReason = "incoming" | "outgoing" | "requests";
 
 /** Serves one client until it goes or `close` is called. Never throws: what is wrong closes the connection. */
 export function serveConnection(socket: WebSocket, state: GuestState, options: ServeOptions): RpcConnection {
-  const connection = new ServedConnection(socket, state, options.extensions);
+  const connection = new ServedConnection(socket, state, options);
   // A control plane that goes away cannot end the streams of its clients, whose readers would wait for ever. Before the
   // listener of ws itself, which sends nothing more.
   options.transport?.prependOnceListener("end", () => connection.close(CLOSE_CODES.goingAway, "the client hung up"));
@@ -73,6 +76,7 @@ class ServedConnection implements RpcConnection, Session {
   readonly closed: Promise<void>;
   readonly state: GuestState;
   readonly extensions: boolean;
+  readonly dialect: Dialect;
   readonly outgoing: OutgoingStreams;
   readonly incoming: IncomingStreams;
   readonly files: FileHandles;
@@ -88,10 +92,11 @@ class ServedConnection implements RpcConnection, Session {
   /** Reasons why the socket is not read. */
   readonly #held = new Set<HoldReason>();
 
-  constructor(ws: WebSocket, state: GuestState, extensions: boolean) {
+  constructor(ws: WebSocket, state: GuestState, { extensions, dialect = "published" }: ServeOptions) {
     this.#ws = ws;
     this.state = state;
     this.extensions = extensions;
+    this.dialect = dialect;
     this.signal = this.#gone.signal;
     this.#socket = new RpcSocket(ws);
     this.outgoing = new OutgoingStreams(this.#socket, extensions);

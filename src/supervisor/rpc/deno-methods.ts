@@ -25,7 +25,7 @@ const WATCH_PRELOAD =
 export const DENO_HANDLERS: Handlers<Methods> = {
   spawnDeno: async (call, params) => (params.code == null ? runEntrypoint(call, params) : runCode(call, params)),
   spawnDenoRepl: async (call, params) => {
-    const argv = ["deno", "repl", "--json", "--allow-all", "--", ...(params.scriptArgs ?? [])];
+    const argv = ["deno", "repl", "--json", "--allow-all", "--", ...programArguments(params)];
     const { launched, result } = await launchForClient(call, argv, params, { channel: "socket", env: DENO_ENV });
     const { process, channel } = launched;
     if (channel?.writable != null) {
@@ -45,14 +45,14 @@ export const DENO_HANDLERS: Handlers<Methods> = {
 };
 
 async function runEntrypoint(call: Call, params: RpcParams<"spawnDeno">): Promise<SpawnedDeno> {
-  const { entrypoint, watch, scriptArgs } = params;
+  const { entrypoint, watch } = params;
   const isWatched = watch != null && watch !== false;
   const argv = ["deno", "run", "--allow-all"];
   if (isWatched) {
     argv.push(Array.isArray(watch) && watch.length > 0 ? `--watch=${watch.join(",")}` : "--watch");
     argv.push("--preload", WATCH_PRELOAD);
   }
-  argv.push(asOperand(entrypoint ?? ""), ...(scriptArgs ?? []));
+  argv.push(asOperand(entrypoint ?? ""), ...programArguments(params));
   const extras: LaunchExtras = { env: DENO_ENV, ...(isWatched ? { channel: "pipe" } : {}) };
   const { launched, result } = await launchForClient(call, argv, params, extras);
   return { ...result, watcherId: isWatched ? watchRestarts(call, launched) : null };
@@ -60,10 +60,10 @@ async function runEntrypoint(call: Call, params: RpcParams<"spawnDeno">): Promis
 
 /** Inline code is a module in the current directory, so that its relative imports mean what they say. */
 async function runCode(call: Call, params: RpcParams<"spawnDeno">): Promise<SpawnedDeno> {
-  const { code, extension, scriptArgs, stdinStreamId } = params;
+  const { code, extension, stdinStreamId } = params;
   const source = code ?? "";
   const ext = `--ext=${extension ?? "ts"}`;
-  const args = scriptArgs ?? [];
+  const args = programArguments(params);
   let started: StartedForClient;
   if (Buffer.byteLength(source) <= MAX_CODE_ARGUMENT_BYTES) {
     // Spaces in front, lest code such as `-1` be read as an option.
@@ -79,6 +79,10 @@ async function runCode(call: Call, params: RpcParams<"spawnDeno">): Promise<Spaw
 }
 
 type SpawnedDeno = StartedForClient["result"] & { watcherId: string | null };
+
+function programArguments({ scriptArgs, args }: RpcParams<"spawnDenoRepl">): string[] {
+  return scriptArgs ?? args ?? [];
+}
 
 /** A file name that begins with a dash is no option. */
 function asOperand(path: string): string {

@@ -22,7 +22,8 @@ import { abortError } from "../../protocol/rpc-error.ts";
 import { Aborts } from "./aborts.ts";
 import { Base64Content } from "./base64-content.ts";
 import { callErrno, toSerializedError } from "./call-error.ts";
-import { HANDLERS } from "./methods.ts";
+import { requireFit } from "./dialect.ts";
+import { handlerOf } from "./methods.ts";
 import type { RpcSocket } from "./rpc-socket.ts";
 import type { Call, Handler, Session } from "./session.ts";
 
@@ -79,7 +80,7 @@ export class Dispatcher {
       return;
     }
     if (method === "abort") this.#aborts.abort((parsed.data as RpcParams<"abort">).abortId);
-    await this.#run(request, HANDLERS[method], parsed.data);
+    await this.#run(request, handlerOf(method, this.#session.dialect), parsed.data);
   }
 
   async #run(request: RpcRequest, handler: Handler<RpcMethodName>, params: RpcParams<RpcMethodName>): Promise<void> {
@@ -102,8 +103,14 @@ export class Dispatcher {
       if (this.#calls > MAX_CALLS) throw callErrno("EAGAIN", `${MAX_CALLS} calls under way`);
       const result = await handler(call, params);
       if (result instanceof Base64Content) {
-        this.#socket.sendPieces(encodeTextResult(request.id, result.finish()), flushed);
-      } else this.#socket.send(encodeResult(request.id, result), flushed);
+        const pieces = result.finish();
+        requireFit(pieces, this.#session.dialect);
+        this.#socket.sendPieces(encodeTextResult(request.id, pieces), flushed);
+      } else {
+        const reply = encodeResult(request.id, result);
+        requireFit([reply], this.#session.dialect);
+        this.#socket.send(reply, flushed);
+      }
       this.#runLater(afterReply);
     } catch (error) {
       this.#refuseStreams(params, error);

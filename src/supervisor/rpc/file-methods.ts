@@ -92,10 +92,15 @@ export const FILE_HANDLERS: Handlers<Methods> = {
   umask: async ({ session, signal }, { mask }) =>
     session.state.link.call("fs.umask", { mask: mask == null ? null : mask & 0o777 }, { signal }),
   utime: async (call, { path, atime, mtime }) => {
-    const params = { ...at(call.session.state, path), atime: Date.parse(atime), mtime: Date.parse(mtime) };
+    const params = { ...at(call.session.state, path), atime: toEpochMs(atime), mtime: toEpochMs(mtime) };
     return ask(call, "fs.utime", params, "utime", path);
   },
 };
+
+/** A date as text, or seconds. */
+export function toEpochMs(time: string | number): number {
+  return typeof time === "number" ? Math.round(time * 1000) : Date.parse(time);
+}
 
 export function modeBits(mode: number | null | undefined): number | null {
   return mode == null ? null : mode & MODE_BITS;

@@ -7,7 +7,7 @@ import { decodeBase64, encodeBase64 } from "../../protocol/rpc-base64.ts";
 import type { RpcParams } from "../../protocol/rpc-methods.ts";
 import { callErrno, CallError, callTypeError, describing, onPath } from "./call-error.ts";
 import { toFileInfo } from "./file-info.ts";
-import { modeBits } from "./file-methods.ts";
+import { modeBits, toEpochMs } from "./file-methods.ts";
 import type { Call, Handlers } from "./session.ts";
 
 type Methods =
@@ -70,9 +70,12 @@ export const HANDLE_HANDLERS: Handlers<Methods> = {
     session.files.use(fileHandleId, async (handle, path) =>
       toFileInfo(await describing(onPath("fstat", path), session.state.link.call("file.stat", { handle }))),
     ),
-  fileTruncate: async ({ session }, { fileHandleId, len }) =>
+  fileTruncate: async ({ session }, { fileHandleId, len, size }) =>
     session.files.use(fileHandleId, async (handle, path) =>
-      describing(onPath("ftruncate", path), session.state.link.call("file.truncate", { handle, length: len ?? 0 })),
+      describing(
+        onPath("ftruncate", path),
+        session.state.link.call("file.truncate", { handle, length: len ?? size ?? 0 }),
+      ),
     ),
   fileSync: async (call, { fileHandleId }) => sync(call, fileHandleId, false),
   fileSyncData: async (call, { fileHandleId }) => sync(call, fileHandleId, true),
@@ -91,7 +94,7 @@ export const HANDLE_HANDLERS: Handlers<Methods> = {
   },
   fileUtime: async ({ session }, { fileHandleId, atime, mtime }) =>
     session.files.use(fileHandleId, async (handle, path) => {
-      const params = { handle, atime: Date.parse(atime), mtime: Date.parse(mtime) };
+      const params = { handle, atime: toEpochMs(atime), mtime: toEpochMs(mtime) };
       return describing(onPath("futime", path), session.state.link.call("file.utime", params));
     }),
 };

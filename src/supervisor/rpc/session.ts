@@ -2,6 +2,7 @@
 import type { Notification } from "../../protocol/rpc-messages.ts";
 import type { RpcMethodName, RpcParams, RpcResult } from "../../protocol/rpc-methods.ts";
 import type { Base64Content } from "./base64-content.ts";
+import type { Dialect } from "./dialect.ts";
 import type { FileHandles } from "./file-handles.ts";
 import type { Gate } from "./gate.ts";
 import type { GuestState } from "./guest-state.ts";
@@ -13,6 +14,7 @@ import type { GuestProcess } from "./process-table.ts";
 export interface Session {
   readonly state: GuestState;
   readonly extensions: boolean;
+  readonly dialect: Dialect;
   readonly outgoing: OutgoingStreams;
   readonly incoming: IncomingStreams;
   readonly files: FileHandles;

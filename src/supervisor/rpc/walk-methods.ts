@@ -8,19 +8,30 @@ import { WALK_DEFAULTS, Walker, type WalkOptions } from "./walker.ts";
 
 export const WALK_HANDLERS: Handlers<"walk" | "expandGlob"> = {
   walk: async (call, params) => {
-    const { path } = params;
     const { signal, stop } = stoppable(call);
-    const entries = new Walker(call.session.state, walkOptions(params), signal).walk(path);
-    return { streamId: (await openEntries(call, entries, stop)).streamId };
+    return { streamId: (await openEntries(call, walkEntries(call, params, signal), stop)).streamId };
   },
   expandGlob: async (call, params) => {
     const { signal, stop } = stoppable(call);
-    const matches = await expandGlob(call.session.state, params.glob, expandOptions(params), signal);
-    return { streamId: (await openEntries(call, toAsync(matches), stop)).streamId };
+    return { streamId: (await openEntries(call, toAsync(await globEntries(call, params, signal)), stop)).streamId };
   },
 };
 
-function walkOptions(params: RpcParams<"walk">): WalkOptions {
+export function walkEntries(call: Call, params: RpcParams<"walk">, signal: AbortSignal): AsyncGenerator<WalkEntry> {
+  const options = walkOptions(params.options ?? params);
+  return new Walker(call.session.state, options, signal).walk(params.path);
+}
+
+export async function globEntries(
+  call: Call,
+  params: RpcParams<"expandGlob">,
+  signal: AbortSignal,
+): Promise<Iterable<WalkEntry>> {
+  const options = expandOptions(params.options ?? params);
+  return expandGlob(call.session.state, params.glob, options, signal);
+}
+
+function walkOptions(params: NonNullable<RpcParams<"walk">["options"]>): WalkOptions {
   return {
     maxDepth: params.maxDepth ?? WALK_DEFAULTS.maxDepth,
     includeFiles: params.includeFiles ?? WALK_DEFAULTS.includeFiles,
@@ -34,7 +45,7 @@ function walkOptions(params: RpcParams<"walk">): WalkOptions {
   };
 }
 
-function expandOptions(params: RpcParams<"expandGlob">): Parameters<typeof expandGlob>[2] {
+function expandOptions(params: NonNullable<RpcParams<"expandGlob">["options"]>): Parameters<typeof expandGlob>[2] {
   return {
     extended: params.extended ?? true,
     globstar: params.globstar ?? true,

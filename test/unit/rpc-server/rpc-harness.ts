@@ -9,6 +9,7 @@ import type { AgentLink } from "../../../src/guest/link.ts";
 import { decodeBinaryFrame, encodeBinaryFrame } from "../../../src/protocol/binary-frames.ts";
 import type { SerializedError } from "../../../src/protocol/rpc-error.ts";
 import type { SandboxInfo } from "../../../src/runtime/types.ts";
+import { dialectOf } from "../../../src/supervisor/rpc/dialect.ts";
 import { type RpcConnection, serveConnection } from "../../../src/supervisor/rpc/connection.ts";
 import { createGuestState, type GuestState, type GuestStateOptions } from "../../../src/supervisor/rpc/guest-state.ts";
 import { openScriptedLink, type Script, type ScriptedAgent } from "./scripted-agent.ts";
@@ -144,7 +145,10 @@ export interface Bench {
   agent: ScriptedAgent;
   link: AgentLink;
   state: GuestState;
-  connect(options?: { extensions?: boolean }): Promise<{ client: TestClient; connection: RpcConnection }>;
+  connect(options?: {
+    extensions?: boolean;
+    agent?: string;
+  }): Promise<{ client: TestClient; connection: RpcConnection }>;
 }
 
 export const INFO = { id: "sbx_loc_00000000000000000000", name: null } as unknown as SandboxInfo;
@@ -175,7 +179,13 @@ export async function serveLink(
   let wake: () => void = () => undefined;
   server.on("connection", (socket, request) => {
     const extensions = request.headers["x-sbx-extensions"] === "1";
-    accepted.push(serveConnection(socket, state, { extensions, transport: request.socket }));
+    accepted.push(
+      serveConnection(socket, state, {
+        extensions,
+        dialect: dialectOf(request.headers["user-agent"]),
+        transport: request.socket,
+      }),
+    );
     wake();
   });
   http.listen(0, "127.0.0.1");
@@ -192,9 +202,12 @@ export async function serveLink(
   return {
     link,
     state,
-    async connect({ extensions = false } = {}) {
+    async connect({ extensions = false, agent = "" } = {}) {
       const socket = new WebSocket(`ws://127.0.0.1:${port}`, {
-        ...(extensions ? { headers: { "x-sbx-extensions": "1" } } : {}),
+        headers: {
+          ...(extensions ? { "x-sbx-extensions": "1" } : {}),
+          ...(agent === "" ? {} : { "user-agent": agent }),
+        },
       });
       const client = new TestClient(socket);
       clients.push(client);
