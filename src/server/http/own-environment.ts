@@ -5,6 +5,13 @@ const FIELD = /^(?:(?:https?|all|no)_proxy|SSL_CERT_FILE|NODE_EXTRA_CA_CERTS)$/i
 
 type Environment = NonNullable<CallerEnvironment["environment"]>;
 
+/** Each look through `process.env` is some 50 µs, and every request would take one; a server's does not change. */
+const chosen = new WeakMap<Environment, Environment>();
+
 export function ownEnvironment(environment: Environment): Environment {
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => FIELD.test(name)));
+  const known = chosen.get(environment);
+  if (known !== undefined) return known;
+  const own = Object.freeze(Object.fromEntries(Object.entries(environment).filter(([name]) => FIELD.test(name))));
+  chosen.set(environment, own);
+  return own;
 }
