@@ -4,9 +4,10 @@ import { PlainCommand } from "../cli/plain-command.ts";
 import { serverDataFlag } from "../cli/flags/server.ts";
 import { prose } from "../cli/output/prose.ts";
 import { isLoopback, parseListenAddress, type ListenAddress } from "../cli/parsers/listen-address.ts";
+import { DEFAULT_GATEWAY_LISTEN, parseGatewayListen, type GatewayListen } from "../cli/serve/gateway-settings.ts";
 import { DEFAULT_LISTEN, runServer, type RunningServer } from "../cli/serve/run-server.ts";
 import { DEFAULT_SSH_LISTEN, parseSshListen, type SshListen } from "../cli/serve/ssh-settings.ts";
-import { environmentLines } from "../cli/view/token-view.ts";
+import { environmentLines, gatewayNotices, serverJson } from "../cli/view/serve-view.ts";
 
 export default class Serve extends PlainCommand {
   static override summary = "Serve sandboxes to programs that use the Deno Sandbox API.";
@@ -19,7 +20,8 @@ the organisation "local" are those that sbx list shows.
 Sandboxes with a fixed lifetime outlive the server, and the next one finds them; those of a session end with their
 connections. The log, one JSON object a line, goes to stderr.
 
-The server speaks HTTP without TLS: beyond this machine, put a proxy with TLS in front of it.`);
+The server speaks HTTP without TLS: beyond this machine, put a proxy with TLS in front of it. What sandboxes expose is served over TLS,
+at a port of its own (docs/control-plane.md).`);
 
   static override examples = [
     { description: "On this machine", command: "<%= config.bin %> serve" },
@@ -44,6 +46,11 @@ The server speaks HTTP without TLS: beyond this machine, put a proxy with TLS in
       helpValue: "ADDRESS:PORT",
       parse: async (text) => parseSshListen(text),
     })(),
+    "gateway-listen": Flags.custom<GatewayListen>({
+      summary: `The same for HTTPS to servers of sandboxes, ${DEFAULT_GATEWAY_LISTEN} or else a free port if absent.`,
+      helpValue: "ADDRESS:PORT",
+      parse: async (text) => parseGatewayListen(text),
+    })(),
     data: serverDataFlag,
     config: Flags.string({ summary: "File of JSON with limits and more: docs/control-plane.md.", helpValue: "FILE" }),
   };
@@ -53,7 +60,8 @@ The server speaks HTTP without TLS: beyond this machine, put a proxy with TLS in
     const { env, stderr } = this.context;
     const { signal } = this.interrupt;
     await using server = await runServer({
-      ...{ listen: flags.listen, sshListen: flags["ssh-listen"], data: flags.data, config: flags.config, stderr },
+      ...{ listen: flags.listen, sshListen: flags["ssh-listen"], gatewayListen: flags["gateway-listen"] },
+      ...{ data: flags.data, config: flags.config, stderr },
       ...{ settings: this.loadedSettings.settings, environment: env, version: this.config.version },
       now: () => this.context.now(),
     });
@@ -64,14 +72,16 @@ The server speaks HTTP without TLS: beyond this machine, put a proxy with TLS in
     });
   }
 
-  #announce({ url, token, listen, ssh }: RunningServer, { json, quiet }: { json: boolean; quiet: boolean }): void {
-    if (json) this.printJson({ url, token: token ?? null, ssh: ssh ?? null });
-    else for (const line of environmentLines(url, token)) this.print(line);
+  #announce(server: RunningServer, { json, quiet }: { json: boolean; quiet: boolean }): void {
+    const { token, listen, ssh } = server;
+    if (json) this.printJson(serverJson(server));
+    else for (const line of environmentLines(server)) this.print(line);
     if (quiet || json) return;
     if (token === undefined)
       this.notice("tokens were made before, and are not shown again; another one: sbx token create");
     else this.notice("this token is shown this once; another one: sbx token create");
     if (ssh !== undefined) this.notice(`SSH is at ${ssh.hostname}, port ${ssh.port}; host key ${ssh.fingerprint}`);
+    for (const notice of gatewayNotices(server)) this.notice(notice);
     if (!isLoopback(listen))
       this.notice("others can reach this port, and HTTP shows them tokens and secrets on their way");
   }

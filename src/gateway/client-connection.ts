@@ -33,7 +33,8 @@ export interface Client {
   rewrite?: HeadRewriter | undefined;
 }
 
-export type HeadRewriter = (head: Buffer, target: Target | undefined) => Buffer;
+/** @param host that the connection is for, as it stands in the field, in lower case */
+export type HeadRewriter = (head: Buffer, host: string) => Buffer;
 
 /** The request is the gateway's to answer. */
 class OwnAnswer extends Error {
@@ -70,7 +71,10 @@ export class ClientConnection {
     this.#client = client;
     this.#socket = socket;
     this.#host = host;
-    this.#reader = new RequestReader((head) => this.#judge(head), rewrite && ((head) => rewrite(head, this.#target)));
+    this.#reader = new RequestReader(
+      (head) => this.#judge(head),
+      rewrite && ((head) => rewrite(head, this.#hostField)),
+    );
     socket.setNoDelay(true);
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("end", () => this.#clientEnded());
@@ -88,6 +92,12 @@ export class ClientConnection {
   destroy(): void {
     if (this.#server === undefined) this.#socket.destroy();
     else this.#client.reset();
+  }
+
+  /** Takes no more requests, and lets the answers that are under way come to their end. */
+  finish(): void {
+    if (this.#server === undefined || this.#answer.isUpgraded) this.destroy();
+    else if (!this.#deaf) this.#refuseLater(this.#server);
   }
 
   #receive(chunk: Buffer): void {

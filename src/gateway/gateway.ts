@@ -3,6 +3,7 @@
  * name in the Host field. The name is what gives access; everything else is answered with nothing.
  */
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Client, ClientConnection, type ConnectionHost, type HeadRewriter } from "./client-connection.ts";
 import { acceptTls, type GatewayTls } from "./client-tls.ts";
 import { GATEWAY_LIMITS, type GatewayLimits, type Target } from "./target.ts";
@@ -14,6 +15,8 @@ export { DialError, type GatewayLimits, type Target } from "./target.ts";
 const LOOPBACKS = ["127.0.0.1", "::1"] as const;
 /** A free port of one family that is taken in the other: try another one. */
 const ATTEMPTS = 20;
+/** Between two looks whether all connections have ended, `ms`. */
+const DRAIN_LOOK_MS = 20;
 /** Waiting for `accept`; more is refused by the kernel. */
 const BACKLOG = 128;
 
@@ -37,6 +40,8 @@ export interface Gateway extends AsyncDisposable {
   readonly connections: number;
   /** Hangs up on all who use a target. */
   drop(target: Target): void;
+  /** Takes no new connections, and gives the answers that are under way so long to come to their end, `ms`. */
+  drain(ms: number): Promise<void>;
 }
 
 /**
@@ -118,6 +123,14 @@ class PortGateway implements Gateway, ConnectionHost {
 
   drop(target: Target): void {
     for (const connection of this.#connections) if (connection.target === target) connection.destroy();
+  }
+
+  async drain(ms: number): Promise<void> {
+    for (const server of this.#servers) server.close();
+    for (const connection of this.#connections) connection.finish();
+    const deadline = performance.now() + ms;
+    while (this.#connections.size > 0 && performance.now() < deadline) await sleep(DRAIN_LOOK_MS);
+    for (const connection of this.#connections) connection.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -21,6 +21,11 @@ export function editorRecipePath(): string {
   return path.join(packageRoot(), "image", "editor");
 }
 
+/** What has programs of Node find names below `localhost`. */
+export function localhostNamesPath(): string {
+  return path.join(packageRoot(), "bin", "localhost-names.cjs");
+}
+
 /** The guest agent for an architecture of Debian's naming. */
 export function agentPath(architecture: "amd64" | "arm64"): string {
   return path.join(packageRoot(), "dist", "agent", `sbx-agent-linux-${architecture}`);

@@ -31,6 +31,6 @@ export const aboutAnswer = () =>
     /** Names of calls, and of what is no call (docs/protocol-control.md). A client asks for what is here, and not for a version. */
     features: z.array(text()).check(z.maxLength(1000)),
     /** Bytes, `ms`, and counts. */
-    limits: z.record(z.string(), z.union([amount(), z.boolean()])),
+    limits: z.record(z.string(), z.union([amount(), z.boolean(), z.null()])),
   });
 export type AboutAnswer = z.output<ReturnType<typeof aboutAnswer>>;

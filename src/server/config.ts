@@ -50,6 +50,10 @@ const quotaShape = {
 const quotaSchema = z.strictObject(quotaShape);
 
 export type Quotas = z.output<typeof quotaSchema>;
+  /** Processor time of all its sandboxes in a calendar month (UTC); null for as much as it wants. */
+  cpuTimePerMonth: duration.nullable(),
+  /** What all that it uses in a month may cost at the published prices, US dollars; null for as much as it wants. */
+  costPerMonth: z.number().min(0).max(1e9).nullable(),
 
 /** The documented limits of the service that this API is that of; where it documents none, what fits with them. */
 export const DEFAULT_QUOTAS: Quotas = {
@@ -71,7 +75,31 @@ export const DEFAULT_QUOTAS: Quotas = {
 const partialQuotas = quotaSchema.partial();
 
 /** A name or an address, such as SSH clients take. */
+const DOMAIN_NAME = /^(?=.{1,200}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 const HOST_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$/;
+
+const gatewaySchema = z
+  cpuTimePerMonth: null,
+  costPerMonth: null,
+  .strictObject({
+    /** `host:port`, or `off`. */
+    listen: z.string().optional(),
+    /** That the names are below. All names below it have to lead here. */
+    domain: z.string().regex(DOMAIN_NAME).default("localhost"),
+    /** Files in PEM: a certificate for all names below the domain, and its key. One of the server's own if absent. */
+    certificate: z.string().min(1).optional(),
+    key: z.string().min(1).optional(),
+    /** Whether a proxy in front of it ends TLS; the gateway speaks plain HTTP then. */
+    behindProxy: z.boolean().default(false),
+    /** What clients connect to, where that is another port. */
+    publicPort: z.int().min(1).max(65_535).optional(),
+  })
+  .refine(({ certificate, key }) => (certificate === undefined) === (key === undefined), {
+    error: "certificate and key belong together",
+  })
+  .refine(({ certificate, behindProxy }) => certificate === undefined || !behindProxy, {
+    error: "behind a proxy the certificate is the proxy's",
+  });
 
 const configSchema = z.strictObject({
   /** `host:port`, beside the option of the command, which wins. */
@@ -90,6 +118,8 @@ const configSchema = z.strictObject({
       hostKey: z.string().min(1).optional(),
     })
     .default({}),
+  /** HTTP servers of sandboxes under names of a domain; the option of the command wins. */
+  gateway: gatewaySchema.default({ domain: "localhost", behindProxy: false }),
   quotas: partialQuotas.default({}),
   organisations: z.record(z.string().regex(ORGANISATION_NAME), z.strictObject({ quotas: partialQuotas })).default({}),
 });
@@ -102,8 +132,19 @@ export interface SshConfig {
   hostKey: string | null;
 }
 
+export interface GatewayConfig {
+  listen: string | null;
+  domain: string;
+  /** Paths. */
+  certificate: string | null;
+  key: string | null;
+  isProxied: boolean;
+  publicPort: number | null;
+}
+
 export interface ServerConfig {
   listen: string | null;
+  gateway: GatewayConfig;
   ssh: SshConfig;
   /** Without a final slash. */
   publicUrl: string | null;
@@ -133,10 +174,19 @@ export function defaultServerConfig(): ServerConfig {
   return toConfig(configSchema.parse({}));
 }
 
-function toConfig({ listen, publicUrl, ssh, quotas, organisations }: z.output<typeof configSchema>): ServerConfig {
+function toConfig(file: z.output<typeof configSchema>): ServerConfig {
+  const { listen, publicUrl, ssh, gateway, quotas, organisations } = file;
   const own = new Map(Object.entries(organisations));
   return {
     listen: listen ?? null,
+    gateway: {
+      listen: gateway.listen ?? null,
+      domain: gateway.domain,
+      certificate: gateway.certificate ?? null,
+      key: gateway.key ?? null,
+      isProxied: gateway.behindProxy,
+      publicPort: gateway.publicPort ?? null,
+    },
     ssh: {
       listen: ssh.listen ?? null,
       publicHost: ssh.publicHost ?? (publicUrl === undefined ? null : new URL(publicUrl).hostname),

@@ -2,6 +2,7 @@
 import type { OrganisationRuntimes } from "../runtime/organisations.ts";
 import { OWN_ORGANISATION } from "../runtime/organisations.ts";
 import { ControlPlane, type ControlPlaneOptions } from "./control-plane.ts";
+import { PublicGateway, type PublicGatewaySettings } from "./gateway/public-gateway.ts";
 import { openHttpServer, type ListenAddress } from "./http/server.ts";
 import { SshGateway, type SshGatewaySettings } from "./ssh/gateway.ts";
 
@@ -10,12 +11,23 @@ export interface ServeOptions extends ControlPlaneOptions {
   listen: ListenAddress;
   /** Absent where SSH is not offered. */
   ssh?: SshGatewaySettings;
+  /** Absent where there is no gateway. */
+  gateway?: PublicGatewaySettings;
 }
 
 export interface ControlServer extends AsyncDisposable {
   /** Where it listens, without a final slash. */
   readonly url: string;
   readonly ssh: SshFacts | undefined;
+  readonly gateway: GatewayFacts | undefined;
+}
+
+/** What a user has to know of the gateway. */
+export interface GatewayFacts {
+  domain: string;
+  port: number;
+  /** For programs to trust; null where the certificate is none of its own. */
+  certificatePath: string | null;
 }
 
 /** What a client has to know to connect. */
@@ -28,27 +40,39 @@ export interface SshFacts {
 }
 
 /** Ready when this returns. @throws SbxError `port_in_use`, and why the user's own runtime cannot be opened */
-export async function openServer({ listen, ssh, ...options }: ServeOptions): Promise<ControlServer> {
+export async function openServer({ listen, ssh, gateway, ...options }: ServeOptions): Promise<ControlServer> {
   const plane = new ControlPlane(options);
-  let gateway: SshGateway | undefined;
+  const doors: AsyncDisposable[] = [];
   try {
     // Whatever is wrong with the state is said at once, and not to the first client.
     await plane.tenants.open(OWN_ORGANISATION);
-    gateway = ssh === undefined ? undefined : await openSsh(plane, ssh);
+    const sshGateway = ssh === undefined ? undefined : await openSsh(plane, ssh);
+    if (sshGateway !== undefined) doors.push(sshGateway);
+    const httpGateway = gateway === undefined ? undefined : await openGateway(plane, gateway);
+    if (httpGateway !== undefined) doors.push(httpGateway);
     const http = await openHttpServer(plane, listen);
-    const ports: readonly AsyncDisposable[] = gateway === undefined ? [http] : [http, gateway];
     return {
       url: http.url,
-      ssh: gateway === undefined ? undefined : factsOf(gateway),
+      ssh: sshGateway === undefined ? undefined : factsOf(sshGateway),
+      gateway: httpGateway,
       async [Symbol.asyncDispose]() {
-        await Promise.all(ports.map(async (port) => port[Symbol.asyncDispose]()));
+        await Promise.all([http, ...doors].map(async (port) => port[Symbol.asyncDispose]()));
       },
     };
   } catch (error) {
-    await gateway?.[Symbol.asyncDispose]();
+    for (const door of doors) await door[Symbol.asyncDispose]();
     await plane[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function openGateway(plane: ControlPlane, settings: PublicGatewaySettings): Promise<PublicGateway> {
+  const { tenants } = plane;
+  const { log, now } = plane.options;
+  const gateway = await PublicGateway.open({ ...settings, tenants, log, now });
+  plane.doors.http = gateway;
+  plane.addGauge("sbx_gateway_connections", () => gateway.connections);
+  return gateway;
 }
 
 async function openSsh(plane: ControlPlane, settings: SshGatewaySettings): Promise<SshGateway> {

@@ -72,7 +72,7 @@ test("kill -9 of a supervisor loses nothing that was used before the last two se
   const kernel = await accounted(id);
   const { supervisorPid } = await home.info(id);
   process.kill(supervisorPid ?? 0, "SIGKILL");
-  await eventually(async () => (await home.info(id)).status === "stopped", "its end is noticed");
+  await eventually(async () => assert.equal((await home.info(id)).status, "stopped"));
   const { cpuMs, memoryByteHours } = await usedBy("lost");
   assertClose(cpuMs, kernel);
   assert.deepEqual(await usedBy("lost"), { ...(await usedBy("lost")), cpuMs, memoryByteHours });

@@ -5,9 +5,11 @@ import { SbxError } from "../../runtime/errors.ts";
 import { OWN_ORGANISATION } from "../../runtime/organisations.ts";
 import type { Settings } from "../../runtime/defaults.ts";
 import type { ServerConfig } from "../../server/config.ts";
-import type { SshFacts } from "../../server/serve.ts";
+import type { GatewayFacts, SshFacts } from "../../server/serve.ts";
+import { gatewaySettings, type GatewayListen } from "./gateway-settings.ts";
 import { sshSettings, type SshListen } from "./ssh-settings.ts";
 import { SCOPES, type TokenStore } from "./token-access.ts";
+import { urlAccess, type UrlAccess } from "./url-access.ts";
 import { parseListenAddress, type ListenAddress } from "../parsers/listen-address.ts";
 
 export const DEFAULT_LISTEN = "127.0.0.1:8787";
@@ -17,6 +19,7 @@ const MAX_CONFIG_BYTES = 1024 * 1024;
 export interface ServerWishes {
   listen: ListenAddress | undefined;
   sshListen: SshListen | undefined;
+  gatewayListen: GatewayListen | undefined;
   /** Directory of its records. */
   data: string | undefined;
   /** Path of the configuration. */
@@ -33,6 +36,8 @@ export interface RunningServer extends AsyncDisposable {
   url: string;
   listen: ListenAddress;
   ssh: SshFacts | undefined;
+  gateway: GatewayFacts | undefined;
+  access: UrlAccess;
   /** One that was made because there was none: shown once. */
   token: string | undefined;
 }
@@ -48,6 +53,7 @@ export async function runServer(wishes: ServerWishes): Promise<RunningServer> {
   const config = await loadConfig(wishes.config);
   const listen = wishes.listen ?? listenOf(config, wishes.config);
   const ssh = sshSettings(wishes.sshListen, config.ssh, wishes.config);
+  const gateway = gatewaySettings(wishes.gatewayListen, config.gateway, wishes.config);
   const directory = await select.controlPlanePath(wishes.data);
   const tokens = store.TokenStore.open(directory);
   const log = openServerLog(wishes.stderr, wishes.now);
@@ -56,12 +62,14 @@ export async function runServer(wishes: ServerWishes): Promise<RunningServer> {
       ...{ listen, tokens, config, log, environment: wishes.environment },
       ...{ version: wishes.version, now: wishes.now },
       ...(ssh === undefined ? {} : { ssh: { ...ssh, directory } }),
+      ...(gateway === undefined ? {} : { gateway: { ...gateway, directory } }),
       runtimes: await select.openOrganisations(wishes.settings, directory),
     });
     const token = tokens.list().length > 0 ? undefined : firstToken(tokens, wishes.now());
-    log.write("info", "listening", { url: server.url, ssh: server.ssh?.port });
+    log.write("info", "listening", { url: server.url, ssh: server.ssh?.port, gateway: server.gateway?.port });
     return {
-      ...{ url: config.publicUrl ?? server.url, listen, token, ssh: server.ssh },
+      ...{ url: config.publicUrl ?? server.url, listen, token, ssh: server.ssh, gateway: server.gateway },
+      access: urlAccess(server.gateway),
       async [Symbol.asyncDispose]() {
         log.write("info", "draining");
         await server[Symbol.asyncDispose]();

@@ -25,12 +25,3 @@ export function tokenJson({ createdAt, expiresAt, ...token }: TokenRecord): Reco
     expiresAt: expiresAt === null ? null : new Date(expiresAt).toISOString(),
   };
 }
-
-/** Lines for a shell, after which the published SDKs speak to the server. */
-export function environmentLines(url: string, token: string | undefined): string[] {
-  return [
-    `export DENO_DEPLOY_ENDPOINT=${url}`,
-    `export DENO_SANDBOX_ENDPOINT=${url}`,
-    ...(token === undefined ? [] : [`export DENO_DEPLOY_TOKEN=${token}`]),
-  ];
-}

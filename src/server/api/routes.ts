@@ -1,5 +1,6 @@
 /** Everything that the server answers. */
 import { CONTROL_ROUTES } from "../extensions/control-routes.ts";
+import { EXPOSE_ROUTES } from "./expose-routes.ts";
 import { SANDBOX_ROUTES } from "./sandbox-routes.ts";
 import { SSH_ROUTES } from "./ssh-routes.ts";
 import { SNAPSHOT_ROUTES } from "./snapshot-routes.ts";
@@ -10,6 +11,7 @@ export const ROUTES: readonly Route[] = [
   ...SANDBOX_ROUTES,
   ...VOLUME_ROUTES,
   ...SNAPSHOT_ROUTES,
+  ...EXPOSE_ROUTES,
   ...SSH_ROUTES,
   ...CONTROL_ROUTES,
 ];

@@ -31,8 +31,9 @@ export async function createSandbox(
   const cpus = spec.cpus ?? Math.min(DEFAULT_SETTINGS.cpus, quotas.cpus);
   const { checkpoint, memoryBytes = DEFAULT_SETTINGS.memoryBytes } = spec;
   const demand = checkpoint === undefined ? { memoryBytes, cpus } : await runtime.checkpoints.get(checkpoint);
+  const budget = [...(spec.budget ?? []), ...(await tenant.month.remaining())];
   // One from a checkpoint has the processors that it had.
-  const wanted = checkpoint === undefined ? { ...spec, cpus } : spec;
+  const wanted = { ...spec, ...(checkpoint === undefined ? { cpus } : {}), ...(budget.length === 0 ? {} : { budget }) };
   const begun = performance.now();
   let sandbox: Sandbox;
   try {

@@ -5,6 +5,7 @@ import { ApiError } from "../api-error.ts";
 import type { Quotas } from "../config.ts";
 import { CreationRate } from "./creation-rate.ts";
 import { Endings } from "./endings.ts";
+import { MonthlyBudget } from "./monthly-budget.ts";
 import { Mutex } from "./mutex.ts";
 
 /** What a sandbox takes of its organisation's quotas. */
@@ -18,6 +19,7 @@ export class Tenant {
   readonly runtime: OrganisationRuntime;
   readonly quotas: Quotas;
   readonly endings = new Endings();
+  readonly month: MonthlyBudget;
   readonly #pending = new Map<symbol, { demands: readonly Demand[]; settled: Promise<void> }>();
   readonly #admitting = new Mutex();
   readonly #volumes = new Mutex();
@@ -29,6 +31,7 @@ export class Tenant {
     this.runtime = runtime;
     this.quotas = quotas;
     this.#rate = new CreationRate(quotas.creationsPerMinute, () => performance.now());
+    this.month = new MonthlyBudget(runtime, quotas, Date.now);
   }
 
   /**
@@ -40,6 +43,7 @@ export class Tenant {
   async admit<T>(demand: Demand | readonly Demand[], make: () => Promise<T>): Promise<T> {
     const demands = Array.isArray(demand) ? (demand as readonly Demand[]) : [demand as Demand];
     const waitMs = this.#rate.take(demands.length);
+    await this.month.remaining();
     if (waitMs !== undefined) {
       throw new ApiError("RATE_LIMITED", `at most ${this.quotas.creationsPerMinute} sandboxes a minute are made`, {
         retryAfterSeconds: Math.ceil(waitMs / 1000),

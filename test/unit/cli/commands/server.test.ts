@@ -87,7 +87,7 @@ test("serve prints the lines for the SDKs, answers, and ends with the signal", a
   assert.match(ended.stderr, /"event":"draining".*\n.*"event":"stopped"/);
   assert.ok(!ended.stderr.includes(secret));
   const second = await start();
-  assert.equal(second.lines.length, 2);
+  assert.ok(!second.lines.some((line) => line.includes("TOKEN")));
   assert.match((await second.stop()).stderr, /tokens were made before/);
 });
 

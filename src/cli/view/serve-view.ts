@@ -1,0 +1,41 @@
+/** What `sbx serve` says when it is there. */
+import { quoteWord } from "../output/shell-quote.ts";
+import type { RunningServer } from "../serve/run-server.ts";
+
+/** Lines for a shell, after which the published SDKs speak to the server, and programs to servers of its sandboxes. */
+export function environmentLines({ url, token, access }: Pick<RunningServer, "url" | "token" | "access">): string[] {
+  const { certificatePath, preloadPath } = access;
+  const certificate = certificatePath === null ? null : quoteWord(certificatePath);
+  return [
+    `export DENO_DEPLOY_ENDPOINT=${url}`,
+    `export DENO_SANDBOX_ENDPOINT=${url}`,
+    ...(token === undefined ? [] : [`export DENO_DEPLOY_TOKEN=${token}`]),
+    ...(certificate === null ? [] : [`export NODE_EXTRA_CA_CERTS=${certificate}`, `export DENO_CERT=${certificate}`]),
+    ...(preloadPath === null ? [] : [`export NODE_OPTIONS=${quoteWord(`--require=${nodeWord(preloadPath)}`)}`]),
+  ];
+}
+
+export function serverJson({ url, token, ssh, gateway }: RunningServer): Record<string, unknown> {
+  const { domain, port, certificatePath } = gateway ?? {};
+  return {
+    ...{ url, token: token ?? null, ssh: ssh ?? null },
+    gateway: gateway === undefined ? null : { domain, port, certificate: certificatePath },
+  };
+}
+
+/** What a user of the URLs has to know beside the lines. */
+export function gatewayNotices({ gateway, access }: Pick<RunningServer, "gateway" | "access">): string[] {
+  if (gateway === undefined) return [];
+  const { domain, port, certificatePath } = gateway;
+  const urls = `servers of sandboxes get URLs such as https://NAME.${domain}${port === 443 ? "" : `:${port}`}`;
+  const trust = certificatePath === null ? "" : `; curl: --cacert ${quoteWord(certificatePath)}`;
+  const names =
+    "this machine's resolver does not know names below localhost: programs other than browsers, curl, and Node with " +
+    "the NODE_OPTIONS above find them once libnss-myhostname is installed";
+  return [`${urls}${trust}`, ...(access.preloadPath === null ? [] : [names])];
+}
+
+/** As Node reads NODE_OPTIONS. */
+function nodeWord(word: string): string {
+  return /[\s"\\]/.test(word) ? `"${word.replaceAll(/["\\]/g, "\\$&")}"` : word;
+}

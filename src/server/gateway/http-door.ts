@@ -1,0 +1,20 @@
+/** What the API needs of the gateway. */
+import type { DomainTarget } from "../../runtime/domains.ts";
+import type { Exposure } from "../../runtime/exposures.ts";
+import type { Tenant } from "../organisations/tenant.ts";
+import type { NameKind } from "./domain-store.ts";
+
+export interface HttpDoor {
+  /**
+   * A new name for a running sandbox, good as long as that runs: `name.example`, with a port where that is not 443's. It
+   * leads nowhere until it is bound, by the target or by the sandbox's client.
+   *
+   * @throws SbxError `usage` where the sandbox has too many
+   */
+  mint(tenant: Tenant, sandboxId: string, kind: NameKind, target: DomainTarget | null): Promise<string>;
+  /** A port's URL, the same one if there is one. */
+  expose(tenant: Tenant, sandboxId: string, guestPort: number): Promise<Exposure>;
+  list(tenant: Tenant, sandboxId: string): Promise<Exposure[]>;
+  /** Takes the URLs of a port away. @throws SbxError `exposure_not_found` */
+  remove(tenant: Tenant, sandboxId: string, guestPort: number): Promise<Exposure>;
+}

@@ -1,0 +1,211 @@
+/**
+ * The public HTTP gateway: servers of sandboxes under names of one domain. Who knows a name has access, whoever that is;
+ * for anybody else all names are alike. Each request is judged by src/gateway; this is what it is told about names,
+ * certificates and the world.
+ */
+import type { Socket } from "node:net";
+import { openGateway, type Gateway, type GatewayTls, type HeadRewriter, type Target } from "../../gateway/gateway.ts";
+import type { Domain, DomainTarget } from "../../runtime/domains.ts";
+import { SbxError } from "../../runtime/errors.ts";
+import type { Exposure } from "../../runtime/exposures.ts";
+import type { Tenant } from "../organisations/tenant.ts";
+import type { Tenants } from "../organisations/tenants.ts";
+import type { ServerLog } from "../server-log.ts";
+import { DomainStore, type NameKind } from "./domain-store.ts";
+import { forwardHead } from "./forwarded-head.ts";
+import { GivenCertificate, type CertificateFiles } from "./given-certificate.ts";
+import type { HttpDoor } from "./http-door.ts";
+import { GOODBYE_MS, PRUNE_MS, PUBLIC_LIMITS } from "./limits.ts";
+import { labelOf, type NameResolver } from "./names.ts";
+import { openOwnAuthority } from "./own-authority.ts";
+import { SandboxNames } from "./sandbox-names.ts";
+
+export interface PublicGatewaySettings {
+  /** Of the server's records, which exists. */
+  directory: string;
+  listen: { host: string; port: number };
+  /** Whether a free port is as good as the one in `listen`. */
+  orFreePort: boolean;
+  /** That names are below. */
+  domain: string;
+  /** Whose TLS it is: the gateway's with a certificate of its own or a given one, or a proxy's in front of it. */
+  tls: "own" | "proxy" | CertificateFiles;
+  /** What clients connect to, where that is something else than the port it listens on. */
+  publicPort: number | null;
+}
+
+export interface PublicGatewayOptions extends PublicGatewaySettings {
+  tenants: Tenants;
+  log: ServerLog;
+  /** Epoch `ms`. */
+  now: () => number;
+}
+
+interface Certificates {
+  tls: GatewayTls | undefined;
+  certificatePath: string | null;
+}
+
+const HTTPS_PORT = 443;
+const LOOPBACK_NAMES: readonly string[] = ["localhost", "127.0.0.1", "::1"];
+
+export class PublicGateway implements HttpDoor, AsyncDisposable {
+  /** For programs to trust; null where the certificate is none of its own. */
+  readonly certificatePath: string | null;
+  readonly domain: string;
+  readonly #options: PublicGatewayOptions;
+  readonly #certificates: Certificates;
+  readonly #store: DomainStore;
+  readonly #names: SandboxNames;
+  readonly #resolvers: readonly NameResolver[];
+  readonly #timer: NodeJS.Timeout;
+  #gateway: Gateway | undefined;
+
+  private constructor(options: PublicGatewayOptions, certificates: Certificates, store: DomainStore) {
+    const { domain, tenants, log, now } = options;
+    this.#options = options;
+    this.domain = domain;
+    this.certificatePath = certificates.certificatePath;
+    this.#certificates = certificates;
+    this.#store = store;
+    this.#names = new SandboxNames({ domain, store, tenants, log, now });
+    this.#resolvers = [this.#names];
+    this.#timer = setInterval(() => void this.#names.prune(), PRUNE_MS).unref();
+  }
+
+  /** Listens. @throws SbxError `port_in_use`, `usage`, `config_invalid` for a certificate that is none */
+  static async open(options: PublicGatewayOptions): Promise<PublicGateway> {
+    const certificates = await openCertificates(options);
+    const gateway = new PublicGateway(options, certificates, DomainStore.open(options.directory));
+    try {
+      gateway.#gateway = await gateway.#listen();
+    } catch (error) {
+      await gateway[Symbol.asyncDispose]();
+      throw error;
+    }
+    void gateway.#names.prune();
+    return gateway;
+  }
+
+  get connections(): number {
+    return this.#gateway?.connections ?? 0;
+  }
+
+  /** Where clients find it. */
+  get port(): number {
+    return this.#options.publicPort ?? this.#gateway?.port ?? 0;
+  }
+
+  async mint(tenant: Tenant, sandboxId: string, kind: NameKind, target: DomainTarget | null): Promise<string> {
+    const host = await this.#names.make(tenant, sandboxId, kind, this.#portSuffix, target);
+    return `${host}${this.#portSuffix}`;
+  }
+
+  async expose(tenant: Tenant, sandboxId: string, guestPort: number): Promise<Exposure> {
+    const there = await this.#exposuresOf(tenant, sandboxId, guestPort);
+    if (there[0] !== undefined) return there[0].exposure;
+    await this.mint(tenant, sandboxId, "http", { guestPort });
+    const [made] = await this.#exposuresOf(tenant, sandboxId, guestPort);
+    if (made === undefined) throw new SbxError("sandbox_stopped", "the sandbox has ended", { hint: "sbx list" });
+    return made.exposure;
+  }
+
+  async list(tenant: Tenant, sandboxId: string): Promise<Exposure[]> {
+    const exposed = await this.#exposuresOf(tenant, sandboxId);
+    return exposed.map(({ exposure }) => exposure).toSorted((a, b) => a.guestPort - b.guestPort);
+  }
+
+  async remove(tenant: Tenant, sandboxId: string, guestPort: number): Promise<Exposure> {
+    const [first, ...others] = await this.#exposuresOf(tenant, sandboxId, guestPort);
+    if (first === undefined) {
+      throw new SbxError("exposure_not_found", `port ${guestPort} of ${sandboxId} has no URL`, {
+        hint: `sbx expose ${sandboxId}`,
+      });
+    }
+    for (const { host } of [first, ...others]) await this.#names.remove(tenant, sandboxId, host);
+    return first.exposure;
+  }
+
+  /** Takes no new clients, and lets answers that are under way come to their end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    this.#names.close();
+    await this.#gateway?.drain(GOODBYE_MS);
+    const { tls } = this.#certificates;
+    if (tls instanceof GivenCertificate) tls[Symbol.dispose]();
+    this.#store[Symbol.dispose]();
+  }
+
+  get #portSuffix(): string {
+    return this.port === HTTPS_PORT ? "" : `:${this.port}`;
+  }
+
+  async #exposuresOf(
+    tenant: Tenant,
+    sandboxId: string,
+    guestPort?: number,
+  ): Promise<{ host: string; exposure: Exposure }[]> {
+    const domains = await tenant.runtime.domains.list(sandboxId);
+    return domains.flatMap((domain) => {
+      const found = this.#toExposure(domain);
+      return found === undefined || (guestPort ?? found.exposure.guestPort) !== found.exposure.guestPort ? [] : [found];
+    });
+  }
+
+  /** Undefined for a name that is bound to no port, or is none of this gateway's. */
+  #toExposure({ domain, target, createdAt }: Domain): { host: string; exposure: Exposure } | undefined {
+    if (target === undefined || !("guestPort" in target) || labelOf(domain, this.domain) === undefined)
+      return undefined;
+    const host = domain.replace(/:\d+$/, "");
+    const url = `https://${host}${this.#portSuffix}`;
+    return { host, exposure: { guestPort: target.guestPort, hostPort: this.port, url, createdAt } };
+  }
+
+  async #listen(): Promise<Gateway> {
+    const { listen, orFreePort } = this.#options;
+    const { host, port } = listen;
+    const { tls } = this.#certificates;
+    const options = {
+      addresses: LOOPBACK_NAMES.includes(host) ? ["127.0.0.1", "::1"] : [host],
+      find: (field: string): Target | undefined => this.#find(field),
+      limits: PUBLIC_LIMITS,
+      ...(tls === undefined ? {} : { tls }),
+      rewriterFor: (socket: Socket) => this.#rewriterFor(socket),
+    };
+    try {
+      return await openGateway({ ...options, port });
+    } catch (cause) {
+      const isTaken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
+      if (isTaken && orFreePort) return openGateway({ ...options, port: 0 });
+      throw new SbxError(isTaken ? "port_in_use" : "usage", `the gateway cannot listen on ${host}:${port}`, {
+        cause,
+        hint: isTaken ? "choose another one: sbx serve --gateway-listen 127.0.0.1:0" : "sbx serve --gateway-listen off",
+      });
+    }
+  }
+
+  #find(field: string): Target | undefined {
+    const label = labelOf(field, this.domain);
+    if (label === undefined) return undefined;
+    for (const resolver of this.#resolvers) {
+      const target = resolver.find(label);
+      if (target !== undefined) return target;
+    }
+    return undefined;
+  }
+
+  #rewriterFor(socket: Socket): HeadRewriter {
+    const isProxied = this.#options.tls === "proxy";
+    const address = isProxied ? null : (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
+    return (head, host) => {
+      const name = host.replace(/:\d+$/, "");
+      return forwardHead(head, { host: `${name}${this.#portSuffix}`, address, isOnce: isProxied });
+    };
+  }
+}
+
+async function openCertificates({ tls, directory, domain, log, now }: PublicGatewayOptions): Promise<Certificates> {
+  if (tls === "proxy") return { tls: undefined, certificatePath: null };
+  if (tls === "own") return openOwnAuthority(directory, domain, now);
+  return { tls: new GivenCertificate(tls, log), certificatePath: null };
+}

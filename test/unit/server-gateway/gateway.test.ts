@@ -1,0 +1,302 @@
+/** The public gateway as its clients see it: those who were given a name, and everybody else. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, statSync } from "node:fs";
+import { describe, test } from "node:test";
+import { X509Certificate } from "node:crypto";
+import { promisify } from "node:util";
+import { WebSocket, WebSocketServer } from "ws";
+import { sandboxInfo } from "../../fake-runtime.ts";
+import { temporaryDirectory } from "../store/temporary-directory.ts";
+import { FakeOrganisations } from "../server/harness.ts";
+import { ID, openGatewayBench } from "./gateway-bench.ts";
+
+describe("a name", () => {
+  test("has 130 random bits, leads to the server it is bound to, and is under TLS that the authority vouches for", async (t) => {
+    const bench = await openGatewayBench(t);
+    await bench.serve((request, response) => response.end(`${request.method ?? ""} ${request.url ?? ""}`));
+    const domain = await bench.expose();
+    assert.match(domain, /^[a-z2-7]{26}\.localhost:\d+$/);
+    assert.notEqual(await bench.expose(), domain);
+    const { status, text } = await bench.ask(domain, { path: "/a?b=c" });
+    assert.deepEqual([status, text], [200, "GET /a?b=c"]);
+  });
+
+  test("is not bound by being made: until then, and while nothing listens, it says so and nothing of the sandbox", async (t) => {
+    const bench = await openGatewayBench(t);
+    const { status, body } = await bench.call(`/api/v3/sandbox/${ID}/expose/http`);
+    assert.equal(status, 200);
+    const answer = await bench.ask(String(body["domain"]));
+    assert.equal(answer.status, 503);
+    assert.deepEqual(JSON.parse(answer.text), {
+      code: "nothing_listens",
+      message: "The server behind this address does not run yet.",
+    });
+    const page = await bench.ask(String(body["domain"]), { headers: { accept: "text/html" } });
+    assert.match(page.text, /Nothing listens yet/);
+    assert.ok(!page.text.includes(ID) && !page.text.includes("sbx exec"));
+  });
+
+  test("may be one of a process, as the SDK for Python asks for it; both or neither of a port and a process fit", async (t) => {
+    const bench = await openGatewayBench(t);
+    const path = `/api/v3/sandbox/${ID}/expose/http`;
+    assert.equal((await bench.call(path, { pid: 7, port: null })).status, 200);
+    assert.equal((await bench.call(path, { port: 3000, other: 1 })).status, 200);
+    assert.deepEqual(
+      [...bench.runtime.domains.announced.values()].map(({ target }) => target),
+      [{ pid: 7 }, { guestPort: 3000 }],
+    );
+    for (const body of [{ port: 1, pid: 1 }, { port: 0 }, { port: "80" }, { pid: -1 }]) {
+      assert.equal((await bench.call(path, body)).status, 400, JSON.stringify(body));
+    }
+  });
+
+  test("of another organisation's sandbox, or of one that is over, is refused as for one that never was", async (t) => {
+    const bench = await openGatewayBench(t);
+    bench.organisations.of("acme").sandboxes = [sandboxInfo({ id: "sbx_loc_00000000000000000009" })];
+    bench.runtime.sandboxes.push(sandboxInfo({ id: "sbx_loc_00000000000000000008", status: "stopped" }));
+    for (const id of ["sbx_loc_00000000000000000009", "sbx_loc_00000000000000000008", "sbx_loc_00000000000000000007"]) {
+      for (const what of ["http", "vscode"]) {
+        const { status, body } = await bench.call(`/api/v3/sandbox/${id}/expose/${what}`);
+        assert.deepEqual([status, body["code"]], [404, "SANDBOX_NOT_FOUND"]);
+      }
+    }
+  });
+
+  test("dies with its sandbox, and is then answered as one that never was", async (t) => {
+    const bench = await openGatewayBench(t);
+    await bench.serve((_request, response) => response.end("here"));
+    const domain = await bench.expose();
+    assert.equal((await bench.ask(domain)).status, 200);
+    bench.runtime.sandboxes = [sandboxInfo({ status: "stopped" })];
+    const gone = await bench.ask(domain);
+    const never = await bench.ask(domain.replace(/^.{26}/, "a".repeat(26)));
+    assert.deepEqual(gone, never);
+    assert.equal(gone.status, 404);
+  });
+
+  test("survives a server that was killed, and its records hold no name in clear", async (t) => {
+    const organisations = new FakeOrganisations();
+    const directory = temporaryDirectory(t);
+    const bench = await openGatewayBench(t, { organisations, directory });
+    const domain = await bench.expose();
+    // Nothing is written at the end: another server beside it finds what is there.
+    const second = await openGatewayBench(t, { organisations, directory });
+    await second.serve((_request, response) => response.end("found again"));
+    const moved = domain.replace(/:\d+$/, `:${second.gateway.port}`);
+    assert.equal((await second.ask(moved)).text, "found again");
+    for (const file of ["control.db", "control.db-wal"]) {
+      const records = readFileSync(`${directory}/${file}`);
+      assert.ok(!records.includes(domain.slice(0, 26)), file);
+    }
+    assert.ok(!bench.log().includes(domain.slice(0, 26)));
+  });
+});
+
+describe("who knows no name", () => {
+  test("gets one and the same answer, whatever is asked for", async (t) => {
+    const bench = await openGatewayBench(t);
+    await bench.serve((_request, response) => response.end("secret"));
+    const domain = await bench.expose();
+    const { port } = bench.gateway;
+    const label = domain.slice(0, 26);
+    const wrong = [
+      `localhost:${port}`,
+      `127.0.0.1:${port}`,
+      `${"a".repeat(26)}.localhost:${port}`,
+      `${label.slice(0, 25)}.localhost`,
+      `${label}a.localhost`,
+      `x.${label}.localhost`,
+      `${label}.localhost.example`,
+      `${label}.example`,
+      label,
+      `${ID}.localhost`,
+    ];
+    const answers = await Promise.all(
+      wrong.map(async (host) =>
+        bench
+          .ask(host, { servername: host.replace(/:\d+$/, "") })
+          .catch(async () => bench.ask(host, { servername: "localhost" })),
+      ),
+    );
+    const { status, text } = await bench.ask(wrong[0] ?? "");
+    assert.deepEqual([status, text], [404, "Not Found\n"]);
+    for (const [index, answer] of answers.entries()) {
+      assert.ok(answer.status === 404 || answer.status === 421, wrong[index]);
+      assert.ok(!answer.text.includes("secret"));
+    }
+  });
+
+  test("gets nowhere with a name in TLS and another one in Host", async (t) => {
+    const bench = await openGatewayBench(t);
+    await bench.serve((_request, response) => response.end("secret"));
+    const domain = await bench.expose();
+    const other = await bench.ask(domain, { servername: `${"b".repeat(26)}.localhost` });
+    assert.deepEqual([other.status, other.text], [421, "Misdirected Request\n"]);
+    // The same for a name that there is not: no difference tells which one exists.
+    const never = await bench.ask(`${"c".repeat(26)}.localhost`, { servername: `${"b".repeat(26)}.localhost` });
+    assert.deepEqual([never.status, never.text, never.headers], [other.status, other.text, other.headers]);
+  });
+
+  test("is hung up on for what is no TLS, no HTTP, or two readings of one request", async (t) => {
+    const bench = await openGatewayBench(t);
+    const domain = await bench.expose();
+    const host = domain.replace(/:\d+$/, "");
+    const garbage = [
+      "\u0016\u0003\u0001garbage\r\n\r\n",
+      `GET / HTTP/1.1\r\nHost: ${host}\r\nHost: ${host}\r\n\r\n`,
+      `GET / HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n`,
+      `GET http://${host}/ HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
+      `CONNECT ${host}:443 HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
+      `GET / HTTP/1.1\r\nHost: ${host}\r\nX: ${"y".repeat(70_000)}\r\n\r\n`,
+    ];
+    for (const bytes of garbage) {
+      const socket = await bench.connect(host);
+      socket.on("error", () => undefined);
+      socket.write(bytes);
+      let answer = "";
+      socket.on("data", (chunk: Buffer) => (answer += chunk.toString()));
+      await once(socket, "close");
+      assert.match(answer, /^HTTP\/1\.1 4\d\d /, JSON.stringify(bytes.slice(0, 40)));
+    }
+  });
+});
+
+describe("what passes", () => {
+  test("says what the gateway knows of the client, and not what the client says of itself", async (t) => {
+    const bench = await openGatewayBench(t);
+    await bench.serve((request, response) => response.end(JSON.stringify(request.rawHeaders)));
+    const domain = await bench.expose();
+    const { text } = await bench.ask(domain, {
+      headers: {
+        host: domain.replace(/\d+$/, "1"),
+        "x-forwarded-for": "1.2.3.4",
+        "X-Forwarded-Host": "evil.example",
+        "x-forwarded-proto": "http",
+        "x-forwarded-port": "1",
+        "x-real-ip": "1.2.3.4",
+        forwarded: "for=1.2.3.4",
+        proxy: "http://evil.example",
+        "x-own": "kept",
+      },
+    });
+    const raw = JSON.parse(text) as string[];
+    const fields = raw.flatMap((name, index) => (index % 2 === 0 ? [[name.toLowerCase(), raw[index + 1]]] : []));
+    assert.deepEqual(
+      fields.filter(([name]) => name !== "connection"),
+      [
+        ["host", domain],
+        ["x-own", "kept"],
+        ["x-forwarded-for", "127.0.0.1"],
+        ["x-forwarded-proto", "https"],
+        ["x-forwarded-host", domain],
+      ],
+    );
+  });
+
+  test("WebSockets do, from programs and from pages of any site; to VS Code only from its own", async (t) => {
+    const bench = await openGatewayBench(t);
+    const sockets = new WebSocketServer({ noServer: true });
+    await bench.serveRaw(() => undefined);
+    const http = await import("node:http");
+    const backend = http.createServer();
+    backend.on("upgrade", (request, socket, head) => {
+      sockets.handleUpgrade(request, socket, head, (peer) =>
+        peer.on("message", (data) => peer.send(`echo ${(data as Buffer).toString()}`)),
+      );
+    });
+    await bench.serveRaw((socket) => void backend.emit("connection", socket));
+    const ca = readFileSync(bench.gateway.certificatePath ?? "");
+    const open = async (domain: string, origin?: string): Promise<string> => {
+      const socket = new WebSocket(`wss://127.0.0.1:${bench.gateway.port}/`, {
+        ...{ ca, servername: domain.replace(/:\d+$/, ""), headers: { host: domain } },
+        ...(origin === undefined ? {} : { origin }),
+      });
+      try {
+        await once(socket, "open");
+        socket.send("hi");
+        return String((await once(socket, "message"))[0]);
+      } finally {
+        socket.terminate();
+      }
+    };
+    const domain = await bench.expose();
+    assert.equal(await open(domain), "echo hi");
+    assert.equal(await open(domain, "https://app.example"), "echo hi");
+    const { body } = await bench.call(`/api/v3/sandbox/${ID}/expose/vscode`);
+    const editor = String(body["domain"]);
+    await bench.runtime.domains.announce(ID, editor, { guestPort: 4000 });
+    assert.equal(await open(editor, `https://${editor}`), "echo hi");
+    await assert.rejects(open(editor, "https://app.example"), /403/);
+  });
+
+  test("events of a stream come one by one, and a body that is being sent is answered before it is whole", async (t) => {
+    const bench = await openGatewayBench(t);
+    await bench.serve((request, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      request.on("data", (chunk: Buffer) => response.write(`data: ${chunk.toString()}\n\n`));
+      request.on("end", () => response.end());
+    });
+    const domain = await bench.expose();
+    const host = domain.replace(/:\d+$/, "");
+    const socket = await bench.connect(host);
+    let seen = "";
+    socket.on("data", (chunk: Buffer) => (seen += chunk.toString()));
+    socket.write(`POST / HTTP/1.1\r\nHost: ${domain}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n`);
+    for (const word of ["one", "two"]) {
+      socket.write(`3\r\n${word}\r\n`);
+      while (!seen.includes(`data: ${word}`)) await once(socket, "data");
+    }
+    socket.write("0\r\n\r\n");
+    await once(socket, "end");
+  });
+
+  test("megabytes both ways do, on one connection that is used again", async (t) => {
+    const bench = await openGatewayBench(t);
+    await bench.serve((request, response) => void request.pipe(response));
+    const domain = await bench.expose();
+    const host = domain.replace(/:\d+$/, "");
+    const socket = await bench.connect(host);
+    const body = "0123456789".repeat(400_000);
+    for (let round = 0; round < 2; round++) {
+      socket.write(`POST / HTTP/1.1\r\nHost: ${domain}\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+      let seen = "";
+      while (!seen.endsWith("\r\n0\r\n\r\n")) seen += String((await once(socket, "data"))[0]);
+      assert.ok(seen.length > body.length);
+    }
+  });
+});
+
+describe("the authority", () => {
+  test("is made once, its key for nobody else to read, and vouches for names below the domain alone", async (t) => {
+    const directory = temporaryDirectory(t);
+    const first = await openGatewayBench(t, { directory });
+    const file = first.gateway.certificatePath ?? "";
+    const pem = readFileSync(file, "utf8");
+    assert.equal(statSync(file.replace(/\.pem$/, ".key")).mode & 0o777, 0o600);
+    const second = await openGatewayBench(t, { directory });
+    assert.equal(readFileSync(second.gateway.certificatePath ?? "", "utf8"), pem);
+    const { stdout } = await promisify(execFile)("openssl", ["x509", "-noout", "-text", "-in", file]);
+    assert.match(
+      stdout,
+      /Name Constraints: critical\s+Permitted:\s+DNS:localhost\s+Excluded:\s+IP:0\.0\.0\.0\/0\.0\.0\.0\s+IP:0:0:0:0:0:0:0:0\/0:0:0:0:0:0:0:0/,
+    );
+    assert.equal(new X509Certificate(pem).ca, true);
+  });
+
+  test("satisfies curl, which checks the name and the constraint", async (t) => {
+    const bench = await openGatewayBench(t);
+    await bench.serve((_request, response) => response.end("for curl"));
+    const domain = await bench.expose();
+    const curl = async (...args: string[]): Promise<string> =>
+      (await promisify(execFile)("curl", ["-sS", "--noproxy", "*", ...args])).stdout;
+    const ca = ["--cacert", bench.gateway.certificatePath ?? ""];
+    assert.equal(await curl(...ca, `https://${domain}/`), "for curl");
+    await assert.rejects(curl(`https://${domain}/`), /certificate/);
+    await assert.rejects(
+      curl(...ca, "--connect-to", `::127.0.0.1:${bench.gateway.port}`, "https://bank.example/"),
+      /SSL|certificate|name/,
+    );
+  });
+});
