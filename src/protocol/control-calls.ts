@@ -10,7 +10,13 @@ export const CONTROL_CALLS = { ...SANDBOX_CALLS, ...IMAGE_CALLS };
 export type ControlCallName = keyof typeof CONTROL_CALLS;
 export type ControlParams<N extends ControlCallName> = Parsed<(typeof CONTROL_CALLS)[N]>["params"];
 export type ControlResult<N extends ControlCallName> = Parsed<(typeof CONTROL_CALLS)[N]>["result"];
-type Parsed<C> = C extends ControlCall<infer P, infer R> ? { params: z.output<P>; result: z.output<R> } : never;
+type Parsed<C> = C extends ControlCall<infer P, infer R> ? { params: Present<z.output<P>>; result: Present<z.output<R>> } : never;
+/** JSON has no value for what is undefined: a key is there, or it is not. */
+type Present<T> = T extends readonly (infer Item)[]
+  ? Present<Item>[]
+  : T extends object
+    ? { [K in keyof T]: Present<Exclude<T[K], undefined>> }
+    : T;
 
 export const CONTROL_CALL_NAMES = Object.keys(CONTROL_CALLS) as ControlCallName[];
 
@@ -30,7 +36,7 @@ export const aboutAnswer = () =>
     scopes: z.array(text()),
     /** Names of calls, and of what is no call (docs/protocol-control.md). A client asks for what is here, and not for a version. */
     features: z.array(text()).check(z.maxLength(1000)),
-    /** Bytes, `ms`, and counts. */
+    /** Bytes, `ms`, and counts; `null` where there is none. */
     limits: z.record(z.string(), z.union([amount(), z.boolean(), z.null()])),
   });
 export type AboutAnswer = z.output<ReturnType<typeof aboutAnswer>>;

@@ -1,0 +1,45 @@
+/**
+ * What a runtime elsewhere needs of the machine that its user is at: secrets that are stored here, files that are copied
+ * from here, SSH clients that run here.
+ */
+import type { CopySpec } from "./folder-spec.ts";
+import type { SecretHostRecord } from "./network.ts";
+import type { CallerEnvironment, CallOptions, SecretRequest } from "./types.ts";
+
+export interface ClientMachine {
+  /**
+   * The values of secrets, stored ones first, then those of the caller's environment.
+   *
+   * @throws SbxError `secret_not_found`, `secret_unreadable`, `usage`
+   */
+  grantSecrets(
+    requests: readonly SecretRequest[],
+    options: CallOptions & CallerEnvironment,
+  ): Promise<readonly GrantedValue[]>;
+  /** What is to be copied, checked before anything is made. @throws SbxError `folder_refused`, `file_error`, `usage` */
+  planCopies(copies: readonly CopySpec[]): Promise<readonly PlannedUpload[]>;
+  /** Where SSH clients find the key and the hosts of one server. @param server a name for its files */
+  openSsh(server: string): Promise<ClientSsh>;
+}
+
+export interface GrantedValue {
+  name: string;
+  hosts: readonly SecretHostRecord[];
+  value: string;
+}
+
+export interface PlannedUpload {
+  /** As `Sandbox.upload` takes them. */
+  sources: string[];
+  destination: string;
+}
+
+export interface ClientSsh {
+  directoryPath: string;
+  identityPath: string;
+  knownHostsPath: string;
+  /** `ssh-ed25519 AAAA…` */
+  publicKey: string;
+  /** Has clients know the key of a host from now on. */
+  pin(host: { hostName: string; key: string; sandboxId: string }): void;
+}

@@ -1,0 +1,91 @@
+/** Making a sandbox on a control plane. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ClientMachine } from "../client-machine.ts";
+import type { CreateOptions, Sandbox } from "../runtime.ts";
+import type { SandboxInfo, SandboxSpec } from "../types.ts";
+import { openRpc, toSandbox } from "./connect.ts";
+import type { ControlClient } from "./control-client.ts";
+import { encodeConfig, extendedConfig, publishedConfig } from "./sandbox-config.ts";
+import { unknownInfo } from "./sandbox-info.ts";
+
+const CREATE_PATH = "/api/v3/sandboxes/create";
+const CONFIG_HEADER = "x-deno-sandbox-config";
+/** What a session that wrote to volumes has to end, `ms`. */
+const SESSION_END_MS = 15_000;
+
+export interface CreateContext {
+  client: ControlClient;
+  machine: ClientMachine;
+  /** Ends a sandbox that nobody will use. */
+  remove: (id: string) => Promise<unknown>;
+  get: (id: string) => Promise<SandboxInfo>;
+}
+
+/**
+ * Makes a sandbox there and connects to it. What it is to have of this machine is looked at before anything is made.
+ *
+ * @throws SbxError `unsupported` for what the server cannot give it, what the server refuses, what a copy fails with
+ */
+export async function createSandbox(
+  context: CreateContext,
+  spec: SandboxSpec,
+  options: CreateOptions,
+): Promise<Sandbox> {
+  const { client, machine } = context;
+  const { signal, onProgress } = options;
+  const isExtended = await client.offers("create", options);
+  const server = client.endpoints.name;
+  // Before the values of secrets are asked for: a command may want a password for them.
+  const plain = isExtended ? extendedConfig(spec, []) : publishedConfig(spec, [], { server, now: Date.now() });
+  const uploads = await machine.planCopies(spec.copies ?? []);
+  const requests = spec.network?.secrets ?? [];
+  const secrets = await machine.grantSecrets(requests, options);
+  const config =
+    secrets.length === 0
+      ? plain
+      : isExtended
+        ? extendedConfig(spec, secrets)
+        : publishedConfig(spec, secrets, { server, now: Date.now() });
+  const fields = { [CONFIG_HEADER]: encodeConfig(config) };
+  onProgress?.({ stage: "start", message: `starting a sandbox at ${server}` });
+  const rpc = await openRpc(client, client.endpoints.webSocket(CREATE_PATH), fields, signal);
+  const known = { ...unknownInfo(rpc.sandboxId ?? ""), ...knownOf(spec) };
+  const onDispose = writesOn(spec) && isExtended ? async () => untilOver(context, rpc.sandboxId ?? "") : undefined;
+  const sandbox = await toSandbox(client, rpc, { known, signal, ...(onDispose && { onDispose }) });
+  try {
+    if (!isExtended && spec.env !== undefined) await sandbox.setEnv(spec.env, options);
+    for (const { sources, destination } of uploads) {
+      const report = await sandbox.upload(sources, destination, options);
+      for (const { path, reason } of report.skipped) options.onNotice?.(`not copied: ${path}: ${reason}`);
+    }
+    return sandbox;
+  } catch (error) {
+    await sandbox[Symbol.asyncDispose]();
+    await context.remove(sandbox.id).catch(() => undefined);
+    throw error;
+  }
+}
+
+function knownOf({ labels = {}, memoryBytes = 0, lifetime }: SandboxSpec): Partial<SandboxInfo> {
+  const now = Date.now();
+  return {
+    ...{ labels, memoryBytes, createdAt: now, startedAt: now },
+    expiresAt: lifetime.kind === "session" ? null : now + lifetime.ms,
+  };
+}
+
+/** Whether whoever hangs up has to wait: what a session wrote is on its volumes, and they are free, when it is over. */
+function writesOn({ lifetime, root, volumes = [] }: SandboxSpec): boolean {
+  const writes = root !== undefined || volumes.some(({ access }) => access === "read-write");
+  return lifetime.kind === "session" && writes;
+}
+
+async function untilOver({ get }: CreateContext, id: string): Promise<void> {
+  const deadline = performance.now() + SESSION_END_MS;
+  while (performance.now() < deadline) {
+    // Whatever is in the way of an answer is no reason to fail: the sandbox ends without anybody looking.
+    const info = await get(id).catch(() => undefined);
+    if (info === undefined || info.status === "stopped" || info.status === "failed") return;
+    await sleep(100);
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * The runtime of a control plane: the same interface as that of this machine. A server of sbx's own has all that it can
+ * do for others; one that has the published API alone is used by that API alone. What cannot be had is `unsupported`.
+ */
+import type { Duplex } from "node:stream";
+import type { AppApi } from "../apps.ts";
+import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "../checkpoints.ts";
+import type { ClientMachine } from "../client-machine.ts";
+import type { SnapshotApi, VolumeApi } from "../disks.ts";
+import type { EditorApi } from "../editor.ts";
+import type { ExposureApi } from "../exposures.ts";
+import type { FolderApi } from "../folders.ts";
+import type { MeteringApi } from "../metering.ts";
+import type { NetworkApi, SecretApi } from "../network.ts";
+import type { RpcHandshake } from "../rpc-door.ts";
+import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
+import type { SshApi } from "../ssh.ts";
+import type { PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
+import type { EventOptions, EventRecord, LogLine, LogOptions, SandboxUsage, UsageOptions } from "../watching.ts";
+import { connectSandbox } from "./connect.ts";
+import { ControlClient } from "./control-client.ts";
+import { createSandbox } from "./create.ts";
+import type { RemoteEndpoint } from "./endpoints.ts";
+import { PublishedApi } from "./published-api.ts";
+import { RemoteCheckpoints } from "./remote-checkpoints.ts";
+import { RemoteExposures } from "./remote-exposures.ts";
+import { RemoteImages } from "./remote-images.ts";
+import { SANDBOX_ID } from "./sandbox-info.ts";
+import { unsupported, unsupportedApi } from "./unsupported.ts";
+
+export type { RemoteEndpoint };
+
+export interface RemoteRuntimeOptions extends RemoteEndpoint {
+  machine: ClientMachine;
+}
+
+/** Nothing is asked of the server before it is needed: what is wrong with it or the token shows with the first call. */
+export async function openRemoteRuntime(options: RemoteRuntimeOptions): Promise<Runtime> {
+  return new RemoteRuntime(options);
+}
+
+class RemoteRuntime implements Runtime {
+  readonly images: ImageApi;
+  readonly machine: MachineApi;
+  readonly network: NetworkApi;
+  readonly secrets: SecretApi;
+  readonly folders: FolderApi;
+  readonly exposures: ExposureApi;
+  readonly editor: EditorApi;
+  readonly snapshots: SnapshotApi;
+  readonly volumes: VolumeApi;
+  readonly checkpoints: CheckpointApi;
+  readonly ssh: SshApi;
+  readonly apps: AppApi;
+  readonly metering: MeteringApi;
+  readonly #client: ControlClient;
+  readonly #published: PublishedApi;
+  readonly #machine: ClientMachine;
+
+  constructor(options: RemoteRuntimeOptions) {
+    this.#client = new ControlClient(options);
+    this.#published = new PublishedApi(this.#client);
+    this.#machine = options.machine;
+    const { name } = this.#client.endpoints;
+    this.images = new RemoteImages(this.#client);
+    this.checkpoints = new RemoteCheckpoints(this.#client);
+    this.exposures = new RemoteExposures(this.#client);
+    this.machine = unsupportedApi(`${name} looks after its own machine`, "sbx doctor --context local");
+    this.network = unsupportedApi("rules of a running sandbox on a server cannot be looked at from here");
+    this.secrets = unsupportedApi("a server keeps no secrets", "sbx secret list --context local");
+    this.folders = unsupportedApi("directories are not compared with a sandbox on a server", "sbx copy");
+    this.volumes = unsupportedApi("volumes of a server cannot be used from here");
+    this.snapshots = unsupportedApi("snapshots of a server cannot be used from here");
+    this.editor = unsupportedApi("VS Code is not opened in a sandbox on a server", "sbx ssh SANDBOX");
+    this.ssh = unsupportedApi("there is no SSH to a sandbox on a server", "sbx exec -it SANDBOX -- bash");
+    this.metering = unsupportedApi("what was used at a server is its own to count");
+    this.apps = unsupportedApi("apps of a server cannot be used from here");
+  }
+
+  async create(spec: SandboxSpec, options: CreateOptions = {}): Promise<Sandbox> {
+    const context = {
+      ...{ client: this.#client, machine: this.#machine },
+      remove: async (id: string) => this.remove(id),
+      get: async (id: string) => this.get(id),
+    };
+    return createSandbox(context, spec, options);
+  }
+
+  async connect(ref: string, options: CallOptions = {}): Promise<Sandbox> {
+    if (SANDBOX_ID.test(ref)) return connectSandbox(this.#client, ref, options);
+    const info = await this.get(ref, options);
+    return connectSandbox(this.#client, info.id, options, info);
+  }
+
+  async openRpc(_ref: string, _handshake: RpcHandshake): Promise<Duplex> {
+    throw unsupported("a control plane does not stand in front of another one");
+  }
+
+  async get(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
+    if (await this.#isPublishedOnly(options)) return this.#published.get(ref, options);
+    return this.#client.call("sandbox.get", { ref }, options);
+  }
+
+  async list(options: CallOptions & { labels?: Record<string, string> } = {}): Promise<SandboxInfo[]> {
+    const { labels } = options;
+    if (await this.#isPublishedOnly(options)) return this.#published.list(labels ?? {}, options);
+    return this.#client.call("sandbox.list", labels === undefined ? {} : { labels }, options);
+  }
+
+  async remove(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
+    if (await this.#isPublishedOnly(options)) return this.#published.remove(ref, options);
+    return this.#client.call("sandbox.remove", { ref }, options);
+  }
+
+  async extend(ref: string, ms: number, options: CallOptions = {}): Promise<number> {
+    if (await this.#isPublishedOnly(options)) return this.#published.extend(ref, ms, options);
+    return (await this.#client.call("sandbox.extend", { ref, ms }, options)).expiresAt;
+  }
+
+  async fork(ref: string, spec: ForkSpec, options: ForkOptions = {}): Promise<ForkReport> {
+    return this.#client.call("sandbox.fork", { ref, ...spec }, options);
+  }
+
+  async pause(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
+    return this.#client.call("sandbox.pause", { ref }, options);
+  }
+
+  async resume(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
+    return this.#client.call("sandbox.resume", { ref }, options);
+  }
+
+  async *logs(ref: string, options: LogOptions = {}): AsyncIterable<LogLine> {
+    const { signal, onProgress: _none, sources, ...rest } = options;
+    const params = { ref, ...rest, ...(sources === undefined ? {} : { sources: [...sources] }) };
+    for await (const { process, ...line } of this.#client.items("sandbox.logs", params, given(signal))) {
+      yield process === undefined ? line : { ...line, process };
+    }
+  }
+
+  async *events(options: EventOptions = {}): AsyncIterable<EventRecord> {
+    const { signal, onProgress: _none, types, ...rest } = options;
+    const params = { ...rest, ...(types === undefined ? {} : { types: [...types] }) };
+    yield* this.#client.items("event.list", params, given(signal));
+  }
+
+  async usage({ sandbox, processes, ...options }: UsageOptions = {}): Promise<SandboxUsage[]> {
+    const params = { ...(sandbox === undefined ? {} : { sandbox }), ...(processes === undefined ? {} : { processes }) };
+    return this.#client.call("usage.list", params, options);
+  }
+
+  async prune(
+    options: CallOptions & { dryRun?: boolean; images?: boolean; volumes?: boolean } = {},
+  ): Promise<PruneReport> {
+    const { dryRun = false, images = false, volumes = false } = options;
+    if (images) throw unsupported("images of a server are its operator's to remove", "leave --images out");
+    if (volumes) throw unsupported("removed volumes of a server go by themselves, after a day", "leave --volumes out");
+    return this.#client.call("prune.run", { dryRun }, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client[Symbol.dispose]();
+  }
+
+  async #isPublishedOnly(options: CallOptions): Promise<boolean> {
+    return (await this.#client.about(options)) === undefined;
+  }
+}
+
+function given(signal: AbortSignal | undefined): CallOptions {
+  return signal === undefined ? {} : { signal };
+}
