@@ -22,7 +22,16 @@ const UPGRADE_ERRORS: Readonly<Record<keyof typeof UPGRADES, readonly ApiCode[]>
   connect: ["SANDBOX_NOT_FOUND", "SANDBOX_NOT_RUNNING", "UPGRADE_REQUIRED"],
 };
 
+/** Kept: to make it takes tens of milliseconds, and anybody may ask for it. */
+let made: { version: string; document: Json } | undefined;
+
+/** Always the same one: nobody may change it. */
 export function openApiDocument(version: string): Json {
+  if (made?.version !== version) made = { version, document: makeDocument(version) };
+  return made.document;
+}
+
+function makeDocument(version: string): Json {
   const paths: Record<string, Json> = {};
   for (const route of ROUTES) {
     const path = braced(route.path);
