@@ -65,7 +65,7 @@ export type AuditSink = (event: AuditEvent) => void;
 const text = () => z.string().check(z.maxLength(MAX_AUDIT_LINE_BYTES));
 const finite = () => z.number();
 
-const ruleSource = () =>
+export const ruleSource = () =>
   z.discriminatedUnion("kind", [
     z.object({ kind: z.literal("default") }),
     z.object({ kind: z.literal("preset"), name: z.enum(["none", "balanced", "open"]) }),
@@ -75,7 +75,7 @@ const ruleSource = () =>
     z.object({ kind: z.literal("api") }),
   ]);
 
-const makeSchema = () =>
+export const auditEvent = () =>
   z.object({
     time: finite(),
     kind: z.enum(["dns", "connection", "request", "leak", "change", "dropped"]),
@@ -98,7 +98,7 @@ const makeSchema = () =>
     error: z.optional(text()),
   });
 
-let schema: ReturnType<typeof makeSchema> | undefined;
+let schema: ReturnType<typeof auditEvent> | undefined;
 
 /** Reads one line of the log; `undefined` for anything that is not an event of this version. Never throws. */
 export function parseAuditLine(line: string): AuditEvent | undefined {
@@ -109,7 +109,7 @@ export function parseAuditLine(line: string): AuditEvent | undefined {
   } catch {
     return undefined; // Half a line, or none of ours.
   }
-  const parsed = z.safeParse((schema ??= makeSchema()), value);
+  const parsed = z.safeParse((schema ??= auditEvent()), value);
   // Optional fields are absent or have a value: JSON knows no `undefined`.
   return parsed.success ? (parsed.data as AuditEvent) : undefined;
 }

@@ -1,16 +1,19 @@
 /** All control calls, and what a server says of itself. */
 import * as z from "zod/mini";
 import { CONTROL_PATH, type ControlCall } from "./control-call.ts";
+import { DISK_CALLS } from "./control-calls-disks.ts";
 import { IMAGE_CALLS } from "./control-calls-images.ts";
+import { NETWORK_CALLS } from "./control-calls-network.ts";
 import { SANDBOX_CALLS } from "./control-calls-sandboxes.ts";
 import { amount, text } from "./control-schema.ts";
 
-export const CONTROL_CALLS = { ...SANDBOX_CALLS, ...IMAGE_CALLS };
+export const CONTROL_CALLS = { ...SANDBOX_CALLS, ...IMAGE_CALLS, ...DISK_CALLS, ...NETWORK_CALLS };
 
 export type ControlCallName = keyof typeof CONTROL_CALLS;
 export type ControlParams<N extends ControlCallName> = Parsed<(typeof CONTROL_CALLS)[N]>["params"];
 export type ControlResult<N extends ControlCallName> = Parsed<(typeof CONTROL_CALLS)[N]>["result"];
-type Parsed<C> = C extends ControlCall<infer P, infer R> ? { params: Present<z.output<P>>; result: Present<z.output<R>> } : never;
+type Parsed<C> =
+  C extends ControlCall<infer P, infer R> ? { params: Present<z.output<P>>; result: Present<z.output<R>> } : never;
 /** JSON has no value for what is undefined: a key is there, or it is not. */
 type Present<T> = T extends readonly (infer Item)[]
   ? Present<Item>[]

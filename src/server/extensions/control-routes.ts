@@ -10,12 +10,19 @@ import {
 import type { ControlCallName } from "../../protocol/control-calls.ts";
 import { LINES_TYPE } from "../../protocol/control-lines.ts";
 import { route, type Answer, type Call, type Route } from "../api/route.ts";
+import { DISK_HANDLERS } from "./disk-handlers.ts";
 import { defined, type ControlContext, type ControlHandler, type ControlHandlers } from "./handler.ts";
 import { IMAGE_HANDLERS } from "./image-handlers.ts";
 import { itemLines, progressLines } from "./line-answer.ts";
+import { NETWORK_HANDLERS } from "./network-handlers.ts";
 import { SANDBOX_HANDLERS } from "./sandbox-handlers.ts";
 
-const HANDLERS: ControlHandlers<ControlCallName> = { ...SANDBOX_HANDLERS, ...IMAGE_HANDLERS };
+const HANDLERS: ControlHandlers<ControlCallName> = {
+  ...SANDBOX_HANDLERS,
+  ...IMAGE_HANDLERS,
+  ...DISK_HANDLERS,
+  ...NETWORK_HANDLERS,
+};
 
 /** What there is beside the calls: more in the configuration of a new sandbox, and SSH. */
 const FEATURES = ["create", "ssh"] as const;
@@ -53,9 +60,9 @@ async function answerCall(name: ControlCallName, call: Call<unknown, object>): P
   // The table and the handlers are of one type; which row it is, is known only now.
   const handle = HANDLERS[name] as ControlHandler<ControlCallName>;
   const params = defined(call.body) as Parameters<typeof handle>[0];
-  const { tenant, signal, ending, environment } = call;
+  const { tenant, signal, ending, environment, doors } = call;
   const context = (more: Partial<ControlContext>): ControlContext => ({
-    ...{ tenant, runtime: tenant.runtime, environment, signal, onProgress: () => undefined },
+    ...{ tenant, runtime: tenant.runtime, environment, doors, signal, onProgress: () => undefined },
     ...more,
   });
   if (answer === "value") return { status: 200, body: await handle(params, context({})) };
