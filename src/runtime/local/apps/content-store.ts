@@ -68,8 +68,7 @@ export class ContentStore {
     const file = this.pathOf(sha256);
     try {
       const { size } = await stat(file);
-      const handle = await open(file, "r");
-      return { bytes: size, chunks: handle.createReadStream() };
+      return { bytes: size, chunks: chunksOf(file) };
     } catch (cause) {
       throw new SbxError("state_broken", `the files of a revision, ${file}, cannot be read`, {
         cause,
@@ -92,6 +91,12 @@ export class ContentStore {
       rmSync(path.join(this.#options.directory, name), { force: true });
     }
   }
+}
+
+/** Opened by whoever reads: a file that nobody closes ends the process. */
+async function* chunksOf(file: string): AsyncIterable<Uint8Array> {
+  await using handle = await open(file, "r");
+  yield* handle.createReadStream({ autoClose: false });
 }
 
 async function writeArchive(
