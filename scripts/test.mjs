@@ -12,6 +12,7 @@ import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { COUNTS_PREFIX } from "./test-reporter.mjs";
+import { PYTHON_LISTS, pythonPackages } from "./python-packages.mjs";
 import { NODE, prepareMachine, prepareProject, projectPath } from "./setup-project.mjs";
 import { inClosedNetwork } from "./closed-network.mjs";
 import { prepareSystem } from "./setup-system.mjs";
@@ -183,6 +184,7 @@ await main(async () => {
   const wanted = readArguments(process.argv.slice(2));
   await prepareSystem({ tests: true });
   await prepareProject();
+  if (wanted.unit) for (const list of PYTHON_LISTS) await pythonPackages(list);
   const units = wanted.unit ? testFiles("unit", wanted.words) : [];
   const machines = wanted.vm ? testFiles("vm", wanted.words) : [];
   const boundary = wanted.vm ? testFiles("boundary", wanted.words) : [];
