@@ -42,6 +42,24 @@ const network = () =>
     roots: z.array(z.string().check(z.maxLength(MAX_CONFIG_BYTES))).check(z.maxLength(MAX_RESOLVE)),
   });
 
+const amount = () => z.number().check(z.nonnegative(), z.maximum(1e12));
+
+const budget = () =>
+  z
+    .array(
+      z.discriminatedUnion("kind", [
+        z.strictObject({ kind: z.literal("cpu"), ms: amount() }),
+        z.strictObject({
+          ...{ kind: z.literal("cost"), dollars: amount() },
+          rates: z.strictObject({
+            ...{ cpuHour: amount(), memoryGbHour: amount(), storageGibMonth: amount() },
+            ...{ sentGb: amount(), receivedGb: amount() },
+          }),
+        }),
+      ]),
+    )
+    .check(z.maxLength(8));
+
 /** In place of the published `allow_net`, `volumes` and `stop_at_ms`, where it has them. */
 export const configExtension = () =>
   z.strictObject({
@@ -65,6 +83,7 @@ export const configExtension = () =>
         .check(z.maxLength(MAX_ATTACHED_VOLUMES)),
     ),
     network: z.optional(network()),
+    budget: z.optional(budget()),
   });
 export type ConfigExtension = z.output<ReturnType<typeof configExtension>>;
 export type NetworkExtension = z.output<ReturnType<typeof network>>;

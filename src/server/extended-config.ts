@@ -34,7 +34,7 @@ export function extensionSpec(
   secrets: readonly SecretRequest[],
   quotas: Quotas,
 ): Partial<SandboxSpec> {
-  const { name, image, checkpoint, root, cpus, diskBytes, lifetimeMs, volumes, network } = extension;
+  const { name, image, checkpoint, root, cpus, diskBytes, lifetimeMs, volumes, network, budget } = extension;
   if (cpus !== undefined && cpus > quotas.cpus) throw invalid(`cpus: at most ${quotas.cpus}, not ${cpus}`);
   if (diskBytes !== undefined && diskBytes > quotas.maxDisk) {
     throw invalid(`diskBytes: at most ${quotas.maxDisk}, not ${diskBytes}`);
@@ -50,6 +50,7 @@ export function extensionSpec(
     ...(cpus === undefined ? {} : { cpus }),
     ...(diskBytes === undefined ? {} : { diskBytes }),
     ...(volumes === undefined ? {} : { volumes }),
+    ...(budget === undefined ? {} : { budget }),
     ...(network === undefined ? {} : { network: networkSpec(network, secrets, quotas) }),
     ...(lifetimeMs === undefined
       ? {}

@@ -27,6 +27,10 @@ import { RemoteExposures } from "./remote-exposures.ts";
 import { RemoteImages } from "./remote-images.ts";
 import { SANDBOX_ID } from "./sandbox-info.ts";
 import { unsupported, unsupportedApi } from "./unsupported.ts";
+import { RemoteMetering } from "./remote-metering.ts";
+import { RemoteSsh } from "./remote-ssh.ts";
+import { RemoteMachine } from "./remote-machine.ts";
+import { RemoteNetwork } from "./remote-network.ts";
 
 export type { RemoteEndpoint };
 
@@ -72,8 +76,8 @@ class RemoteRuntime implements Runtime {
     this.volumes = unsupportedApi("volumes of a server cannot be used from here");
     this.snapshots = unsupportedApi("snapshots of a server cannot be used from here");
     this.editor = unsupportedApi("VS Code is not opened in a sandbox on a server", "sbx ssh SANDBOX");
-    this.ssh = unsupportedApi("there is no SSH to a sandbox on a server", "sbx exec -it SANDBOX -- bash");
-    this.metering = unsupportedApi("what was used at a server is its own to count");
+    this.ssh = new RemoteSsh(this.#client, options.machine, options.organisation ?? null);
+    this.metering = new RemoteMetering(this.#client);
     this.apps = unsupportedApi("apps of a server cannot be used from here");
   }
 

@@ -67,6 +67,7 @@ export function extendedConfig(spec: SandboxSpec, secrets: readonly GrantedSecre
       ...given({ name, image, checkpoint, root, cpus, diskBytes }),
       ...(lifetime.kind === "duration" ? { lifetimeMs: lifetime.ms } : {}),
       ...(volumes.length === 0 ? {} : { volumes: volumes.map((volume) => ({ ...volume })) }),
+      ...(spec.budget === undefined ? {} : { budget: [...spec.budget] }),
       ...(hasOwnNetwork ? {} : { network: networkExtension(network) }),
     },
   };
@@ -91,6 +92,7 @@ export function publishedConfig(
   if (name !== undefined) refuse("names of sandboxes", "leave --name out, and call it by its id");
   if (image !== undefined) refuse("choice of images", "leave --image out");
   if (checkpoint !== undefined) refuse("checkpoints");
+  if (spec.budget !== undefined) refuse("budgets", "leave --max-cpu-time and --max-cost out");
   if (cpus !== undefined && cpus !== DEFAULT_SETTINGS.cpus) refuse("choice of processors", "leave --cpus out");
   if (diskBytes !== undefined && diskBytes !== DEFAULT_SETTINGS.diskBytes) {
     refuse("choice of the disk's size", "leave --disk out, or use a volume");

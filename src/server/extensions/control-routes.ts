@@ -14,6 +14,7 @@ import { DISK_HANDLERS } from "./disk-handlers.ts";
 import { defined, type ControlContext, type ControlHandler, type ControlHandlers } from "./handler.ts";
 import { IMAGE_HANDLERS } from "./image-handlers.ts";
 import { itemLines, progressLines } from "./line-answer.ts";
+import { METERING_HANDLERS } from "./metering-handlers.ts";
 import { NETWORK_HANDLERS } from "./network-handlers.ts";
 import { SANDBOX_HANDLERS } from "./sandbox-handlers.ts";
 
@@ -22,6 +23,7 @@ const HANDLERS: ControlHandlers<ControlCallName> = {
   ...IMAGE_HANDLERS,
   ...DISK_HANDLERS,
   ...NETWORK_HANDLERS,
+  ...METERING_HANDLERS,
 };
 
 /** What there is beside the calls: more in the configuration of a new sandbox, and SSH. */
