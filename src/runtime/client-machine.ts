@@ -3,7 +3,7 @@
  * from here, SSH clients that run here.
  */
 import type { CopySpec } from "./folder-spec.ts";
-import type { SecretHostRecord } from "./network.ts";
+import type { SecretApi, SecretHostRecord } from "./network.ts";
 import type { CallerEnvironment, CallOptions, SecretRequest } from "./types.ts";
 
 export interface ClientMachine {
@@ -16,6 +16,8 @@ export interface ClientMachine {
     requests: readonly SecretRequest[],
     options: CallOptions & CallerEnvironment,
   ): Promise<readonly GrantedValue[]>;
+  /** The secrets that are stored here. A server keeps none. */
+  readonly secrets: SecretApi;
   /** What is to be copied, checked before anything is made. @throws SbxError `folder_refused`, `file_error`, `usage` */
   planCopies(copies: readonly CopySpec[]): Promise<readonly PlannedUpload[]>;
   /** Where SSH clients find the key and the hosts of one server. @param server a name for its files */

@@ -1,7 +1,6 @@
 /** Chooses the runtime behind a command: the one place that knows them all. Imports lazily, since start-up time counts. */
-import { LOCAL_TARGET, type RuntimeTarget } from "./contexts/target.ts";
+import { LOCAL_TARGET, type RemoteTarget, type RuntimeTarget } from "./contexts/target.ts";
 import type { Settings } from "./defaults.ts";
-import { SbxError } from "./errors.ts";
 import type { OrganisationRuntimes } from "./organisations.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -21,11 +20,19 @@ export async function openRuntime(
   settings: Settings,
   { target = LOCAL_TARGET, home }: RuntimePlace = {},
 ): Promise<Runtime> {
-  if (target.kind === "remote") throw new SbxError("unsupported", "this version of sbx cannot use a server");
+  if (target.kind === "remote") return openRemote(target);
   const { openLocalRuntime } = await import("./local/index.ts");
   if (home === undefined) return openLocalRuntime(settings);
   const { statePaths } = await import("./local/paths.ts");
   return openLocalRuntime(settings, statePaths({ ...process.env, SBX_HOME: home }));
+}
+
+async function openRemote(target: RemoteTarget): Promise<Runtime> {
+  const [{ openRemoteRuntime }, { localClientMachine }] = await Promise.all([
+    import("./remote/index.ts"),
+    import("./local/client-machine.ts"),
+  ]);
+  return openRemoteRuntime({ ...target, machine: localClientMachine() });
 }
 
 /** Directory in which a control plane on this machine keeps its records; one beside the user's own if none is given. */

@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import type { ClientMachine, ClientSsh } from "../client-machine.ts";
+import type { SecretApi } from "../network.ts";
 import { statePaths, type StatePaths } from "./paths.ts";
 
 export function localClientMachine(paths: StatePaths = statePaths()): ClientMachine {
@@ -17,6 +18,7 @@ export function localClientMachine(paths: StatePaths = statePaths()): ClientMach
         ...(secretValues === undefined ? {} : { given: secretValues }),
       });
     },
+    secrets: storedSecrets(paths),
     async planCopies(copies) {
       if (copies.length === 0) return [];
       const { planFolders } = await import("./folders/plan-folders.ts");
@@ -26,6 +28,23 @@ export function localClientMachine(paths: StatePaths = statePaths()): ClientMach
       }));
     },
     openSsh: async (server) => openSsh(path.join(paths.dataPath, "ssh"), server),
+  };
+}
+
+/** The same as those of the runtime of this machine: they are its user's, wherever sandboxes are. */
+function storedSecrets(paths: StatePaths): SecretApi {
+  const use = async <T>(work: (secrets: SecretApi) => Promise<T>): Promise<T> => {
+    const { openState } = await import("./state.ts");
+    const { LocalSecrets, openVault } = await import("./secrets/local-secrets.ts");
+    using state = await openState(process.env, paths);
+    return await work(new LocalSecrets(state, openVault(state)));
+  };
+  return {
+    names: async (options) => use(async (secrets) => secrets.names(options)),
+    list: async (options) => use(async (secrets) => secrets.list(options)),
+    set: async (secret, options) => use(async (secrets) => secrets.set(secret, options)),
+    remove: async (name, options) => use(async (secrets) => secrets.remove(name, options)),
+    rotate: async (name, source, options) => use(async (secrets) => secrets.rotate(name, source, options)),
   };
 }
 

@@ -1,0 +1,60 @@
+/** The snapshots of an organisation, through a control plane of sbx's own. */
+import type { ExportReport, ExportTarget, SnapshotApi, SnapshotInfo, SnapshotTree } from "../../disks.ts";
+import { SbxError } from "../../errors.ts";
+import type { CallOptions } from "../../types.ts";
+import type { ControlClient } from "../control-client.ts";
+import { unsupported } from "../unsupported.ts";
+import { writeExport } from "./remote-export.ts";
+import { given } from "./remote-volumes.ts";
+
+export class RemoteSnapshots implements SnapshotApi {
+  readonly #client: ControlClient;
+
+  constructor(client: ControlClient) {
+    this.#client = client;
+  }
+
+  async create(slug: string, from: string, options: CallOptions = {}): Promise<SnapshotInfo> {
+    return this.#client.call("snapshot.create", { slug, from }, options);
+  }
+
+  async list({ search, ...call }: CallOptions & { search?: string } = {}): Promise<SnapshotInfo[]> {
+    return this.#client.call("snapshot.list", given({ search }), call);
+  }
+
+  async get(ref: string, { verify, ...call }: CallOptions & { verify?: boolean } = {}): Promise<SnapshotInfo> {
+    return this.#client.call("snapshot.get", { ref, ...given({ verify }) }, call);
+  }
+
+  async remove(ref: string, options: CallOptions = {}): Promise<SnapshotInfo> {
+    return this.#client.call("snapshot.remove", { ref }, options);
+  }
+
+  async tree(options: CallOptions = {}): Promise<SnapshotTree[]> {
+    const roots: SnapshotTree[] = [];
+    const known = new Map<string, SnapshotTree>();
+    for (const { parent, ...row } of await this.#client.call("snapshot.tree", {}, options)) {
+      const above = parent === null ? roots : known.get(parent)?.snapshots;
+      if (above === undefined || known.has(row.id)) {
+        throw new SbxError("server_failed", "the server's tree of snapshots makes no sense", {
+          hint: "sbx snapshot list",
+        });
+      }
+      const tree = { ...row, snapshots: [] };
+      known.set(row.id, tree);
+      above.push(tree);
+    }
+    return roots;
+  }
+
+  async export(ref: string, target: ExportTarget, options: CallOptions = {}): Promise<ExportReport> {
+    return writeExport(this.#client.items("snapshot.export", { ref }, options), target, options);
+  }
+
+  async import(): Promise<SnapshotInfo> {
+    throw unsupported(
+      "snapshots cannot be imported on a server",
+      "import it there: sbx snapshot import FILE, on the server's machine",
+    );
+  }
+}

@@ -1,0 +1,76 @@
+/** The volumes of an organisation, through a control plane of sbx's own. */
+import type { DiskAccess, ExportReport, ExportTarget, SnapshotInfo, VolumeApi, VolumeInfo } from "../../disks.ts";
+import type { VolumeSpec } from "../../disks.ts";
+import type { CallOptions } from "../../types.ts";
+import type { ControlClient } from "../control-client.ts";
+import { unsupported } from "../unsupported.ts";
+import { writeExport } from "./remote-export.ts";
+
+export class RemoteVolumes implements VolumeApi {
+  readonly #client: ControlClient;
+
+  constructor(client: ControlClient) {
+    this.#client = client;
+  }
+
+  async create(spec: VolumeSpec, options: CallOptions = {}): Promise<VolumeInfo> {
+    return this.#client.call("volume.create", { ...spec }, options);
+  }
+
+  async list({ search, removed, ...call }: ListOptions = {}): Promise<VolumeInfo[]> {
+    return this.#client.call("volume.list", given({ search, removed }), call);
+  }
+
+  async get(ref: string, { verify, ...call }: CallOptions & { verify?: boolean } = {}): Promise<VolumeInfo> {
+    return this.#client.call("volume.get", { ref, ...given({ verify }) }, call);
+  }
+
+  async remove(ref: string, options: CallOptions = {}): Promise<VolumeInfo> {
+    return this.#client.call("volume.remove", { ref }, options);
+  }
+
+  async restore(ref: string, { slug, ...call }: CallOptions & { slug?: string } = {}): Promise<VolumeInfo> {
+    return this.#client.call("volume.restore", { ref, ...given({ slug }) }, call);
+  }
+
+  async resize(ref: string, capacityBytes: number, options: CallOptions = {}): Promise<VolumeInfo> {
+    return this.#client.call("volume.resize", { ref, capacityBytes }, options);
+  }
+
+  async snapshot(ref: string, slug: string, options: CallOptions = {}): Promise<SnapshotInfo> {
+    return this.#client.call("volume.snapshot", { ref, slug }, options);
+  }
+
+  async export(ref: string, target: ExportTarget, options: CallOptions = {}): Promise<ExportReport> {
+    return writeExport(this.#client.items("volume.export", { ref }, options), target, options);
+  }
+
+  async import(): Promise<VolumeInfo> {
+    throw unsupported(
+      "volumes cannot be imported on a server",
+      "import it there: sbx volume import FILE, on the server's machine",
+    );
+  }
+
+  async attach(
+    ref: string,
+    sandbox: string,
+    mount: { path: string; access: DiskAccess },
+    options: CallOptions = {},
+  ): Promise<VolumeInfo> {
+    return this.#client.call("volume.attach", { ref, sandbox, ...mount }, options);
+  }
+
+  async detach(ref: string, sandbox: string, options: CallOptions = {}): Promise<VolumeInfo> {
+    return this.#client.call("volume.detach", { ref, sandbox }, options);
+  }
+}
+
+type ListOptions = CallOptions & { search?: string; removed?: boolean };
+
+/** Without what nobody gave: as JSON that is the same, to a type it is not. */
+export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
