@@ -28,6 +28,7 @@ import { idleRow, memoryRow } from "./rows/footprint.ts";
 import { serveCreateRow } from "./rows/serve-create.ts";
 import { serveIdleRow } from "./rows/serve-idle.ts";
 import { serveListRow } from "./rows/serve-list.ts";
+import { serveRemoteRow } from "./rows/serve-remote.ts";
 import { serveRpcRow } from "./rows/serve-rpc.ts";
 import { serveStreamRow } from "./rows/serve-stream.ts";
 import { sshConnectRow, sshLargeRow, sshSmallRow } from "./rows/ssh.ts";
@@ -67,6 +68,7 @@ const ROWS: readonly Row[] = [
   serveListRow,
   serveStreamRow,
   serveIdleRow,
+  serveRemoteRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };
