@@ -29,7 +29,7 @@ export async function serveRequest(
   const facts: RequestFacts = { route: "none", traceId, ending: new AbortController() };
   let answer: Answer;
   try {
-    answer = await answerRequest(plane, request, response, url, facts);
+    answer = withControl(await answerRequest(plane, request, response, url, facts), url);
     if (isStream(answer)) await carryStream(plane, response, answer, facts);
   } catch (error) {
     const failure = response.destroyed
@@ -41,7 +41,7 @@ export async function serveRequest(
     // What is left of a body that was refused is not waited for.
     if (!request.complete) answer = { ...answer, headers: { ...answer.headers, connection: "close" } };
   }
-  if (isControl(url)) answer = { ...answer, headers: { ...answer.headers, [CONTROL_HEADER]: String(CONTROL_VERSION) } };
+  answer = withControl(answer, url);
   if (!response.headersSent && !response.destroyed) sendAnswer(response, answer, traceId);
   else if (!response.writableEnded) response.destroy(); // a stream that failed: no client may take it for whole
   const seconds = (performance.now() - begun) / 1000;
@@ -56,6 +56,12 @@ export async function serveRequest(
 /** Whether a client of sbx's own asks (protocol/control-call.ts). */
 function isControl(url: URL | undefined): boolean {
   return url?.pathname.startsWith(`${CONTROL_PATH}/`) === true;
+}
+
+/** Every answer of these calls says that it is one. */
+function withControl(answer: Answer, url: URL | undefined): Answer {
+  if (!isControl(url)) return answer;
+  return { ...answer, headers: { ...answer.headers, [CONTROL_HEADER]: String(CONTROL_VERSION) } };
 }
 
 interface RequestFacts {
