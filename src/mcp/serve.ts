@@ -3,8 +3,7 @@
  * more than the policy says; what comes out of sandboxes is anybody's text.
  */
 import type { Readable, Writable } from "node:stream";
-import { McpServer } from "@modelcontextprotocol/server";
-import { serveStdio, StdioServerTransport } from "@modelcontextprotocol/server/stdio";
+import type { McpServer } from "@modelcontextprotocol/server";
 import type { Runtime } from "../runtime/runtime.ts";
 import { Fleet } from "./fleet.ts";
 import type { McpPolicy } from "./policy.ts";
@@ -48,8 +47,21 @@ export async function serveMcp(options: ServeOptions): Promise<void> {
   output.once("close", end).once("error", end);
   signal.addEventListener("abort", end);
   if (signal.aborted) end();
+  // Left to node_modules: what is imported at the top of a file is loaded by every command.
+  const [{ McpServer }, { serveStdio, StdioServerTransport }] = await Promise.all([
+    import("@modelcontextprotocol/server"),
+    import("@modelcontextprotocol/server/stdio"),
+  ]);
+  const makeServer = (): McpServer => {
+    const server = new McpServer(
+      { name: "sbx", title: "sbx sandboxes", version: options.version },
+      { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+    );
+    for (const register of [...SANDBOX_TOOLS, ...RUN_TOOLS, ...FILE_TOOLS]) register(server, host);
+    return server;
+  };
   const transport = new StdioServerTransport(input, output, { maxBufferSize: MAX_MESSAGE_BYTES });
-  const handle = serveStdio(() => makeServer(host, options.version), { transport, onerror: options.onError });
+  const handle = serveStdio(makeServer, { transport, onerror: options.onError });
   try {
     await over.promise;
   } finally {
@@ -58,13 +70,4 @@ export async function serveMcp(options: ServeOptions): Promise<void> {
     ending.abort();
     await handle.close();
   }
-}
-
-function makeServer(host: ToolHost, version: string): McpServer {
-  const server = new McpServer(
-    { name: "sbx", title: "sbx sandboxes", version },
-    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
-  );
-  for (const register of [...SANDBOX_TOOLS, ...RUN_TOOLS, ...FILE_TOOLS]) register(server, host);
-  return server;
 }
