@@ -48,7 +48,6 @@ const NEEDED_BY_TESTS = [
   { program: "openssl", package: "openssl" },
   { program: "python3", package: "python3" },
   { program: "pip3", package: "python3-pip" },
-  { program: "pip3", package: "python3-pip" },
   { program: "curl", package: "curl" },
   { program: "tmux", package: "tmux" },
   { program: "sftp", package: "openssh-client" },
