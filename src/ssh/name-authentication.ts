@@ -3,7 +3,6 @@
  * name alone decides. A name that opens nothing is refused as any other, after the same time; nothing that a refused client
  * is told depends on its name.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { MAX_WAITING_MESSAGES } from "./limits.ts";
 import { DISCONNECT } from "./message-link.ts";
 import { encodePayload, MSG, PayloadReader, ProtocolError } from "./payload.ts";
@@ -80,7 +79,9 @@ export class NameAuthentication<T extends { destroy(): unknown }> {
 
   async #decide(user: string, waiting: readonly Buffer[]): Promise<void> {
     const { transport, open, refusalMs, accepted } = this.#options;
-    const refusal = sleep(refusalMs, undefined, { ref: false });
+    const refusal = new Promise((resolve) => {
+      setTimeout(resolve, refusalMs).unref();
+    });
     let opened: T | undefined;
     try {
       opened = await open(user);

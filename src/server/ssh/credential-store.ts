@@ -36,6 +36,7 @@ export interface CredentialRecord extends SandboxPlace {
 
 const rowSchema = z.object({ id: z.string(), organisation: z.string(), sandbox: z.string(), token: z.string() });
 const placeSchema = z.object({ organisation: z.string(), sandbox: z.string() });
+const tokenSchema = z.object({ token: z.string() });
 const countSchema = z.object({ count: z.number() });
 
 export class CredentialStore implements Disposable {
@@ -89,6 +90,17 @@ export class CredentialStore implements Disposable {
     this.#database
       .prepare("DELETE FROM ssh_credentials WHERE organisation = ? AND sandbox = ?")
       .run(organisation, sandbox);
+  }
+
+  /** Takes back all names that were asked for with a token. */
+  revokeOfToken(tokenId: string): void {
+    this.#database.prepare("DELETE FROM ssh_credentials WHERE token = ?").run(tokenId);
+  }
+
+  /** Ids of the tokens that names were asked for with. */
+  tokens(): string[] {
+    const rows = this.#database.prepare("SELECT DISTINCT token FROM ssh_credentials").all();
+    return rows.map((row) => tokenSchema.parse(row).token);
   }
 
   /** The sandboxes that have names. */

@@ -2,12 +2,11 @@
  * SSH to all sandboxes at one address: the user name is the secret that says which. What such a client may do is the
  * sandbox's affair (docs/ssh.md); the server sees to who gets in, how many, and for how long.
  */
+import { hostname } from "node:os";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
-import { SbxError, type ErrorCode } from "../../runtime/errors.ts";
+import { SbxError } from "../../runtime/errors.ts";
 import type { HostKey } from "../../ssh/host-key.ts";
 import { ApiError } from "../api-error.ts";
-import { findRunning, findSandbox } from "../organisations/find-exactly.ts";
 import type { Tenants } from "../organisations/tenants.ts";
 import { failureText, type ServerLog } from "../server-log.ts";
 import type { Caller } from "../tokens/authenticate.ts";
@@ -16,6 +15,7 @@ import { ClientConnection } from "./client-connection.ts";
 import { CredentialStore, type CredentialRecord, type SandboxPlace } from "./credential-store.ts";
 import { openHostKey } from "./host-key.ts";
 import * as limits from "./limits.ts";
+import { Logins } from "./logins.ts";
 import type { SshDoor, SshLogin } from "./ssh-door.ts";
 import { Strangers } from "./strangers.ts";
 
@@ -43,14 +43,6 @@ export interface SshGatewayOptions extends SshGatewaySettings {
   now: () => number;
 }
 
-/** Failures of which who has the name is told. All others are answered as a name that there is not. */
-const TOLD: ReadonlySet<ErrorCode> = new Set(["sandbox_paused", "insufficient_resources", "guest_error"]);
-
-interface Opened {
-  record: CredentialRecord;
-  upstream: Duplex;
-}
-
 interface Guest {
   connection: ClientConnection;
   credential: CredentialRecord;
@@ -64,20 +56,20 @@ export class SshGateway implements SshDoor, AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #strangers = new Strangers();
   readonly #guests = new Set<Guest>();
-  /** Connections of each name, those included that are being opened. */
-  readonly #uses = new Map<string, number>();
+  readonly #logins: Logins;
   readonly #timers: NodeJS.Timeout[];
+  readonly #over = new AbortController();
   #port = 0;
-  #isOver = false;
 
   private constructor(options: SshGatewayOptions, hostKey: HostKey, credentials: CredentialStore) {
     this.#options = options;
     this.hostKey = hostKey;
     this.#credentials = credentials;
+    this.#logins = new Logins({ ...options, credentials });
     // A client that has said all is not hung up on before it has been told all.
     this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
     this.#timers = [
-      setInterval(() => this.#guardedSweep(), limits.SWEEP_MS).unref(),
+      setInterval(() => void this.#guarded(() => this.#sweep()), limits.SWEEP_MS).unref(),
       setInterval(() => void this.#prune(), limits.PRUNE_MS).unref(),
     ];
   }
@@ -102,7 +94,8 @@ export class SshGateway implements SshDoor, AsyncDisposable {
 
   get address(): { hostname: string; port: number } {
     const { publicHost, publicPort, listen } = this.#options;
-    return { hostname: publicHost ?? listen.host, port: publicPort ?? this.#port };
+    const own = /^(?:0\.0\.0\.0|::)$/.test(listen.host) ? hostname() : listen.host;
+    return { hostname: publicHost ?? own, port: publicPort ?? this.#port };
   }
 
   mint({ organisation, tokenId }: Caller, sandbox: string): SshLogin {
@@ -125,20 +118,25 @@ export class SshGateway implements SshDoor, AsyncDisposable {
 
   /** Takes no new clients, tells those that there are, and hangs up. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.#over.signal.aborted) return;
+    this.#over.abort();
     for (const timer of this.#timers) clearInterval(timer);
     const closed = new Promise((resolve) => {
       this.#server.close(resolve);
     });
-    this.#strangers.dropAll();
-    for (const { connection } of [...this.#guests]) connection.disconnect("the server is going away");
+    const why = "the server is going away";
+    this.#strangers.dropAll(why);
+    for (const { connection } of [...this.#guests]) connection.disconnect(why);
     const timer = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, limits.GOODBYE_MS);
     await closed;
     clearTimeout(timer);
     this.#credentials[Symbol.dispose]();
+  }
+
+  async #prune(): Promise<void> {
+    await this.#guarded(async () => this.#logins.prune(this.#over.signal));
   }
 
   #accept(socket: Socket): void {
@@ -157,7 +155,7 @@ export class SshGateway implements SshDoor, AsyncDisposable {
     const connection = new ClientConnection({
       ...{ socket, hostKey: this.hostKey.privateKey, loginMs, refusalMs },
       open: async (username) => {
-        const opened = await this.#open(username);
+        const opened = await this.#logins.open(username);
         credential = opened?.record;
         return opened?.upstream;
       },
@@ -179,87 +177,26 @@ export class SshGateway implements SshDoor, AsyncDisposable {
         log.write("info", "ssh.left", { address, ms, ...facts(guest.credential), error: error?.message });
       },
     });
-    const stranger = { address, drop: () => connection.destroy("others wanted in") };
+    const stranger = { address, drop: (why: string) => connection.destroy(why) };
     this.#strangers.add(stranger);
-  }
-
-  /** @throws SbxError that whoever has the name is told */
-  async #open(username: string): Promise<Opened | undefined> {
-    const { tokens, log, now } = this.#options;
-    try {
-      const record = this.#credentials.find(username);
-      if (record === undefined || !tokens.holds(record.tokenId, now())) return undefined;
-      return { record, upstream: await this.#openCounted(record) };
-    } catch (error) {
-      if (error instanceof SbxError && TOLD.has(error.code)) throw error;
-      if (!isGone(error)) log.write("error", "ssh.failure", { error: failureText(error) });
-      return undefined;
-    }
-  }
-
-  /** It counts until it is closed, from before anything waits. */
-  async #openCounted({ id: credentialId, organisation, sandbox }: CredentialRecord): Promise<Duplex> {
-    const uses = this.#uses.get(credentialId) ?? 0;
-    if (uses >= limits.MAX_CONNECTIONS_OF_CREDENTIAL) {
-      throw new SbxError("insufficient_resources", "there are as many connections with this user name as it may have");
-    }
-    this.#uses.set(credentialId, uses + 1);
-    const release = (): void => {
-      const left = (this.#uses.get(credentialId) ?? 1) - 1;
-      if (left > 0) this.#uses.set(credentialId, left);
-      else this.#uses.delete(credentialId);
-    };
-    try {
-      const { runtime } = await this.#options.tenants.open(organisation);
-      const { id } = await findRunning(runtime, sandbox);
-      return (await runtime.ssh.openMessages(id)).once("close", release);
-    } catch (error) {
-      release();
-      throw error;
-    }
   }
 
   /** Hangs up on those whose name was taken back, or whose token does not hold any more. */
   #sweep(): void {
-    const { tokens, now } = this.#options;
     const verdicts = new Map<string, boolean>();
     for (const { connection, credential } of [...this.#guests]) {
-      const { id, tokenId } = credential;
-      const holds = verdicts.get(id) ?? (this.#credentials.holds(id) && tokens.holds(tokenId, now()));
-      verdicts.set(id, holds);
+      const holds = verdicts.get(credential.id) ?? this.#logins.holds(credential);
+      verdicts.set(credential.id, holds);
       if (!holds) connection.disconnect("the user name does not hold any more");
     }
   }
 
-  #guardedSweep(): void {
+  /** Runs what nobody waits for. */
+  async #guarded(work: () => void | Promise<void>): Promise<void> {
     try {
-      this.#sweep();
+      await work();
     } catch (error) {
-      this.#options.log.write("error", "ssh.failure", { error: failureText(error) });
-    }
-  }
-
-  /** Forgets the names of sandboxes that are over. They open nothing: this is for the database's sake. */
-  async #prune(): Promise<void> {
-    try {
-      for (const place of this.#credentials.places()) {
-        const isUsed = await this.#isUsed(place);
-        if (this.#isOver) return;
-        if (!isUsed) this.#credentials.revoke(place);
-      }
-    } catch (error) {
-      if (!this.#isOver) this.#options.log.write("error", "ssh.failure", { error: failureText(error) });
-    }
-  }
-
-  async #isUsed({ organisation, sandbox }: SandboxPlace): Promise<boolean> {
-    const { runtime } = await this.#options.tenants.open(organisation);
-    try {
-      const { status } = await findSandbox(runtime, sandbox);
-      return status !== "stopped" && status !== "failed";
-    } catch (error) {
-      if (isGone(error)) return false;
-      throw error;
+      if (!this.#over.signal.aborted) this.#options.log.write("error", "ssh.failure", { error: failureText(error) });
     }
   }
 
@@ -293,11 +230,4 @@ async function listenAt(server: Server, host: string, port: number): Promise<voi
 
 function facts({ organisation, sandbox, id }: CredentialRecord): Readonly<Record<string, string>> {
   return { organisation, sandbox, credential: id };
-}
-
-/** Whether the sandbox is over, or never was. */
-function isGone(error: unknown): boolean {
-  if (error instanceof ApiError) return error.code === "SANDBOX_NOT_FOUND";
-  const codes: readonly ErrorCode[] = ["sandbox_not_found", "sandbox_stopped", "supervisor_lost"];
-  return error instanceof SbxError && codes.includes(error.code);
 }

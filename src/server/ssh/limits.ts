@@ -7,7 +7,7 @@ export const MAX_STRANGERS = 128;
 /** Connections with one user name. The sandbox has a limit of its own (docs/ssh.md). */
 export const MAX_CONNECTIONS_OF_CREDENTIAL = 32;
 /** User names of one sandbox. */
-export const MAX_CREDENTIALS_OF_SANDBOX = 64;
+export const MAX_CREDENTIALS_OF_SANDBOX = 32;
 /** From a connection to a user name that holds, `ms`. */
 export const LOGIN_MS = 20_000;
 /** What a client sends until then, `bytes`: with nothing of its own a stranger could have keys exchanged again and again. */

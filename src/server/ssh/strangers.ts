@@ -7,7 +7,7 @@ import { MAX_STRANGERS } from "./limits.ts";
 export interface Stranger {
   readonly address: string;
   /** Hangs up on it. */
-  drop(): void;
+  drop(why: string): void;
 }
 
 export class Strangers {
@@ -38,19 +38,19 @@ export class Strangers {
     const most = Math.max(...this.#counts.values());
     for (const stranger of this.#waiting) {
       if (this.#countOf(stranger.address) < most) continue;
-      this.#drop(stranger);
+      this.#drop(stranger, "others wanted in");
       return true;
     }
     return false;
   }
 
-  dropAll(): void {
-    for (const stranger of [...this.#waiting]) this.#drop(stranger);
+  dropAll(why: string): void {
+    for (const stranger of [...this.#waiting]) this.#drop(stranger, why);
   }
 
-  #drop(stranger: Stranger): void {
+  #drop(stranger: Stranger, why: string): void {
     this.remove(stranger);
-    stranger.drop();
+    stranger.drop(why);
   }
 
   #countOf(address: string): number {

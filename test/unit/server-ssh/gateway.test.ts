@@ -67,13 +67,6 @@ test("a name that is no longer good is told what a name that never was is told, 
   assert.match(log(), /"event":"ssh\.refused","address":"127\.0\.0\.1"/);
 });
 
-test("a refusal takes its time", async (t) => {
-  const { client } = await openGateway(t, { refusalMs: 400 });
-  const begun = performance.now();
-  await assert.rejects(client({ username: "nobody" }));
-  assert.ok(performance.now() - begun >= 390);
-});
-
 test("whoever has a name of a sandbox that cannot be had right now is told why", async (t) => {
   const { login, client, runtime } = await openGateway(t);
   const { username } = await login();
@@ -170,10 +163,10 @@ test("names of sandboxes that are over are forgotten", async (t) => {
   while (store.places().length > 0) await sleep(5);
 });
 
-test("a sandbox has up to 64 names, and a name up to 32 connections; one more is refused with the reason", async (t) => {
+test("a sandbox has up to 32 names, each of up to 32 connections; one more is refused with the reason", async (t) => {
   const { login, expose, client } = await openGateway(t);
   const { username } = await login();
-  for (let name = 1; name < 64; name++) await login();
+  for (let name = 1; name < 32; name++) await login();
   const refused = await expose();
   assert.deepEqual([refused.status, (refused.body as { code: string }).code], [429, "QUOTA_EXCEEDED"]);
   const connections = [];
