@@ -1,6 +1,6 @@
 /** SSH of the fake runtime: connections are the ends of pairs, files are where a test says. */
 import { Duplex, duplexPair as openPair } from "node:stream";
-import type { SshApi, SshConnection, SshFiles, SshOpenOptions } from "../src/runtime/ssh.ts";
+import type { KeyedSshConnection, SshApi, SshConnection, SshFiles, SshOpenOptions } from "../src/runtime/ssh.ts";
 
 export class FakeSsh implements SshApi {
   /** The calls, in order. */
@@ -22,6 +22,11 @@ export class FakeSsh implements SshApi {
     const [stream, server] = duplexPair();
     this.servers.push(server);
     return { sandboxId, stream };
+  }
+
+  async openWithKey(ref: string, { publicKey }: { publicKey: string }): Promise<KeyedSshConnection> {
+    const { sandboxId, stream } = await this.open(ref, { hostName: publicKey });
+    return { sandboxId, stream, hostKey: `ssh-ed25519 ${"A".repeat(68)}` };
   }
 
   async openMessages(ref: string): Promise<Duplex> {

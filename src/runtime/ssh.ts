@@ -11,6 +11,12 @@ export interface SshApi {
    */
   open(ref: string, options: SshOpenOptions): Promise<SshConnection>;
   /**
+   * The same for a client that is elsewhere: with its own key, and nothing is remembered here.
+   *
+   * @throws SbxError as {@link open}
+   */
+  openWithKey(ref: string, options: CallOptions & { publicKey: string }): Promise<KeyedSshConnection>;
+  /**
    * A connection to the SSH services of a running sandbox for a client whose transport ends at the caller, who knows who it
    * is: messages of RFC 4254 in frames (a uint32 of the length, then the message), both ways. It has the rights of the
    * sandbox's ordinary account.
@@ -33,6 +39,11 @@ export interface SshConnection {
   readonly sandboxId: string;
   /** SSH from its first byte on. A socket of this machine where the sandbox is on this machine. */
   readonly stream: Duplex;
+}
+
+export interface KeyedSshConnection extends SshConnection {
+  /** The server's key, `ssh-ed25519 AAAA…`, as the one that the client names. */
+  readonly hostKey: string;
 }
 
 export interface SshFiles {

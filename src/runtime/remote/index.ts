@@ -12,7 +12,6 @@ import type { ExposureApi } from "../exposures.ts";
 import type { FolderApi } from "../folders.ts";
 import type { MeteringApi } from "../metering.ts";
 import type { NetworkApi, SecretApi } from "../network.ts";
-import type { RpcHandshake } from "../rpc-door.ts";
 import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
 import type { SshApi } from "../ssh.ts";
 import type { PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
@@ -97,7 +96,7 @@ class RemoteRuntime implements Runtime {
     return connectSandbox(this.#client, info.id, options, info);
   }
 
-  async openRpc(_ref: string, _handshake: RpcHandshake): Promise<Duplex> {
+  async openRpc(): Promise<Duplex> {
     throw unsupported("a control plane does not stand in front of another one");
   }
 

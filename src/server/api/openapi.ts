@@ -1,5 +1,6 @@
 /** The OpenAPI document, made of the schemas that requests are parsed with and that answers are made by. */
 import { z } from "zod";
+import { SSH_UPGRADE } from "../../protocol/ssh-upgrade.ts";
 import { API_CODES, type ApiCode } from "../api-error.ts";
 import { CONFIG_HEADER } from "../sandbox-config.ts";
 import { ORG_HEADER } from "../tokens/authenticate.ts";
@@ -20,6 +21,7 @@ const UPGRADE_ERRORS: Readonly<Record<keyof typeof UPGRADES, readonly ApiCode[]>
     ...(["RATE_LIMITED", "INSUFFICIENT_RESOURCES", "START_FAILED", "UPGRADE_REQUIRED"] as const),
   ],
   connect: ["SANDBOX_NOT_FOUND", "SANDBOX_NOT_RUNNING", "UPGRADE_REQUIRED"],
+  ssh: ["SANDBOX_NOT_FOUND", "SANDBOX_NOT_RUNNING", "UPGRADE_REQUIRED"],
 };
 
 /** Kept: to make it takes tens of milliseconds, and anybody may ask for it. */
@@ -37,7 +39,7 @@ function makeDocument(version: string): Json {
     const path = braced(route.path);
     paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation(route) };
   }
-  for (const name of ["create", "connect"] as const) {
+  for (const name of ["create", "connect", "ssh"] as const) {
     const path = braced(UPGRADES[name].path);
     paths[path] = { ...paths[path], get: upgradeOperation(name) };
   }
@@ -75,7 +77,7 @@ function upgradeOperation(name: keyof typeof UPGRADES): Json {
   const config = { name: CONFIG_HEADER, in: "header", required: true, schema: { type: "string" } };
   return {
     ...{ summary, "x-scope": "sandboxes" },
-    description: "The handshake of a WebSocket.",
+    description: name === "ssh" ? `An upgrade to ${SSH_UPGRADE}.` : "The handshake of a WebSocket.",
     parameters: [...pathParameters(path), ...(name === "create" ? [config] : []), orgParameter()],
     responses: { 101: { description: "connected" }, ...failures([...COMMON, ...UPGRADE_ERRORS[name]]) },
   };

@@ -1,4 +1,5 @@
 /** Everything that the server answers. */
+import { CONTROL_PATH } from "../../protocol/control-call.ts";
 import { CONTROL_ROUTES } from "../extensions/control-routes.ts";
 import { EXPOSE_ROUTES } from "./expose-routes.ts";
 import { SANDBOX_ROUTES } from "./sandbox-routes.ts";
@@ -16,7 +17,7 @@ export const ROUTES: readonly Route[] = [
   ...CONTROL_ROUTES,
 ];
 
-/** WebSockets. */
+/** Places of other protocols: WebSockets, most of them. */
 export const UPGRADES = {
   create: { path: "/api/v3/sandboxes/create", summary: "Make a sandbox, and connect to it" },
   connect: { path: "/api/v3/sandbox/:id/connect", summary: "Connect to a sandbox" },
@@ -28,4 +29,6 @@ export const OPERATOR_PATHS = {
   readiness: "/readyz",
   metrics: "/metrics",
   openApi: "/openapi.json",
+  /** Of sbx's own: not a WebSocket, but SSH. */
+  ssh: { path: `${CONTROL_PATH}/sandbox/:ref/ssh`, summary: "SSH to a sandbox, for the key that is named" },
 } as const;

@@ -1,6 +1,7 @@
 /** Answers, as node:http sends them and, for a socket that was to become a WebSocket, as they are. */
 import { STATUS_CODES, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { CONTROL_HEADER, CONTROL_VERSION } from "../../protocol/control-call.ts";
 import type { ErrorBody } from "../../protocol/control-errors.ts";
 import type { ApiError } from "../api-error.ts";
 import type { Answer } from "../api/route.ts";
@@ -41,14 +42,15 @@ export function errorBodyOf({ code, message, detail }: ApiError, withDetail: boo
 /** What a client has to read its refusal and hang up, `ms`. */
 const LAST_WORDS_MS = 2000;
 
-/** Answers on a bare socket, and closes it. @param withDetail as for {@link errorAnswer} */
-export function refuseSocket(socket: Duplex, error: ApiError, traceId: string, withDetail = false): void {
-  const { status, body, headers = {} } = errorAnswer(error, withDetail);
+/** Answers on a bare socket, and closes it. @param options.isOwn whether the client is one of sbx's own */
+export function refuseSocket(socket: Duplex, error: ApiError, traceId: string, { isOwn = false } = {}): void {
+  const { status, body, headers = {} } = errorAnswer(error, isOwn);
   const text = JSON.stringify(body);
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}`,
     `${TRACE_HEADER}: ${traceId}`,
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    ...(isOwn ? [`${CONTROL_HEADER}: ${CONTROL_VERSION}`] : []),
     "content-type: application/json; charset=utf-8",
     `content-length: ${Buffer.byteLength(text)}`,
     "connection: close",

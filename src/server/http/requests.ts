@@ -138,7 +138,7 @@ async function answerRequest(
 
 function findRoute(method: string, pathname: string): MatchedRoute {
   const isUpgrade = Object.values(UPGRADES).some(({ path }) => matchPath(path, pathname) !== undefined);
-  if (method === "GET" && isUpgrade) throw new ApiError("UPGRADE_REQUIRED", "this is the place of a WebSocket");
+  if (method === "GET" && isUpgrade) throw new ApiError("UPGRADE_REQUIRED", "this is the place of another protocol");
   const found = matchRoute(ROUTES, method, pathname);
   if ("route" in found) return found;
   const allow = isUpgrade ? ["GET", ...found.methods] : found.methods;

@@ -18,6 +18,7 @@ import { EarlyBytes } from "./early-bytes.ts";
 import { handshakeFields } from "./handshake-fields.ts";
 import { KEEP_ALIVE_MS } from "./limits.ts";
 import { requestUrl } from "./public-url.ts";
+import { openSshRelay } from "./ssh-upgrade.ts";
 
 export interface Upgrade {
   request: IncomingMessage;
@@ -29,7 +30,7 @@ export interface Upgrade {
 }
 
 /** What a connection is for: a new sandbox, or one that is there. */
-type Wish = { kind: "create" } | { kind: "connect"; id: string };
+type Wish = { kind: "create" } | { kind: "connect"; id: string } | { kind: "ssh"; ref: string };
 
 /** Answers a request for a WebSocket and, if it is granted, carries it until it ends. Never throws. */
 export async function serveUpgrade(plane: ControlPlane, upgrade: Upgrade): Promise<void> {
@@ -53,7 +54,7 @@ export async function serveUpgrade(plane: ControlPlane, upgrade: Upgrade): Promi
       : toApiError(error);
     if (failure.status === 500) log.write("error", "failure", { trace: traceId, error: failureText(error) });
     report(failure.status, { code: failure.code });
-    refuseSocket(socket, failure, traceId, request.headers[EXTENSIONS_HEADER] !== undefined);
+    refuseSocket(socket, failure, traceId, { isOwn: request.headers[EXTENSIONS_HEADER] !== undefined });
   }
 
   function report(status: number, more: { sandbox?: string; code?: string }): void {
@@ -78,9 +79,16 @@ interface Serving {
 async function serveWish(plane: ControlPlane, upgrade: Upgrade, serving: Serving): Promise<void> {
   const { request, socket, traceId } = upgrade;
   const { wish, caller, early } = serving;
+  const signal = AbortSignal.any([early.signal, plane.draining]);
+  if (wish.kind === "ssh") {
+    const tenant = await plane.tenants.open(caller.organisation);
+    const { id, relay } = await openSshRelay(tenant, upgrade, { ref: wish.ref, early, signal });
+    socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS).setTimeout(0);
+    serving.onJoined(id);
+    return plane.relays.track(relay, caller);
+  }
   const handshake = handshakeFields(request);
   const tenant = await plane.tenants.open(caller.organisation);
-  const signal = AbortSignal.any([early.signal, plane.draining]);
   const created = wish.kind === "create" ? await create(plane, tenant, request, signal) : undefined;
   try {
     const id = created?.id ?? (await requireRunning(tenant, wish));
@@ -113,7 +121,7 @@ async function create(
   }
 }
 
-async function requireRunning({ runtime }: Tenant, wish: Wish): Promise<string> {
+async function requireRunning({ runtime }: Tenant, wish: Exclude<Wish, { kind: "ssh" }>): Promise<string> {
   const info = await findSandbox(runtime, wish.kind === "connect" ? wish.id : "");
   if (info.status === "running" || info.status === "paused") return info.id;
   throw new ApiError("SANDBOX_NOT_FOUND", `the sandbox ${info.id} is not running any more`);
@@ -124,5 +132,7 @@ function findWish({ options }: ControlPlane, request: IncomingMessage): Wish {
   if (pathname === UPGRADES.create.path) return { kind: "create" };
   const params = pathname === undefined ? undefined : matchPath(UPGRADES.connect.path, pathname);
   if (params?.id !== undefined) return { kind: "connect", id: params.id };
+  const ssh = pathname === undefined ? undefined : matchPath(UPGRADES.ssh.path, pathname);
+  if (ssh?.ref !== undefined) return { kind: "ssh", ref: ssh.ref };
   throw new ApiError("NOT_FOUND", "there is no WebSocket here");
 }

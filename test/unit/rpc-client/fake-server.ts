@@ -184,7 +184,8 @@ function serve(server: Server, fake: FakeServer, options: FakeServerOptions): vo
   const isExtended = options.extensions ?? true;
   const webSockets = new WebSocketServer({ noServer: true, maxPayload: 128 * 1024 * 1024, perMessageDeflate: false });
   webSockets.on("headers", (headers, request) => {
-    headers.push("x-deno-sandbox-id: sbx_loc_00000000000000000000");
+    const asked = /\/sandbox\/(sbx_[a-z]{3}_[0-9a-z]{20})\/connect$/.exec(request.url ?? "")?.[1];
+    headers.push(`x-deno-sandbox-id: ${asked ?? "sbx_loc_00000000000000000000"}`);
     if (isExtended && request.headers["x-sbx-extensions"] === "1") headers.push("x-sbx-extensions: 1");
   });
   server.on("upgrade", (request, socket, head) => {

@@ -10,6 +10,29 @@ import { FrameBoundary } from "../../../src/server/relay/frame-boundary.ts";
 test("the routes are these, with these scopes", () => {
   const published = ROUTES.filter(({ path }) => !path.startsWith("/api/sbx/"));
   assert.deepEqual(published.map(({ method, path, scope }) => `${scope}: ${method} ${path}`).sort(), [
+    "apps: DELETE /api/v2/apps/:app",
+    "apps: DELETE /api/v2/layers/:layer",
+    "apps: DELETE /api/v2/revisions/:id",
+    "apps: PATCH /api/v2/apps/:app",
+    "apps: PATCH /api/v2/layers/:layer",
+    "apps: PATCH /api/v2/revisions/:id",
+    "apps: POST /api/v2/apps",
+    "apps: POST /api/v2/apps/:app/deploy",
+    "apps: POST /api/v2/layers",
+    "apps: POST /api/v2/revisions/:id/cancel",
+    "apps: POST /api/v2/sandboxes/:id/deploy",
+    "read: GET /api/v2/apps",
+    "read: GET /api/v2/apps/:app",
+    "read: GET /api/v2/apps/:app/logs",
+    "read: GET /api/v2/apps/:app/revisions",
+    "read: GET /api/v2/apps/:app/timelines",
+    "read: GET /api/v2/layers",
+    "read: GET /api/v2/layers/:layer",
+    "read: GET /api/v2/layers/:layer/apps",
+    "read: GET /api/v2/revisions/:id",
+    "read: GET /api/v2/revisions/:id/build_logs",
+    "read: GET /api/v2/revisions/:id/progress",
+    "read: GET /api/v2/revisions/:id/timelines",
     "read: GET /api/v2/sandboxes",
     "read: GET /api/v2/snapshots",
     "read: GET /api/v2/snapshots/:snapshot",
@@ -30,7 +53,7 @@ test("the routes are these, with these scopes", () => {
   ]);
   assert.deepEqual(
     Object.values(UPGRADES).map(({ path }) => path),
-    ["/api/v3/sandboxes/create", "/api/v3/sandbox/:id/connect"],
+    ["/api/v3/sandboxes/create", "/api/v3/sandbox/:id/connect", "/api/sbx/v1/sandbox/:ref/ssh"],
   );
   assert.deepEqual(Object.values(OPERATOR_PATHS), ["/healthz", "/readyz", "/metrics", "/openapi.json"]);
 });

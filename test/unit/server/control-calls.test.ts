@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { test } from "node:test";
+import { IMAGE_CALLS } from "../../../src/protocol/control-calls-images.ts";
+import { SANDBOX_CALLS } from "../../../src/protocol/control-calls-sandboxes.ts";
 import { CONTROL_CALL_NAMES, CONTROL_CALLS } from "../../../src/protocol/control-calls.ts";
 import { SbxError } from "../../../src/runtime/errors.ts";
 import { sandboxInfo } from "../../fake-runtime.ts";
@@ -37,7 +39,7 @@ async function linesOf(answer: IncomingMessage): Promise<unknown[]> {
 test("the calls are these, with these scopes and ways to answer", () => {
   assert.deepEqual(
     CONTROL_CALL_NAMES.map((name) => `${CONTROL_CALLS[name].scope}: ${name}, ${CONTROL_CALLS[name].answer}`)
-      .filter((line) => /: (?:sandbox|event|usage|prune|checkpoint|exposure|image)\./.test(line))
+      .filter((line) => Object.keys({ ...SANDBOX_CALLS, ...IMAGE_CALLS }).some((name) => line.includes(`: ${name},`)))
       .sort(),
     [
       "read: checkpoint.get, value",

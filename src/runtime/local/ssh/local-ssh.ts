@@ -5,7 +5,7 @@ import { isLive } from "../../../store/lifecycle.ts";
 import { acquireLock } from "../../../store/locks.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
 import { throwIfAborted } from "../../abort.ts";
-import type { SshApi, SshConnection, SshFiles, SshOpenOptions } from "../../ssh.ts";
+import type { KeyedSshConnection, SshApi, SshConnection, SshFiles, SshOpenOptions } from "../../ssh.ts";
 import type { CallOptions } from "../../types.ts";
 import type { LocalState } from "../state.ts";
 import { openIdentity } from "./identity.ts";
@@ -40,6 +40,16 @@ export class LocalSsh implements SshApi {
       throw error;
     }
     return { sandboxId: id, stream: socket };
+  }
+
+  async openWithKey(
+    ref: string,
+    { publicKey, signal }: CallOptions & { publicKey: string },
+  ): Promise<KeyedSshConnection> {
+    throwIfAborted(signal, "connecting to the sandbox");
+    const { id, socket: socketPath } = this.#options.findReady(ref);
+    const { socket, hostKey } = await openSshSocket({ socketPath, publicKey, clientFirst: false, signal });
+    return { sandboxId: id, stream: socket, hostKey };
   }
 
   async openMessages(ref: string, { signal }: CallOptions = {}): Promise<Duplex> {
