@@ -46,6 +46,9 @@ const EXTERNAL = [
 const BANNER = [
   'const require = process.getBuiltinModule("node:module").createRequire(import.meta.url);',
   "const { filename: __filename, dirname: __dirname } = import.meta;",
+  // See shareBuiltins.
+  "const shares$ = new Map();",
+  "const shared$ = (load) => shares$.get(load) ?? (shares$.set(load, __toESM(load(), 1)), shares$.get(load));",
 ].join("\n");
 
 const OPTIONS = {
@@ -202,7 +205,20 @@ function entry(commands) {
 async function bundle(options) {
   const { outputFiles, metafile } = await esbuild({ ...OPTIONS, ...options, metafile: true });
   requireLazyExternals(metafile);
-  return outputFiles[0].text;
+  return shareBuiltins(outputFiles[0].text);
+}
+
+/**
+ * Every source that imports one of Node's own modules gets a copy of its names made by esbuild's helper, a getter for
+ * each. One copy for all of them is as good (measured: 8 ms of a command's start, of 350 copies).
+ */
+function shareBuiltins(code) {
+  const names = [...code.matchAll(/\b(require_\w+)=__commonJS\(\{"builtin:/g)].map(([, name]) => name);
+  const shared = code.replaceAll(/\b__toESM\((require_\w+)\(\),1\)/g, (call, name) =>
+    names.includes(name) ? `shared$(${name})` : call,
+  );
+  if (shared === code) throw new Error("Node's own modules are not imported as this build knows it");
+  return shared;
 }
 
 /**
