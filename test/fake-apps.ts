@@ -5,6 +5,7 @@ import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { AppRuntime } from "../src/runtime/local/apps/instances.ts";
 import { LazyApps } from "../src/runtime/local/apps/lazy-apps.ts";
+import type { Identifiers } from "../src/runtime/local/apps/slugs.ts";
 import { openApps } from "../src/runtime/local/apps/open-apps.ts";
 import { APP_TABLES } from "../src/store/apps/app-tables.ts";
 import { KeyringError, type Keyring } from "../src/store/secrets/keyring.ts";
@@ -33,10 +34,28 @@ export class FakeApps extends LazyApps {
       const directory = mkdtempSync(path.join(makeRoot(), "apps-"));
       return openApps({
         ...{ database: memoryDatabase(), dataPath: directory, statePath: directory, keyring: NO_KEYRING },
-        ...{ runtime, environment: {}, now: () => runtime.now },
+        ...{ runtime, environment: {}, now: () => runtime.now, ids: countedIdentifiers() },
       });
     });
   }
+}
+
+/** One after the other: two fakes that are asked the same give the same. */
+function countedIdentifiers(): Identifiers {
+  const next = (
+    (count: number) => () =>
+      (count += 1)
+  )(0);
+  return {
+    uuid: () => `00000000-0000-4000-8000-${String(next()).padStart(12, "0")}`,
+    slug: (isFree) => {
+      for (;;) {
+        const slug = `calm-otter-${1000 + next()}`;
+        if (isFree(slug)) return slug;
+      }
+    },
+    revision: () => String(next()).padStart(12, "0"),
+  };
 }
 
 export function memoryDatabase(): DatabaseSync {

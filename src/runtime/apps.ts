@@ -170,6 +170,8 @@ export interface DeploySpec {
   production: boolean;
   /** Whether it gets a preview of its own. */
   preview: boolean;
+  /** Whether it stays when there are too many; false if absent. */
+  isKept?: boolean;
   /** How large its files may be, bytes; the runtime's own limit if absent. */
   maxBytes?: number;
 }
@@ -190,6 +192,8 @@ export interface RevisionInfo {
   createdAt: number;
   cancelRequestedAt: number | null;
   finishedAt: number | null;
+  /** Whether it stays when there are too many. */
+  isKept: boolean;
 }
 
 export interface TimelineInfo {
@@ -212,6 +216,8 @@ export interface RevisionApi {
   cancel(id: string, options?: CallOptions): Promise<RevisionInfo>;
   /** @throws SbxError `revision_in_use` while it is built, or is active in `production` */
   remove(id: string, options?: CallOptions): Promise<RevisionInfo>;
+  /** Has it stay when there are too many, or not any more. */
+  keep(id: string, isKept: boolean, options?: CallOptions): Promise<RevisionInfo>;
   /** How far it is, now and with each step, until it is over. */
   progress(id: string, options?: CallOptions): AsyncIterable<Progress>;
   /** All lines from the first, until it is over. */

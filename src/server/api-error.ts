@@ -15,11 +15,16 @@ export const API_CODES = {
   SANDBOX_NOT_FOUND: 404,
   VOLUME_NOT_FOUND: 404,
   SNAPSHOT_NOT_FOUND: 404,
+  APP_NOT_FOUND: 404,
+  LAYER_NOT_FOUND: 404,
+  REVISION_NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,
   SLUG_ALREADY_IN_USE: 409,
   SANDBOX_NOT_RUNNING: 409,
   VOLUME_IN_USE: 409,
   SNAPSHOT_IN_USE: 409,
+  LAYER_IN_USE: 409,
+  REVISION_IN_USE: 409,
   /** What sbx can do, and not with this one as it is now: its own code says why (control calls). */
   REFUSED: 409,
   BODY_TOO_LARGE: 413,
@@ -43,30 +48,30 @@ export type ApiCode = keyof typeof API_CODES;
 export interface ApiErrorOptions {
   cause?: unknown;
   retryAfterSeconds?: number;
+  allow?: readonly string[];
   detail?: SbxDetail;
 }
 
 export class ApiError extends Error {
   readonly code: ApiCode;
-  allow?: readonly string[];
   /** For `Retry-After`, seconds. */
   readonly retryAfterSeconds: number | undefined;
+  /** For `Allow`: the methods that there are. */
+  readonly allow: readonly string[] | undefined;
   /** What a client of sbx's own is told beside it. */
   readonly detail: SbxDetail | undefined;
 
   constructor(code: ApiCode, message: string, options: ApiErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
-  /** For `Allow`: the methods that there are. */
-  readonly allow: readonly string[] | undefined;
     this.name = "ApiError";
     this.code = code;
     this.retryAfterSeconds = options.retryAfterSeconds;
+    this.allow = options.allow;
     this.detail = options.detail;
   }
 
   get status(): number {
     return API_CODES[this.code];
-    this.allow = options.allow;
   }
 }
 
@@ -83,6 +88,11 @@ const MEANINGS: Partial<Record<ErrorCode, ApiCode>> = {
   volume_in_use: "VOLUME_IN_USE",
   snapshot_not_found: "SNAPSHOT_NOT_FOUND",
   snapshot_in_use: "SNAPSHOT_IN_USE",
+  app_not_found: "APP_NOT_FOUND",
+  layer_not_found: "LAYER_NOT_FOUND",
+  layer_in_use: "LAYER_IN_USE",
+  revision_not_found: "REVISION_NOT_FOUND",
+  revision_in_use: "REVISION_IN_USE",
   checkpoint_not_found: "NOT_FOUND",
   image_not_found: "NOT_FOUND",
   exposure_not_found: "NOT_FOUND",

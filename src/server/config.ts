@@ -43,17 +43,23 @@ const quotaShape = {
   volumes: size,
   /** Copies of machines that are kept; each takes as much of the disk as its memory. */
   checkpoints: count,
+  apps: count,
+  layers: count,
+  /** Of all assets of one revision, over the API. */
+  assets: size,
+  /** Of the files of one revision, from wherever. */
+  revision: size,
   creationsPerMinute: z.int().min(1).max(100_000),
+  /** Processor time of all its sandboxes in a calendar month (UTC); null for as much as it wants. */
+  cpuTimePerMonth: duration.nullable(),
+  /** What all that it uses in a month may cost at the published prices, US dollars; null for as much as it wants. */
+  costPerMonth: z.number().min(0).max(1e9).nullable(),
   /** Whether its sandboxes may be allowed addresses that are not public, and this machine's own loopback. */
   privateNetwork: z.boolean(),
 };
 const quotaSchema = z.strictObject(quotaShape);
 
 export type Quotas = z.output<typeof quotaSchema>;
-  /** Processor time of all its sandboxes in a calendar month (UTC); null for as much as it wants. */
-  cpuTimePerMonth: duration.nullable(),
-  /** What all that it uses in a month may cost at the published prices, US dollars; null for as much as it wants. */
-  costPerMonth: z.number().min(0).max(1e9).nullable(),
 
 /** The documented limits of the service that this API is that of; where it documents none, what fits with them. */
 export const DEFAULT_QUOTAS: Quotas = {
@@ -68,7 +74,13 @@ export const DEFAULT_QUOTAS: Quotas = {
   maxVolume: 20_000_000_000,
   volumes: 100_000_000_000,
   checkpoints: 10,
+  apps: 100,
+  layers: 100,
+  assets: 20_000_000,
+  revision: 500_000_000,
   creationsPerMinute: 60,
+  cpuTimePerMonth: null,
+  costPerMonth: null,
   privateNetwork: false,
 };
 
@@ -79,8 +91,6 @@ const DOMAIN_NAME = /^(?=.{1,200}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z
 const HOST_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$/;
 
 const gatewaySchema = z
-  cpuTimePerMonth: null,
-  costPerMonth: null,
   .strictObject({
     /** `host:port`, or `off`. */
     listen: z.string().optional(),

@@ -4,6 +4,7 @@ import type { CallerEnvironment } from "../runtime/types.ts";
 import type { ServerConfig } from "./config.ts";
 import type { Doors } from "./doors.ts";
 import type { Timeouts } from "./http/limits.ts";
+import { LongBodies } from "./http/long-bodies.ts";
 import { Metrics } from "./metrics.ts";
 import { Tenants } from "./organisations/tenants.ts";
 import { Relays } from "./relay/relays.ts";
@@ -32,6 +33,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly tenants: Tenants;
   readonly metrics = new Metrics();
   readonly relays = new Relays();
+  readonly longBodies = new LongBodies();
   /** Filled before the first request is served. */
   readonly doors: Doors = {};
   readonly #gauges = new Map<string, () => number>();

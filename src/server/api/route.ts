@@ -1,6 +1,7 @@
 /** What a route is: its place, who may ask, what is read of a request (parsed before the handler sees it), the answer. */
 import type { z } from "zod";
 import type { ApiCode, ApiError } from "../api-error.ts";
+import type { Quotas } from "../config.ts";
 import type { Doors } from "../doors.ts";
 import type { Tenant } from "../organisations/tenant.ts";
 import type { Caller } from "../tokens/authenticate.ts";
@@ -21,16 +22,18 @@ export interface Call<Query, Body> {
   now: number;
   caller: Caller;
   doors: Doors;
+  /** What the client takes; for answers that have two forms. */
+  accept: string | undefined;
   /** Fires when the client is gone. */
   signal: AbortSignal;
   /** Fires when an answer that is a stream has to end: the client is gone, its token does not hold any more, the server ends. */
   ending: AbortSignal;
   /** What the runtime is to see of the server's own environment. */
   environment: NonNullable<CallerEnvironment["environment"]>;
-  /** Of the server. */
-  version: string;
   /** Told what an answer that is a stream fails with, for the log: its status has been sent by then. */
   onFailure: (error: ApiError) => void;
+  /** Of the server. */
+  version: string;
 }
 
 export interface Answer {
@@ -52,6 +55,8 @@ interface RouteFacts {
   success: { status: number; schema: z.core.$ZodType | null; types?: readonly string[] };
   /** Beside those that every route may answer with. */
   errors: readonly ApiCode[];
+  /** How long a body may be, `bytes`; of the usual length if absent. */
+  maxBodyBytes?: (quotas: Quotas) => number;
 }
 
 export interface Route extends RouteFacts {

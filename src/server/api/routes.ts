@@ -2,6 +2,10 @@
 import { CONTROL_PATH } from "../../protocol/control-call.ts";
 import { CONTROL_ROUTES } from "../extensions/control-routes.ts";
 import { EXPOSE_ROUTES } from "./expose-routes.ts";
+import { APP_ROUTES } from "./app-routes.ts";
+import { DEPLOY_ROUTES } from "./deploy-routes.ts";
+import { LAYER_ROUTES } from "./layer-routes.ts";
+import { REVISION_ROUTES } from "./revision-routes.ts";
 import { SANDBOX_ROUTES } from "./sandbox-routes.ts";
 import { SSH_ROUTES } from "./ssh-routes.ts";
 import { SNAPSHOT_ROUTES } from "./snapshot-routes.ts";
@@ -14,6 +18,10 @@ export const ROUTES: readonly Route[] = [
   ...SNAPSHOT_ROUTES,
   ...EXPOSE_ROUTES,
   ...SSH_ROUTES,
+  ...APP_ROUTES,
+  ...LAYER_ROUTES,
+  ...REVISION_ROUTES,
+  ...DEPLOY_ROUTES,
   ...CONTROL_ROUTES,
 ];
 
@@ -21,6 +29,8 @@ export const ROUTES: readonly Route[] = [
 export const UPGRADES = {
   create: { path: "/api/v3/sandboxes/create", summary: "Make a sandbox, and connect to it" },
   connect: { path: "/api/v3/sandbox/:id/connect", summary: "Connect to a sandbox" },
+  /** Of sbx's own: not a WebSocket, but SSH. */
+  ssh: { path: `${CONTROL_PATH}/sandbox/:ref/ssh`, summary: "SSH to a sandbox, for the key that is named" },
 } as const;
 
 /** For whoever runs the server; they need no token, and tell nothing of any organisation. */
@@ -29,6 +39,4 @@ export const OPERATOR_PATHS = {
   readiness: "/readyz",
   metrics: "/metrics",
   openApi: "/openapi.json",
-  /** Of sbx's own: not a WebSocket, but SSH. */
-  ssh: { path: `${CONTROL_PATH}/sandbox/:ref/ssh`, summary: "SSH to a sandbox, for the key that is named" },
 } as const;

@@ -4,12 +4,12 @@ import { ApiError } from "../api-error.ts";
 import { MAX_BODY_BYTES } from "./limits.ts";
 
 /** @throws ApiError `BODY_TOO_LARGE`, `INVALID_REQUEST` */
-export async function readJsonBody(request: IncomingMessage): Promise<unknown> {
+export async function readJsonBody(request: IncomingMessage, maxBytes = MAX_BODY_BYTES): Promise<unknown> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES) throw new ApiError("BODY_TOO_LARGE", `a body has at most ${MAX_BODY_BYTES} bytes`);
+    if (bytes > maxBytes) throw new ApiError("BODY_TOO_LARGE", `a body has at most ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   if (bytes === 0) return {};

@@ -5,7 +5,7 @@ import { CONTROL_HEADER, CONTROL_PATH, CONTROL_VERSION } from "../../protocol/co
 import { ApiError, toApiError } from "../api-error.ts";
 import { openApiDocument } from "../api/openapi.ts";
 import { OPERATOR_PATHS, ROUTES, UPGRADES } from "../api/routes.ts";
-import { matchPath, matchRoute, type Answer, type MatchedRoute } from "../api/route.ts";
+import { matchPath, matchRoute, type Answer, type MatchedRoute, type Route } from "../api/route.ts";
 import type { ControlPlane } from "../control-plane.ts";
 import { failureText } from "../server-log.ts";
 import { authenticate, requireScope, type Caller } from "../tokens/authenticate.ts";
@@ -105,14 +105,14 @@ async function answerRequest(
   facts: RequestFacts,
 ): Promise<Answer> {
   const { tokens, now, environment, version, log } = plane.options;
-  if (url === undefined) throw new ApiError("INVALID_REQUEST", "the request's target is no path");
+  if (url === undefined) throw new ApiError("INVALID_REQUEST", "the request has no host, or its target is no path");
   const { route, params } = findRoute(request.method ?? "", url.pathname);
   facts.route = `${route.method} ${route.path}`;
   const caller = authenticate(tokens, request, now());
   facts.caller = caller;
   requireScope(caller, route.scope);
   const query = route.query === null ? undefined : parse(route.query, readQuery(url.searchParams));
-  const body = route.body === null ? undefined : parse(route.body, await readJsonBody(request));
+  const body = route.body === null ? undefined : parse(route.body, await readBody(plane, route, request, caller));
   const tenant = await plane.tenants.open(caller.organisation);
   const gone = new AbortController();
   response.once("close", () => gone.abort(new Error("the client is gone")));
@@ -126,6 +126,7 @@ async function answerRequest(
     now: now(),
     caller,
     doors: plane.doors,
+    accept: request.headers.accept,
     signal: gone.signal,
     ending,
   };
@@ -134,6 +135,13 @@ async function answerRequest(
     if (failure.status === 500) log.write("error", "failure", { trace: facts.traceId, error: failureText(failure) });
   };
   return route.handle({ ...call, onFailure, environment: ownEnvironment(environment), version });
+}
+
+/** Few long bodies are taken at one time: they are in memory as a whole. */
+async function readBody(plane: ControlPlane, route: Route, request: IncomingMessage, caller: Caller): Promise<unknown> {
+  if (route.maxBodyBytes === undefined) return readJsonBody(request);
+  using _place = plane.longBodies.take();
+  return await readJsonBody(request, route.maxBodyBytes(plane.options.config.quotasOf(caller.organisation)));
 }
 
 function findRoute(method: string, pathname: string): MatchedRoute {

@@ -24,14 +24,15 @@ export class Tenant {
   readonly #admitting = new Mutex();
   readonly #volumes = new Mutex();
   readonly #checkpoints = new Mutex();
+  readonly #apps = new Mutex();
   readonly #rate: CreationRate;
 
   constructor(organisation: string, runtime: OrganisationRuntime, quotas: Quotas) {
     this.organisation = organisation;
     this.runtime = runtime;
     this.quotas = quotas;
-    this.#rate = new CreationRate(quotas.creationsPerMinute, () => performance.now());
     this.month = new MonthlyBudget(runtime, quotas, Date.now);
+    this.#rate = new CreationRate(quotas.creationsPerMinute, () => performance.now());
   }
 
   /**
@@ -42,8 +43,8 @@ export class Tenant {
    */
   async admit<T>(demand: Demand | readonly Demand[], make: () => Promise<T>): Promise<T> {
     const demands = Array.isArray(demand) ? (demand as readonly Demand[]) : [demand as Demand];
-    const waitMs = this.#rate.take(demands.length);
     await this.month.remaining();
+    const waitMs = this.#rate.take(demands.length);
     if (waitMs !== undefined) {
       throw new ApiError("RATE_LIMITED", `at most ${this.quotas.creationsPerMinute} sandboxes a minute are made`, {
         retryAfterSeconds: Math.ceil(waitMs / 1000),
@@ -85,6 +86,17 @@ export class Tenant {
       if ((await this.runtime.checkpoints.list()).length >= checkpoints) {
         throw new ApiError("QUOTA_EXCEEDED", `at most ${checkpoints} checkpoints are kept`);
       }
+      return make();
+    });
+  }
+
+  /** Runs `make` if one more app, or layer, may be kept. @throws ApiError `QUOTA_EXCEEDED` */
+  async admitApp<T>(what: "apps" | "layers", make: () => Promise<T>): Promise<T> {
+    return this.#apps.run(async () => {
+      const { apps } = this.runtime;
+      const { length } = what === "apps" ? await apps.list() : await apps.layers.list();
+      if (length >= this.quotas[what])
+        throw new ApiError("QUOTA_EXCEEDED", `there are ${this.quotas[what]} ${what} at most`);
       return make();
     });
   }

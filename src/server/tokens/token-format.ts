@@ -7,8 +7,8 @@ import { createHash, randomBytes } from "node:crypto";
 export const TOKEN_KINDS = ["organisation", "personal"] as const;
 export type TokenKind = (typeof TOKEN_KINDS)[number];
 
-/** What a token is good for: reading lists, sandboxes (making, using, ending), volumes and snapshots. */
-export const SCOPES = ["read", "sandboxes", "volumes"] as const;
+/** What a token is good for: reading lists, sandboxes (making, using, ending), volumes and snapshots, apps and deploying. */
+export const SCOPES = ["read", "sandboxes", "volumes", "apps"] as const;
 export type Scope = (typeof SCOPES)[number];
 
 const SECRET_BYTES = 32;

@@ -47,6 +47,8 @@ export const revisionDocumentSchema = z.object({
   failureReason: z.enum(FAILURE_REASONS).nullable(),
   failure: z.string().nullable(),
   finishedAt: z.number().nullable(),
+  /** Whether it stays when there are too many. */
+  isKept: z.boolean(),
   progress: progressSchema,
 });
 export type RevisionDocument = z.output<typeof revisionDocumentSchema>;

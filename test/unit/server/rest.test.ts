@@ -181,7 +181,7 @@ test("a path that is not there, a method that it has not, a WebSocket's place, a
   const { call } = await openBench(t);
   const cases = [
     ["GET", "/", 404, "NOT_FOUND"],
-    ["GET", "/api/v2/apps", 404, "NOT_FOUND"],
+    ["GET", "/api/v2/domains", 404, "NOT_FOUND"],
     ["GET", "/api/v2/volumes/a/b", 404, "NOT_FOUND"],
     ["GET", "/api/v2/volumes/%zz", 404, "NOT_FOUND"],
     ["PUT", "/api/v2/volumes", 405, "METHOD_NOT_ALLOWED"],

@@ -12,7 +12,8 @@ import { LayerUsers, NamedRecordStore, type NamedRecord } from "../../../store/a
 import { RevisionStore } from "../../../store/apps/revision-store.ts";
 import type { SealedValues } from "../../../store/apps/sealed-values.ts";
 import { appNotFound, layerNotFound, usage } from "./app-faults.ts";
-import type { Seal } from "./variables.ts";
+import type { Identifiers } from "./slugs.ts";
+import type { VariableTools } from "./variables.ts";
 
 export type AppRecord = NamedRecord<AppDocument>;
 export type LayerRecord = NamedRecord<LayerDocument>;
@@ -23,18 +24,21 @@ export interface AppContext {
   layerUsers: LayerUsers;
   revisions: RevisionStore;
   sealed: SealedValues;
+  ids: Identifiers;
   /** Epoch `ms`. */
   now: () => number;
 }
 
-export function openAppContext(database: DatabaseSync, sealed: SealedValues, now: () => number): AppContext {
+export function openAppContext(
+  database: DatabaseSync,
+  { sealed, ids, now }: Pick<AppContext, "sealed" | "ids" | "now">,
+): AppContext {
   return {
     apps: new NamedRecordStore(database, "apps", appDocumentSchema),
     layers: new NamedRecordStore(database, "app_layers", layerDocumentSchema),
     layerUsers: new LayerUsers(database),
     revisions: new RevisionStore(database),
-    sealed,
-    now,
+    ...{ sealed, ids, now },
   };
 }
 
@@ -53,11 +57,15 @@ export function requireLayer({ layers }: AppContext, ref: string): LayerRecord {
 }
 
 /** What seals the values of a change; a change without variables needs no key. */
-export async function sealerFor({ sealed }: AppContext, changes: readonly unknown[] | undefined): Promise<Seal> {
-  if (changes !== undefined && changes.length > 0) return sealed.sealer();
-  return () => {
+export async function toolsFor(
+  { sealed, ids }: AppContext,
+  changes: readonly unknown[] | undefined,
+): Promise<VariableTools> {
+  if (changes !== undefined && changes.length > 0) return { seal: await sealed.sealer(), newId: ids.uuid };
+  const seal = (): never => {
     throw new Error("nothing was to be sealed");
   };
+  return { seal, newId: ids.uuid };
 }
 
 /** Ids of the layers that are meant, in their order. @throws SbxError `layer_not_found`, `usage` */

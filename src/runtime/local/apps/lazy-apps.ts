@@ -25,6 +25,7 @@ export class LazyApps implements AppApi, AsyncDisposable {
       get: async (...args) => (await revisions()).get(...args),
       cancel: async (...args) => (await revisions()).cancel(...args),
       remove: async (...args) => (await revisions()).remove(...args),
+      keep: async (...args) => (await revisions()).keep(...args),
       timelines: async (...args) => (await revisions()).timelines(...args),
       async *progress(...args) {
         yield* (await revisions()).progress(...args);

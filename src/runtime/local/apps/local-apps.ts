@@ -1,5 +1,4 @@
 /** Apps on this machine: their records, and what is deployed to them. */
-import { randomUUID } from "node:crypto";
 import { appConfigSchema, labelsSchema } from "../../../protocol/app-records.ts";
 import type {
   AppApi,
@@ -16,13 +15,13 @@ import type {
 } from "../../apps.ts";
 import { throwIfAborted } from "../../abort.ts";
 import type { CallOptions } from "../../types.ts";
-import { requireApp, resolveLayers, sealerFor, type AppContext, type AppRecord } from "./app-context.ts";
+import { requireApp, resolveLayers, toolsFor, type AppContext, type AppRecord } from "./app-context.ts";
 import { requireValid, slugInUse } from "./app-faults.ts";
 import { readAppLogs } from "./app-logs.ts";
 import type { AppRuntime } from "./instances.ts";
 import { LocalLayers } from "./local-layers.ts";
 import type { LocalRevisions } from "./local-revisions.ts";
-import { checkSlug, randomSlug } from "./slugs.ts";
+import { checkSlug } from "./slugs.ts";
 import { mergeVariables, newVariables, toEnvVariable } from "./variables.ts";
 
 export class LocalApps implements AppApi {
@@ -42,15 +41,15 @@ export class LocalApps implements AppApi {
 
   async create(spec: AppSpec, { signal }: CallOptions = {}): Promise<AppInfo> {
     throwIfAborted(signal, "making the app");
-    const { apps, now } = this.#context;
+    const { apps, ids, now } = this.#context;
     const labels = requireValid(labelsSchema, spec.labels ?? {}, "labels");
     const config = requireValid(appConfigSchema, spec.config ?? {}, "config");
     const given = spec.slug === undefined ? undefined : checkSlug(spec.slug);
-    const env = newVariables(spec.env ?? [], await sealerFor(this.#context, spec.env));
-    const id = randomUUID();
+    const env = newVariables(spec.env ?? [], await toolsFor(this.#context, spec.env));
+    const id = this.#context.ids.uuid();
     apps.atOnce(() => {
       const isFree = (slug: string): boolean => apps.find(slug) === undefined;
-      const slug = given ?? randomSlug(isFree);
+      const slug = given ?? ids.slug(isFree);
       if (!isFree(slug)) throw slugInUse("app", slug);
       const layers = resolveLayers(this.#context, spec.layers ?? []).map((layer) => layer.id);
       apps.insert({ id, slug, createdAt: now(), document: { labels, env, config }, layers });
@@ -81,7 +80,7 @@ export class LocalApps implements AppApi {
     throwIfAborted(signal, "changing the app");
     const { apps, now } = this.#context;
     const { id } = requireApp(this.#context, ref);
-    const seal = await sealerFor(this.#context, change.env);
+    const tools = await toolsFor(this.#context, change.env);
     apps.atOnce(() => {
       const current = requireApp(this.#context, id);
       const { document } = current;
@@ -90,7 +89,7 @@ export class LocalApps implements AppApi {
       if (other !== undefined && other.id !== id) throw slugInUse("app", slug);
       const labels = requireValid(labelsSchema, change.labels ?? document.labels, "labels");
       const config = requireValid(appConfigSchema, change.config ?? document.config, "config");
-      const env = mergeVariables(document.env, change.env ?? [], seal);
+      const env = mergeVariables(document.env, change.env ?? [], tools);
       const layers = change.layers === undefined ? current.layers : resolveLayers(this.#context, change.layers);
       const next = { slug, document: { labels, env, config }, layers: layers.map((layer) => layer.id) };
       apps.update(id, next, Math.max(now(), current.updatedAt + 1));

@@ -1,10 +1,9 @@
 /** Layers: variables that several apps have in common. */
-import { randomUUID } from "node:crypto";
 import type { LayerApi, LayerChange, LayerInfo, LayerSpec, LayerUser } from "../../apps.ts";
 import { throwIfAborted } from "../../abort.ts";
 import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
-import { includes, requireLayer, resolveLayers, sealerFor, type AppContext, type LayerRecord } from "./app-context.ts";
+import { includes, requireLayer, resolveLayers, toolsFor, type AppContext, type LayerRecord } from "./app-context.ts";
 import { slugInUse, usage } from "./app-faults.ts";
 import { checkSlug } from "./slugs.ts";
 import { mergeVariables, newVariables, toEnvVariable } from "./variables.ts";
@@ -23,8 +22,8 @@ export class LocalLayers implements LayerApi {
     const { layers, now } = this.#context;
     const slug = checkSlug(spec.slug);
     const description = checkDescription(spec.description ?? null);
-    const env = newVariables(spec.env ?? [], await sealerFor(this.#context, spec.env));
-    const id = randomUUID();
+    const env = newVariables(spec.env ?? [], await toolsFor(this.#context, spec.env));
+    const id = this.#context.ids.uuid();
     layers.atOnce(() => {
       if (layers.find(slug) !== undefined) throw slugInUse("layer", slug);
       const included = resolveLayers(this.#context, spec.layers ?? []).map((layer) => layer.id);
@@ -52,13 +51,13 @@ export class LocalLayers implements LayerApi {
     throwIfAborted(signal, "changing the layer");
     const { layers, now } = this.#context;
     const before = requireLayer(this.#context, ref);
-    const seal = await sealerFor(this.#context, change.env);
+    const tools = await toolsFor(this.#context, change.env);
     layers.atOnce(() => {
       const current = requireLayer(this.#context, before.id);
       const { id, document } = current;
       const slug = change.slug === undefined ? current.slug : checkSlug(change.slug);
       const description = checkDescription(change.description ?? document.description);
-      const env = mergeVariables(document.env, change.env ?? [], seal);
+      const env = mergeVariables(document.env, change.env ?? [], tools);
       const other = layers.find(slug);
       if (other !== undefined && other.id !== id) throw slugInUse("layer", slug);
       const included = change.layers === undefined ? undefined : resolveLayers(this.#context, change.layers);

@@ -22,7 +22,6 @@ import { commandOf } from "./build-commands.ts";
 import type { BuildLogs } from "./build-log.ts";
 import type { ContentStore } from "./content-store.ts";
 import { failProgress, initialProgress } from "./progress.ts";
-import { newRevisionId } from "./slugs.ts";
 
 const POLL_MS = 150;
 export const PRODUCTION = "production";
@@ -64,13 +63,14 @@ export class LocalRevisions implements RevisionApi {
     const layers = spec.layers === undefined ? app.layers : resolveLayers(context, spec.layers);
     const network = await worker.prepare(spec, options);
     await this.#makeRoom(app.id);
-    const id = newRevisionId();
+    const id = context.ids.revision();
     const timelines = [...(spec.production ? [PRODUCTION] : []), ...(spec.preview ? [previewOf(id)] : [])];
     const createdAt = context.now();
     context.revisions.insert({
       ...{ id, app: requireApp(context, app.id).id, createdAt },
       document: {
         ...{ labels, env, config, network, contentBytes: null, failureReason: null, failure: null, finishedAt: null },
+        isKept: spec.isKept ?? false,
         layers: layers.map((layer) => ({ id: layer.id, slug: layer.slug })),
         inherited: [...layerVariables(context, layers), ...app.document.env],
         progress: initialProgress(timelines, commandOf(config.predeploy) !== undefined, createdAt),
@@ -114,6 +114,13 @@ export class LocalRevisions implements RevisionApi {
     }
     await this.#forget(row);
     return toRevision(row);
+  }
+
+  async keep(id: string, isKept: boolean, { signal }: CallOptions = {}): Promise<RevisionInfo> {
+    throwIfAborted(signal, "changing the revision");
+    this.#require(id);
+    this.#options.context.revisions.change(id, { document: { isKept } });
+    return toRevision(this.#require(id));
   }
 
   async *progress(id: string, { signal }: CallOptions = {}): AsyncIterable<Progress> {
@@ -185,7 +192,7 @@ export class LocalRevisions implements RevisionApi {
     const rows = revisions.list(app);
     if (rows.length < MAX_REVISIONS) return;
     const active = new Set(revisions.timelines({ app }).map(({ revision }) => revision));
-    const oldest = rows.toReversed().find((row) => isOver(row) && !active.has(row.id));
+    const oldest = rows.toReversed().find((row) => isOver(row) && !row.document.isKept && !active.has(row.id));
     if (oldest === undefined) throw usage(`an app has at most ${MAX_REVISIONS} revisions`, "remove some of them first");
     await this.#forget(oldest);
   }
@@ -215,11 +222,11 @@ function isOver({ status }: RevisionRow): boolean {
 }
 
 function toRevision({ id, app, status, content, createdAt, cancelRequestedAt, document }: RevisionRow): RevisionInfo {
-  const { failureReason, failure, labels, layers, env, config, finishedAt, contentBytes } = document;
+  const { failureReason, failure, labels, layers, env, config, finishedAt, contentBytes, isKept } = document;
   return {
     ...{ id, app, status, failureReason, failure, labels, layers, env, config },
     content: content === null ? null : { sha256: content, bytes: contentBytes ?? 0 },
-    ...{ createdAt, cancelRequestedAt, finishedAt },
+    ...{ createdAt, cancelRequestedAt, finishedAt, isKept },
   };
 }
 

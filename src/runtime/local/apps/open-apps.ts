@@ -12,6 +12,7 @@ import { ContentStore } from "./content-store.ts";
 import { Instances, type AppRuntime } from "./instances.ts";
 import { LocalApps } from "./local-apps.ts";
 import { LocalRevisions } from "./local-revisions.ts";
+import { RANDOM_IDENTIFIERS, type Identifiers } from "./slugs.ts";
 
 const CONTENT_LOCK = "app-contents";
 const KEY_LOCK = "app-key";
@@ -27,6 +28,7 @@ export interface OpenAppsOptions {
   /** That of {@link CallerEnvironment}, for all sandboxes of revisions. */
   environment: NonNullable<CallerEnvironment["environment"]>;
   now: () => number;
+  ids?: Identifiers;
 }
 
 export interface OpenApps extends AsyncDisposable {
@@ -35,10 +37,11 @@ export interface OpenApps extends AsyncDisposable {
 
 export function openApps(options: OpenAppsOptions): OpenApps {
   const { database, dataPath, statePath, keyring, runtime, environment, now } = options;
+  const { ids = RANDOM_IDENTIFIERS } = options;
   const lock = async (name: string, signal?: AbortSignal): Promise<AsyncDisposable> =>
     acquireLock(database, name, signal === undefined ? {} : { signal });
   const sealed = new SealedValues({ database, directory: statePath, keyring, lock: async () => lock(KEY_LOCK) });
-  const context = openAppContext(database, sealed, now);
+  const context = openAppContext(database, { sealed, ids, now });
   const directory = path.join(dataPath, "apps");
   const logs = new BuildLogs(path.join(directory, "logs"));
   const contents = new ContentStore({

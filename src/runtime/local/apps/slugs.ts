@@ -1,5 +1,5 @@
 /** What apps and layers may be called. */
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import { APP_SLUG } from "../../../protocol/app-records.ts";
 import { usage } from "./app-faults.ts";
 
@@ -19,8 +19,18 @@ export function checkSlug(slug: string): string {
   );
 }
 
-/** One that a person can say. @param isFree whether nobody has it */
-export function randomSlug(isFree: (slug: string) => boolean): string {
+/** Where ids come from. */
+export interface Identifiers {
+  uuid: () => string;
+  /** @param isFree whether nobody has it */
+  slug: (isFree: (slug: string) => boolean) => string;
+  revision: () => string;
+}
+
+export const RANDOM_IDENTIFIERS: Identifiers = { uuid: randomUUID, slug: randomSlug, revision: newRevisionId };
+
+/** One that a person can say. */
+function randomSlug(isFree: (slug: string) => boolean): string {
   for (;;) {
     const words = [ADJECTIVES, NOUNS].map((list) => list[randomInt(list.length)] ?? "app");
     const slug = `${words.join("-")}-${randomInt(1000, 10_000)}`;
@@ -28,6 +38,6 @@ export function randomSlug(isFree: (slug: string) => boolean): string {
   }
 }
 
-export function newRevisionId(): string {
+function newRevisionId(): string {
   return Array.from(randomBytes(REVISION_CHARS), (byte) => ALPHABET.charAt(byte & 31)).join("");
 }

@@ -2,7 +2,6 @@
  * Variables of apps and layers: how a change is merged with those that are there. A key may be there several times, if
  * no context has two of them. The value of a secret goes in and never comes out.
  */
-import { randomUUID } from "node:crypto";
 import { MAX_VARIABLES, variableKeySchema, variableValueSchema, type Contexts } from "../../../protocol/app-records.ts";
 import type { StoredVariable } from "../../../store/apps/app-documents.ts";
 import type { EnvVariable, EnvVariableChange, EnvVariableSpec } from "../../apps.ts";
@@ -11,16 +10,21 @@ import { requireValid, usage } from "./app-faults.ts";
 /** Makes a value unreadable to whoever reads the database. */
 export type Seal = (value: string) => string;
 
+export interface VariableTools {
+  seal: Seal;
+  newId: () => string;
+}
+
 /** @throws SbxError `usage` */
-export function newVariables(specs: readonly EnvVariableSpec[], seal: Seal): StoredVariable[] {
-  return checkTogether(specs.map((spec) => newVariable(spec, seal)));
+export function newVariables(specs: readonly EnvVariableSpec[], tools: VariableTools): StoredVariable[] {
+  return checkTogether(specs.map((spec) => newVariable(spec, tools)));
 }
 
 /** @throws SbxError `usage` */
 export function mergeVariables(
   before: readonly StoredVariable[],
   changes: readonly EnvVariableChange[],
-  seal: Seal,
+  tools: VariableTools,
 ): StoredVariable[] {
   let variables = [...before];
   for (const change of changes) {
@@ -29,7 +33,7 @@ export function mergeVariables(
       variables = variables.filter((variable) => variable !== found);
       continue;
     }
-    const next = found === undefined ? addedVariable(change, seal) : changedVariable(found, change, seal);
+    const next = found === undefined ? addedVariable(change, tools) : changedVariable(found, change, tools);
     if (found === undefined) variables.push(next);
     else variables[variables.indexOf(found)] = next;
   }
@@ -60,20 +64,23 @@ function findVariable(variables: readonly StoredVariable[], change: EnvVariableC
   return found;
 }
 
-function newVariable({ key, value, isSecret = false, contexts = "all" }: EnvVariableSpec, seal: Seal): StoredVariable {
+function newVariable(
+  { key, value, isSecret = false, contexts = "all" }: EnvVariableSpec,
+  tools: VariableTools,
+): StoredVariable {
   requireValid(variableKeySchema, key, "key");
-  return { id: randomUUID(), key, contexts, ...storedValue(value, isSecret, seal) };
+  return { id: tools.newId(), key, contexts, ...storedValue(value, isSecret, tools) };
 }
 
-function addedVariable({ key, value, ...rest }: EnvVariableChange, seal: Seal): StoredVariable {
+function addedVariable({ key, value, ...rest }: EnvVariableChange, tools: VariableTools): StoredVariable {
   if (key === undefined || value === undefined) throw usage(`the variable ${key ?? ""} needs a value`);
-  return newVariable({ key, value, ...rest }, seal);
+  return newVariable({ key, value, ...rest }, tools);
 }
 
 function changedVariable(
   before: StoredVariable,
   { key = before.key, value, isSecret, contexts = before.contexts }: EnvVariableChange,
-  seal: Seal,
+  tools: VariableTools,
 ): StoredVariable {
   requireValid(variableKeySchema, key, "key");
   const wasSecret = before.sealed !== null;
@@ -84,10 +91,14 @@ function changedVariable(
   const { id } = before;
   const given = value ?? (becomesSecret === wasSecret ? undefined : (before.value ?? ""));
   const kept = { value: before.value, sealed: before.sealed };
-  return { id, key, contexts, ...(given === undefined ? kept : storedValue(given, becomesSecret, seal)) };
+  return { id, key, contexts, ...(given === undefined ? kept : storedValue(given, becomesSecret, tools)) };
 }
 
-function storedValue(value: string, isSecret: boolean, seal: Seal): Pick<StoredVariable, "value" | "sealed"> {
+function storedValue(
+  value: string,
+  isSecret: boolean,
+  { seal }: VariableTools,
+): Pick<StoredVariable, "value" | "sealed"> {
   requireValid(variableValueSchema, value, "value");
   return isSecret ? { value: null, sealed: seal(value) } : { value, sealed: null };
 }
