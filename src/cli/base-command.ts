@@ -21,8 +21,6 @@ type Values = Record<string, unknown>;
 export abstract class SbxCommand extends PlainCommand {
   static override baseFlags = { ...PlainCommand.baseFlags, context: contextFlag };
 
-  /** Whether a person is told which context is in use. Not where the output is somebody else's. */
-  protected readonly tellsContext: boolean = true;
   #given: GlobalValues = {};
   #chosen: Promise<ChosenContext> | undefined;
 
@@ -45,12 +43,18 @@ export abstract class SbxCommand extends PlainCommand {
     return (this.#chosen ??= findContext(this.context.env, this.namedContext));
   }
 
+  /** What a person is told of a context that is not this machine; nothing where the output is somebody else's. */
+  protected describeContext(chosen: ChosenContext): string | undefined {
+    return contextNotice(chosen);
+  }
+
   /** Opens the runtime of the context. @throws SbxError what is wrong with the context, or why it cannot be opened */
   protected async openRuntime(): Promise<Runtime> {
     const chosen = await this.chosenContext;
     const { json, quiet } = this.#given;
     const hasReader = this.context.stderr.isTTY === true && json !== true && quiet !== true;
-    if (hasReader && this.tellsContext && chosen.endpoints !== null) this.notice(contextNotice(chosen));
+    const told = hasReader && chosen.endpoints !== null ? this.describeContext(chosen) : undefined;
+    if (told !== undefined) this.notice(told);
     return this.context.openRuntime(this.loadedSettings.settings, targetOf(chosen));
   }
 }

@@ -17,7 +17,9 @@ export default class Complete extends SbxCommand {
 
   static override flags = { line: Flags.string({ summary: "The line up to the cursor instead.", helpValue: "TEXT" }) };
 
-  protected override readonly tellsContext = false;
+  protected override describeContext(): undefined {
+    return undefined;
+  }
   #named: string | undefined;
 
   /** Of the command that is being written. */

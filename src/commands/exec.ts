@@ -58,7 +58,9 @@ failed before the command ran, 126 or 127 if the command cannot be run or found.
     }),
   };
 
-  protected override readonly tellsContext = false;
+  protected override describeContext(): undefined {
+    return undefined;
+  }
 
   async run(): Promise<void> {
     const { argv, command } = this.arrangeArguments(1);

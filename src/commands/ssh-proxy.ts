@@ -18,7 +18,9 @@ export default class SshProxy extends SbxCommand {
     host: Args.string({ description: "Name of the sandbox, also with .sbx.", required: true, ignoreStdin: true }),
   };
 
-  protected override readonly tellsContext = false;
+  protected override describeContext(): undefined {
+    return undefined;
+  }
 
   async run(): Promise<void> {
     const { args } = await this.parse(SshProxy);

@@ -65,7 +65,9 @@ Your SSH agent is not forwarded: a sandbox that could ask it to sign would be as
     agent: Flags.boolean({ char: "A", default: false, summary: "Refused: no agent is forwarded." }),
   };
 
-  protected override readonly tellsContext = false;
+  protected override describeContext(): undefined {
+    return undefined;
+  }
 
   async run(): Promise<void> {
     const { argv, command } = this.arrangeArguments(1);

@@ -2,6 +2,8 @@
 import { chooseContext, type ChosenContext } from "../../runtime/contexts/choose-context.ts";
 import { contextsPath } from "../../runtime/contexts/contexts-path.ts";
 
+export type { ChosenContext };
+
 /**
  * @param named of the option `--context`: a name or an address
  * @throws SbxError `context_not_found`, `usage`, `config_invalid`
@@ -19,4 +21,9 @@ export function contextNotice({ name, source, endpoints }: ChosenContext): strin
   const organisation = endpoints?.organisation == null ? "" : `, organisation ${endpoints.organisation}`;
   const why = source === "environment" ? ", of SBX_CONTEXT" : "";
   return `context ${name} (${where}${organisation}${why})`;
+}
+
+/** The same for secrets, of which a server keeps none. */
+export function secretsNotice({ name }: ChosenContext): string {
+  return `secrets are kept on this machine, also for the context ${name}`;
 }

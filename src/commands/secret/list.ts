@@ -1,5 +1,6 @@
 /** `sbx secret list`: the stored secrets, never their values. */
 import { SbxCommand } from "../../cli/base-command.ts";
+import { secretsNotice, type ChosenContext } from "../../cli/contexts/find-context.ts";
 import { renderTable } from "../../cli/output/table.ts";
 import { keyText, SECRET_COLUMNS, secretJson, secretRow } from "../../cli/view/secret-view.ts";
 
@@ -10,6 +11,10 @@ export default class SecretList extends SbxCommand {
   static override description = "Also says where the key is that they are encrypted with.";
 
   static override examples = [{ description: "All of them", command: "<%= config.bin %> secret list" }];
+
+  protected override describeContext(chosen: ChosenContext): string {
+    return secretsNotice(chosen);
+  }
 
   async run(): Promise<void> {
     const { flags } = await this.parse(SecretList);

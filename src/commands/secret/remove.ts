@@ -1,6 +1,7 @@
 /** `sbx secret remove`: forgets stored secrets. */
 import * as Args from "@oclif/core/args";
 import { SbxCommand } from "../../cli/base-command.ts";
+import { secretsNotice, type ChosenContext } from "../../cli/contexts/find-context.ts";
 import { forEachOf } from "../../cli/for-each.ts";
 import { parseSecretName } from "../../cli/parsers/secret-request.ts";
 import { secretJson } from "../../cli/view/secret-view.ts";
@@ -17,6 +18,10 @@ export default class SecretRemove extends SbxCommand {
   static override args = {
     names: Args.string({ description: "Names of secrets.", multiple: true, required: true, ignoreStdin: true }),
   };
+
+  protected override describeContext(chosen: ChosenContext): string {
+    return secretsNotice(chosen);
+  }
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(SecretRemove);

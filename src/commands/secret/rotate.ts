@@ -1,6 +1,7 @@
 /** `sbx secret rotate`: a new value for a stored secret, also in the sandboxes that use it. */
 import * as Args from "@oclif/core/args";
 import { SbxCommand } from "../../cli/base-command.ts";
+import { secretsNotice, type ChosenContext } from "../../cli/contexts/find-context.ts";
 import { sourceFlags, sourceOf } from "../../cli/flags/secret.ts";
 import { prose } from "../../cli/output/prose.ts";
 import { parseSecretName } from "../../cli/parsers/secret-request.ts";
@@ -28,6 +29,10 @@ old one as a leak wherever it turns up. The exit status is 1 if one of them coul
   };
 
   static override flags = sourceFlags;
+
+  protected override describeContext(chosen: ChosenContext): string {
+    return secretsNotice(chosen);
+  }
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(SecretRotate);

@@ -2,6 +2,7 @@
 import * as Args from "@oclif/core/args";
 import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../../cli/base-command.ts";
+import { secretsNotice, type ChosenContext } from "../../cli/contexts/find-context.ts";
 import { sourceFlags, sourceOf } from "../../cli/flags/secret.ts";
 import { prose } from "../../cli/output/prose.ts";
 import { parseSecretHosts, parseSecretName } from "../../cli/parsers/secret-request.ts";
@@ -47,6 +48,10 @@ A sandbox gets it with --secret NAME (for all its hosts) or --secret NAME@HOST (
     }),
     ...sourceFlags,
   };
+
+  protected override describeContext(chosen: ChosenContext): string {
+    return secretsNotice(chosen);
+  }
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(SecretSet);
