@@ -1,6 +1,6 @@
 /** The HTTP server: connections, limits, and what to do with what is no HTTP. */
 import { randomBytes } from "node:crypto";
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { SbxError } from "../../runtime/errors.ts";
 import { ApiError } from "../api-error.ts";
@@ -30,14 +30,18 @@ export async function openHttpServer(plane: ControlPlane, address: ListenAddress
     headersTimeout: timeouts.headersMs,
     requestTimeout: timeouts.requestMs,
     connectionsCheckingInterval: timeouts.checkMs,
+    // It would be refused without a word of the API's.
+    requireHostHeader: false,
   });
   server.maxConnections = MAX_CONNECTIONS;
   const connections = new Connections();
   server.on("connection", (socket: Socket) => connections.add(socket));
-  server.on("request", (request, response) => {
+  const serve = (request: IncomingMessage, response: ServerResponse): void => {
     connections.begin(request, response);
     plane.track(serveRequest(plane, request, response, newTraceId()));
-  });
+  };
+  // An expectation other than to go on is of no account (RFC 9110, section 10.1.1).
+  server.on("request", serve).on("checkExpectation", serve);
   server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
     const answered = connections.answered(socket);
     plane.track(serveUpgrade(plane, { request, socket, head, answered, traceId: newTraceId() }));

@@ -12,6 +12,8 @@ const HEAD_END = "\r\n\r\n";
 const MAX_HEAD_BYTES = 64 * 1024;
 /** A client that does not answer a Close, and a frame that does not end, are waited for this long, `ms`. */
 const CLOSE_TIMEOUT_MS = 2000;
+/** What a client has to read the last words of a sandbox in, `ms`. */
+const READ_TIMEOUT_MS = 30_000;
 /** What the sandbox has to end the client's streams in, `ms`. */
 const STREAMS_TIMEOUT_MS = 1000;
 
@@ -43,17 +45,13 @@ export class Relay {
     this.#client = client;
     this.#upstream = upstream;
     this.#traceId = traceId;
-    this.closed = new Promise((resolve) => {
-      let open = 2;
-      const onClose = (): void => {
-        this.#isOver = true;
-        client.destroy();
-        upstream.destroy();
-        if (--open === 0) resolve();
-      };
-      client.once("close", onClose).on("error", () => undefined);
-      upstream.once("close", onClose).on("error", () => undefined);
+    client.on("error", () => undefined).once("end", () => this.#hangUpAfter(CLOSE_TIMEOUT_MS));
+    client.once("close", () => {
+      this.#isOver = true;
+      upstream.destroy();
     });
+    upstream.on("error", () => undefined).once("close", () => this.#letGo());
+    this.closed = Promise.all([client, upstream].map(closeOf)).then(() => undefined);
     upstream.on("data", (chunk: Buffer) => this.#fromSandbox(chunk));
     upstream.once("end", () => this.#ended());
     if (early.length > 0) upstream.write(early);
@@ -70,11 +68,9 @@ export class Relay {
     this.#client.unpipe(this.#upstream);
     this.#client.resume();
     this.#upstream.end();
-    const timers = [
-      setTimeout(() => this.#client.destroy(), CLOSE_TIMEOUT_MS).unref(),
-      setTimeout(() => this.#stopWaiting(), STREAMS_TIMEOUT_MS).unref(),
-    ];
-    void this.closed.then(() => timers.map(clearTimeout));
+    this.#hangUpAfter(CLOSE_TIMEOUT_MS);
+    const timer = setTimeout(() => this.#stopWaiting(), STREAMS_TIMEOUT_MS).unref();
+    this.#client.once("close", () => clearTimeout(timer));
     if (!this.#isUpgraded) this.#client.destroy();
   }
 
@@ -100,6 +96,25 @@ export class Relay {
     if (this.#isLate && this.#frames.isBetweenFrames) this.#sayGoodbye();
   }
 
+  /** The sandbox is gone; the client still reads what it has said. */
+  #letGo(): void {
+    this.#isOver = true;
+    this.#client.unpipe(this.#upstream);
+    this.#client.resume();
+    this.#endClient();
+  }
+
+  #endClient(): void {
+    this.#client.end(() => this.#hangUpAfter(CLOSE_TIMEOUT_MS));
+    this.#hangUpAfter(READ_TIMEOUT_MS);
+  }
+
+  #hangUpAfter(ms: number): void {
+    if (this.#client.destroyed) return;
+    const timer = setTimeout(() => this.#client.destroy(), ms).unref();
+    this.#client.once("close", () => clearTimeout(timer));
+  }
+
   #stopWaiting(): void {
     this.#isLate = true;
     if (!this.#isOver && this.#frames.isBetweenFrames) this.#sayGoodbye();
@@ -107,7 +122,7 @@ export class Relay {
 
   #ended(): void {
     if (this.#goodbye !== undefined && !this.#isOver && this.#frames.isBetweenFrames) this.#sayGoodbye();
-    else this.#client.end();
+    else this.#endClient();
   }
 
   /** The answer's head with the trace id, and what came behind it; nothing while it is not whole. */
@@ -142,6 +157,10 @@ export class Relay {
     this.#client.end(this.#goodbye);
     this.#upstream.destroy();
   }
+}
+
+async function closeOf(end: Duplex): Promise<void> {
+  return new Promise((resolve) => void end.once("close", resolve));
 }
 
 /** By the first byte of a frame (RFC 6455, section 5.2). */

@@ -100,6 +100,15 @@ test("a target that is no path of this server's reaches nothing, whatever host i
   assert.deepEqual(bench.runtime.volumes.volumes, []);
 });
 
+test("a request without a host, and one with an expectation of its own, are answered in the API's form", async (t) => {
+  const bench = await openBench(t);
+  const line = `POST /api/v2/volumes HTTP/1.1\r\nAuthorization: Bearer ${bench.token}\r\nContent-Length: 2\r\n`;
+  const ends = "Connection: close\r\n\r\n[]";
+  for (const bytes of [line + ends, `${line}Host: x\r\nExpect: miracles\r\n${ends}`]) {
+    assert.deepEqual(await send(bench.url, bytes), [{ status: 400, code: "INVALID_REQUEST" }], bytes);
+  }
+});
+
 test("bodies that are too long, no JSON, no UTF-8 or deeply nested are refused in the API's form", async (t) => {
   const bench = await openBench(t);
   const cases: [string, number, string][] = [
