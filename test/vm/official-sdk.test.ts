@@ -12,7 +12,6 @@ import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { ChildProcess, KillController, KillSignal, Sandbox } from "@deno/sandbox";
 import { assertShape } from "../sdk/shape.ts";
-import { runHost } from "./support/program.ts";
 import { SdkBench } from "./support/sdk-bench.ts";
 
 const encoder = new TextEncoder();
@@ -38,8 +37,7 @@ describe("the official SDK: commands", { timeout: 240_000 }, () => {
       await sandbox.sh\`ls -lh /\`;
       await sandbox.sh\`echo to stderr >&2\`;
     `;
-    const argv = [process.execPath, "--input-type=module", "-e", program] as const;
-    const { status, stdout, stderr } = await runHost(argv, { env: { ...process.env, NODE_TEST_CONTEXT: undefined } });
+    const { status, stdout, stderr } = await bench.program(program);
     assert.equal(status, 0, stderr);
     assert.match(stdout, /^total /);
     assert.match(stdout, /^drwx.* home$/m);

@@ -10,6 +10,7 @@ interface Announcement {
   url: string;
   token: string | null;
   ssh: SdkServer["ssh"] | null;
+  gateway: SdkServer["gateway"] | null;
 }
 
 export class SdkServer implements AsyncDisposable {
@@ -18,11 +19,14 @@ export class SdkServer implements AsyncDisposable {
   readonly token: string | null;
   /** Where SSH is; nowhere unless a port was asked for. */
   readonly ssh: { hostname: string; port: number; hostKey: string };
+  /** Where servers of sandboxes are reached, and the certificate to trust. */
+  readonly gateway: { domain: string; port: number; certificate: string | null };
   readonly #process: ChildProcessWithoutNullStreams;
 
-  private constructor(process: ChildProcessWithoutNullStreams, { url, token, ssh }: Announcement) {
+  private constructor(process: ChildProcessWithoutNullStreams, { url, token, ssh, gateway }: Announcement) {
     this.#process = process;
     this.ssh = ssh ?? { hostname: "", port: 0, hostKey: "" };
+    this.gateway = gateway ?? { domain: "", port: 0, certificate: null };
     this.url = url;
     this.token = token;
   }
