@@ -94,10 +94,17 @@ export class ClientConnection {
     else this.#client.reset();
   }
 
-  /** Takes no more requests, and lets the answers that are under way come to their end. */
-  finish(): void {
-    if (this.#server === undefined || this.#answer.isUpgraded) this.destroy();
-    else if (!this.#deaf) this.#refuseLater(this.#server);
+  /**
+   * Takes no more requests, and lets the answers that are under way come to their end: what says nothing for a while has.
+   * The server is not told, as many then break their answers off.
+   */
+  finish(silentMs: number): void {
+    if (this.#server === undefined || this.#answer.isUpgraded) {
+      this.destroy();
+      return;
+    }
+    this.#deaf = true;
+    this.#endWithin(silentMs);
   }
 
   #receive(chunk: Buffer): void {

@@ -15,6 +15,8 @@ export { DialError, type GatewayLimits, type Target } from "./target.ts";
 const LOOPBACKS = ["127.0.0.1", "::1"] as const;
 /** A free port of one family that is taken in the other: try another one. */
 const ATTEMPTS = 20;
+/** An answer that says nothing for so long when the gateway ends is over, `ms`. */
+const SILENT_MS = 1000;
 /** Between two looks whether all connections have ended, `ms`. */
 const DRAIN_LOOK_MS = 20;
 /** Waiting for `accept`; more is refused by the kernel. */
@@ -127,7 +129,7 @@ class PortGateway implements Gateway, ConnectionHost {
 
   async drain(ms: number): Promise<void> {
     for (const server of this.#servers) server.close();
-    for (const connection of this.#connections) connection.finish();
+    for (const connection of this.#connections) connection.finish(SILENT_MS);
     const deadline = performance.now() + ms;
     while (this.#connections.size > 0 && performance.now() < deadline) await sleep(DRAIN_LOOK_MS);
     for (const connection of this.#connections) connection.destroy();

@@ -3,6 +3,7 @@ import type { ControlCallName, ControlParams, ControlResult } from "../../protoc
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { CallerEnvironment, ProgressEvent, SandboxInfo } from "../../runtime/types.ts";
 import { ApiError } from "../api-error.ts";
+import type { Doors } from "../doors.ts";
 import type { Tenant } from "../organisations/tenant.ts";
 
 export interface ControlContext {
@@ -14,6 +15,7 @@ export interface ControlContext {
   /** Of a call with progress; nobody hears it otherwise. */
   onProgress: (event: ProgressEvent) => void;
   environment: NonNullable<CallerEnvironment["environment"]>;
+  doors: Doors;
 }
 
 /** A call whose answer is `items` returns an iterable, any other one a promise. */

@@ -5,6 +5,7 @@ import type { ForkReport, ForkSpec } from "../../runtime/checkpoints.ts";
 import { OWN_ORGANISATION } from "../../runtime/organisations.ts";
 import type { PruneReport, SandboxInfo } from "../../runtime/types.ts";
 import { LOG_SOURCES, type LogLine, type LogSource } from "../../runtime/watching.ts";
+import { EXPOSURE_HANDLERS } from "./exposure-handlers.ts";
 import { refuse, toClient, type ControlContext, type ControlHandlers, type Defined } from "./handler.ts";
 
 /** What the guest says. */
@@ -33,15 +34,8 @@ export const SANDBOX_HANDLERS: ControlHandlers<keyof typeof SANDBOX_CALLS> = {
   "checkpoint.list": async (_none, { runtime, signal }) => runtime.checkpoints.list({ signal }),
   "checkpoint.get": async ({ ref }, { runtime, signal }) => runtime.checkpoints.get(ref, { signal }),
   "checkpoint.remove": async ({ ref }, { runtime }) => runtime.checkpoints.remove(ref),
-  "exposure.add": async () => withoutGateway(),
-  "exposure.list": async () => withoutGateway(),
-  "exposure.remove": async () => withoutGateway(),
+  ...EXPOSURE_HANDLERS,
 };
-
-/** The URLs that a sandbox's own supervisor gives are of this machine's loopback: of no use to anybody elsewhere. */
-function withoutGateway(): never {
-  refuse("this server has no public address for servers in sandboxes", "sbx forward SANDBOX PORT");
-}
 
 async function fork(ref: string, spec: ForkSpec, context: ControlContext): Promise<ControlResult<"sandbox.fork">> {
   const { tenant, runtime, signal, onProgress, environment } = context;

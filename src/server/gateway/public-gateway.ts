@@ -8,6 +8,7 @@ import { openGateway, type Gateway, type GatewayTls, type HeadRewriter, type Tar
 import type { Domain, DomainTarget } from "../../runtime/domains.ts";
 import { SbxError } from "../../runtime/errors.ts";
 import type { Exposure } from "../../runtime/exposures.ts";
+import { Mutex } from "../organisations/mutex.ts";
 import type { Tenant } from "../organisations/tenant.ts";
 import type { Tenants } from "../organisations/tenants.ts";
 import type { ServerLog } from "../server-log.ts";
@@ -32,6 +33,8 @@ export interface PublicGatewaySettings {
   tls: "own" | "proxy" | CertificateFiles;
   /** What clients connect to, where that is something else than the port it listens on. */
   publicPort: number | null;
+  /** Between two looks at a given certificate's files, `ms`, for tests. */
+  lookMs?: number;
 }
 
 export interface PublicGatewayOptions extends PublicGatewaySettings {
@@ -59,7 +62,10 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
   readonly #names: SandboxNames;
   readonly #resolvers: readonly NameResolver[];
   readonly #timer: NodeJS.Timeout;
+  /** One after the other: a port has one URL. */
+  readonly #exposing = new Mutex();
   #gateway: Gateway | undefined;
+  #closing: Promise<void> | undefined;
 
   private constructor(options: PublicGatewayOptions, certificates: Certificates, store: DomainStore) {
     const { domain, tenants, log, now } = options;
@@ -102,12 +108,14 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
   }
 
   async expose(tenant: Tenant, sandboxId: string, guestPort: number): Promise<Exposure> {
-    const there = await this.#exposuresOf(tenant, sandboxId, guestPort);
-    if (there[0] !== undefined) return there[0].exposure;
-    await this.mint(tenant, sandboxId, "http", { guestPort });
-    const [made] = await this.#exposuresOf(tenant, sandboxId, guestPort);
-    if (made === undefined) throw new SbxError("sandbox_stopped", "the sandbox has ended", { hint: "sbx list" });
-    return made.exposure;
+    return this.#exposing.run(async () => {
+      const [there] = await this.#exposuresOf(tenant, sandboxId, guestPort);
+      if (there !== undefined) return there.exposure;
+      await this.mint(tenant, sandboxId, "http", { guestPort });
+      const [made] = await this.#exposuresOf(tenant, sandboxId, guestPort);
+      if (made === undefined) throw new SbxError("sandbox_stopped", "the sandbox has ended", { hint: "sbx list" });
+      return made.exposure;
+    });
   }
 
   async list(tenant: Tenant, sandboxId: string): Promise<Exposure[]> {
@@ -128,6 +136,11 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
 
   /** Takes no new clients, and lets answers that are under way come to their end. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async #close(): Promise<void> {
     clearInterval(this.#timer);
     this.#names.close();
     await this.#gateway?.drain(GOODBYE_MS);
@@ -204,8 +217,15 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
   }
 }
 
-async function openCertificates({ tls, directory, domain, log, now }: PublicGatewayOptions): Promise<Certificates> {
+async function openCertificates({
+  tls,
+  directory,
+  domain,
+  log,
+  now,
+  lookMs,
+}: PublicGatewayOptions): Promise<Certificates> {
   if (tls === "proxy") return { tls: undefined, certificatePath: null };
   if (tls === "own") return openOwnAuthority(directory, domain, now);
-  return { tls: new GivenCertificate(tls, log), certificatePath: null };
+  return { tls: new GivenCertificate(tls, log, lookMs), certificatePath: null };
 }

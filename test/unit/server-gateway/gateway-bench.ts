@@ -31,7 +31,7 @@ export interface AskOptions {
   method?: string;
   headers?: Record<string, string>;
   body?: string;
-  /** Name in the TLS handshake; that of the domain if absent. */
+  /** Name in the TLS handshake; that of the domain if absent, none if empty. */
   servername?: string;
 }
 
@@ -144,6 +144,7 @@ async function ask(domain: string, port: number, ca: Buffer | undefined, options
         path,
         method,
         servername,
+        ...(servername === "" ? { checkServerIdentity: () => undefined } : {}),
         ...(ca && { ca }),
         headers: { host: domain, ...headers },
         agent: false,

@@ -1,12 +1,19 @@
 /** The public gateway as its clients see it: those who were given a name, and everybody else. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { connect as connectTcp } from "node:net";
+import path from "node:path";
+import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
-import { X509Certificate } from "node:crypto";
+import { connect as connectTls } from "node:tls";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { WebSocket, WebSocketServer } from "ws";
+import { localhostNamesPath } from "../../../src/host/package-root.ts";
+import { makeLeafCertificate, toPem } from "../../../src/pki/certificate.ts";
 import { sandboxInfo } from "../../fake-runtime.ts";
 import { temporaryDirectory } from "../store/temporary-directory.ts";
 import { FakeOrganisations } from "../server/harness.ts";
@@ -113,19 +120,13 @@ describe("who knows no name", () => {
       label,
       `${ID}.localhost`,
     ];
-    const answers = await Promise.all(
-      wrong.map(async (host) =>
-        bench
-          .ask(host, { servername: host.replace(/:\d+$/, "") })
-          .catch(async () => bench.ask(host, { servername: "localhost" })),
-      ),
-    );
-    const { status, text } = await bench.ask(wrong[0] ?? "");
-    assert.deepEqual([status, text], [404, "Not Found\n"]);
-    for (const [index, answer] of answers.entries()) {
-      assert.ok(answer.status === 404 || answer.status === 421, wrong[index]);
-      assert.ok(!answer.text.includes("secret"));
+    const expected = await bench.ask(wrong[0] ?? "", { servername: "" });
+    assert.deepEqual([expected.status, expected.text], [404, "Not Found\n"]);
+    for (const host of wrong) {
+      // A client that names nobody in TLS is given the domain's own certificate.
+      assert.deepEqual(await bench.ask(host, { servername: "" }), expected, host);
     }
+    assert.deepEqual(await bench.ask(`${"a".repeat(26)}.localhost:${port}`), expected);
   });
 
   test("gets nowhere with a name in TLS and another one in Host", async (t) => {
@@ -300,3 +301,134 @@ describe("the authority", () => {
     );
   });
 });
+
+describe("a port's URL, for clients of sbx's own", () => {
+  test("is made once, listed, and taken away with who uses it", async (t) => {
+    const bench = await openGatewayBench(t);
+    await bench.serve((_request, response) => response.end("here"));
+    const control = async (name: string, params: object): Promise<{ status: number; body: unknown }> =>
+      bench.call(`/api/sbx/v1/${name}`, { ref: ID, ...params });
+    const [one, two] = await Promise.all([
+      control("exposure.add", { guestPort: 3000 }),
+      control("exposure.add", { guestPort: 3000 }),
+    ]);
+    assert.equal(one.status, 200);
+    assert.deepEqual(one, two);
+    const exposure = one.body as { url: string; hostPort: number };
+    assert.equal(exposure.hostPort, bench.gateway.port);
+    const domain = exposure.url.replace("https://", "");
+    assert.equal((await bench.ask(domain)).text, "here");
+    // Names of the published API that are bound to a port are URLs of it as well.
+    await bench.expose(80);
+    const listed = (await control("exposure.list", {})).body as { guestPort: number }[];
+    assert.deepEqual(
+      listed.map(({ guestPort }) => guestPort),
+      [80, 3000],
+    );
+    assert.equal((await control("exposure.remove", { guestPort: 3000 })).status, 200);
+    assert.equal((await bench.ask(domain)).status, 404);
+    assert.equal((await control("exposure.remove", { guestPort: 3000 })).status, 404);
+  });
+});
+
+describe("certificates and proxies", () => {
+  test("a given certificate is used, and its successor once the files have changed; a broken one changes nothing", async (t) => {
+    const directory = temporaryDirectory(t);
+    const [certificate, key] = [path.join(directory, "site.pem"), path.join(directory, "site.key")];
+    writeSite(certificate, key, "sandboxes.example");
+    const bench = await openGatewayBench(t, { domain: "sandboxes.example", tls: { certificate, key }, lookMs: 20 });
+    assert.equal(bench.gateway.certificatePath, null);
+    const served = async (): Promise<string> => {
+      const socket = connectTls({ port: bench.gateway.port, host: "127.0.0.1", rejectUnauthorized: false });
+      await once(socket, "secureConnect");
+      const { fingerprint256 } = socket.getPeerCertificate();
+      socket.destroy();
+      return fingerprint256;
+    };
+    const first = await served();
+    assert.equal(first, new X509Certificate(readFileSync(certificate)).fingerprint256);
+    writeFileSync(certificate, "nonsense");
+    while (!bench.log().includes('"level":"error","event":"gateway.certificate"')) await sleep(50);
+    assert.equal(await served(), first);
+    writeSite(certificate, key, "sandboxes.example");
+    const second = new X509Certificate(readFileSync(certificate)).fingerprint256;
+    while ((await served()) !== second) await sleep(50);
+  });
+
+  test("one that is none, or is another key's, stops the server", async (t) => {
+    const directory = temporaryDirectory(t);
+    const [certificate, key] = [path.join(directory, "site.pem"), path.join(directory, "site.key")];
+    writeFileSync(certificate, "x");
+    await assert.rejects(openGatewayBench(t, { tls: { certificate, key } }), { code: "config_invalid" });
+  });
+
+  test("behind a proxy it speaks HTTP, believes what that says of the client, and serves each request by itself", async (t) => {
+    const bench = await openGatewayBench(t, { domain: "sandboxes.example", tls: "proxy" });
+    await bench.serve((request, response) => response.end(JSON.stringify(request.headers)));
+    const domain = await bench.expose();
+    assert.match(domain, /^[a-z2-7]{26}\.sandboxes\.example:\d+$/);
+    const response = await rawHttp(
+      bench.gateway.port,
+      `GET / HTTP/1.1\r\nHost: ${domain}\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: http\r\nConnection: keep-alive\r\n\r\n`,
+    );
+    const headers = JSON.parse(response.slice(response.indexOf("{"), response.lastIndexOf("}") + 1)) as Record<
+      string,
+      string
+    >;
+    assert.deepEqual(headers, {
+      host: domain,
+      "x-forwarded-for": "203.0.113.7",
+      "x-forwarded-proto": "https",
+      "x-forwarded-host": domain,
+      connection: "close",
+    });
+  });
+});
+
+test("an answer that is under way comes to its end when the server does", async (t) => {
+  const organisations = new FakeOrganisations();
+  const bench = await openGatewayBench(t, { organisations });
+  const begun = Promise.withResolvers<() => void>();
+  await bench.serve((_request, response) => {
+    response.write("begun ");
+    begun.resolve(() => response.end("and done"));
+  });
+  const domain = await bench.expose();
+  const asked = bench.ask(domain);
+  const finish = await begun.promise;
+  const ended = bench.server[Symbol.asyncDispose]();
+  await sleep(50);
+  finish();
+  assert.equal((await asked).text, "begun and done");
+  await ended;
+});
+
+test("programs of Node find names below localhost once they are told how", async () => {
+  const script = `
+    const { lookup } = await import("node:dns/promises");
+    const { lookup: callback } = await import("node:dns");
+    const found = await new Promise((resolve) => callback("X.localhost.", { all: true }, (_error, all) => resolve(all)));
+    const [one] = [await lookup("k3vq.localhost")];
+    console.log(JSON.stringify([one.address, found.length > 0, await lookup("no-such.invalid").then(() => "?", (error) => error.code)]));`;
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    ...["--require", localhostNamesPath(), "--input-type=module", "--eval", script],
+  ]);
+  const [address, found, other] = JSON.parse(stdout) as [string, boolean, string];
+  assert.ok(["127.0.0.1", "::1"].includes(address));
+  assert.equal(found, true);
+  assert.notEqual(other, "?");
+});
+
+/** A certificate for all names below a domain, signed by its own key. */
+function writeSite(certificate: string, key: string, domain: string): void {
+  const issuer = { commonName: domain, ...generateKeyPairSync("ec", { namedCurve: "P-256" }) };
+  const validity = { notBefore: Date.now() - 1000, notAfter: Date.now() + 3_600_000 };
+  writeFileSync(key, issuer.privateKey.export({ type: "pkcs8", format: "pem" }));
+  writeFileSync(certificate, toPem(makeLeafCertificate(issuer, `*.${domain}`, issuer.publicKey, validity)));
+}
+
+async function rawHttp(port: number, bytes: string): Promise<string> {
+  const socket = connectTcp({ port, host: "127.0.0.1" });
+  socket.write(bytes);
+  return text(socket);
+}
