@@ -4,11 +4,10 @@ import { sandboxTarget } from "../../protocol/sandbox-target.ts";
 import { SbxError } from "../errors.ts";
 import type { CallOptions, SandboxInfo } from "../types.ts";
 import { parseValue, type ControlClient } from "./control-client.ts";
+import { readPages } from "./published-pages.ts";
 import { fromPublished, publishedSandboxes, SANDBOX_ID } from "./sandbox-info.ts";
 
 const LIST_PATH = "/api/v2/sandboxes";
-/** Pages of one list. */
-const MAX_PAGES = 100;
 
 export class PublishedApi {
   readonly #client: ControlClient;
@@ -20,15 +19,8 @@ export class PublishedApi {
   async list(labels: Readonly<Record<string, string>>, { signal }: CallOptions): Promise<SandboxInfo[]> {
     const url = this.#client.endpoints.api(LIST_PATH);
     for (const [key, value] of Object.entries(labels)) url.searchParams.set(`labels[${key}]`, value);
-    const found: SandboxInfo[] = [];
-    for (let page = 0; page < MAX_PAGES; page++) {
-      const { value, headers } = await this.#client.published({ method: "GET", url, signal });
-      found.push(...parseValue(publishedSandboxes(), value, url).map(fromPublished));
-      const cursor = nextCursor(headers["link"]);
-      if (cursor === undefined) break;
-      url.searchParams.set("cursor", cursor);
-    }
-    return found.sort((a, b) => b.createdAt - a.createdAt);
+    const found = await readPages(this.#client, url, publishedSandboxes(), signal);
+    return found.map(fromPublished).sort((a, b) => b.createdAt - a.createdAt);
   }
 
   /** By id or its beginning: there are no names. */
@@ -64,12 +56,6 @@ export class PublishedApi {
   #at(id: string): URL {
     return this.#client.endpoints.sandboxes(sandboxTarget(id), id);
   }
-}
-
-/** Of the link to the next page only where to go on: requests go nowhere else than to the server itself. */
-function nextCursor(link: string | undefined): string | undefined {
-  const target = /<([^>]{1,8192})>\s*;\s*rel="?next"?/.exec(link ?? "")?.[1];
-  return target === undefined ? undefined : (URL.parse(target)?.searchParams.get("cursor") ?? undefined);
 }
 
 /** An id also without what all of a region's begin with. */

@@ -4,29 +4,36 @@ import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
 import type { ControlClient } from "../control-client.ts";
 import { unsupported } from "../unsupported.ts";
+import { PublishedDisks } from "./published-disks.ts";
 import { writeExport } from "./remote-export.ts";
 import { given } from "./remote-volumes.ts";
 
 export class RemoteSnapshots implements SnapshotApi {
   readonly #client: ControlClient;
+  readonly #published: PublishedDisks;
 
   constructor(client: ControlClient) {
     this.#client = client;
+    this.#published = new PublishedDisks(client);
   }
 
   async create(slug: string, from: string, options: CallOptions = {}): Promise<SnapshotInfo> {
+    if (await this.#isPublishedOnly(options)) return this.#published.takeSnapshot(from, slug, options);
     return this.#client.call("snapshot.create", { slug, from }, options);
   }
 
   async list({ search, ...call }: CallOptions & { search?: string } = {}): Promise<SnapshotInfo[]> {
+    if (await this.#isPublishedOnly(call)) return this.#published.snapshots(search, call);
     return this.#client.call("snapshot.list", given({ search }), call);
   }
 
   async get(ref: string, { verify, ...call }: CallOptions & { verify?: boolean } = {}): Promise<SnapshotInfo> {
+    if (verify !== true && (await this.#isPublishedOnly(call))) return this.#published.snapshot(ref, call);
     return this.#client.call("snapshot.get", { ref, ...given({ verify }) }, call);
   }
 
   async remove(ref: string, options: CallOptions = {}): Promise<SnapshotInfo> {
+    if (await this.#isPublishedOnly(options)) return this.#published.removeSnapshot(ref, options);
     return this.#client.call("snapshot.remove", { ref }, options);
   }
 
@@ -56,5 +63,9 @@ export class RemoteSnapshots implements SnapshotApi {
       "snapshots cannot be imported on a server",
       "import it there: sbx snapshot import FILE, on the server's machine",
     );
+  }
+
+  async #isPublishedOnly(options: CallOptions): Promise<boolean> {
+    return (await this.#client.about(options)) === undefined;
   }
 }

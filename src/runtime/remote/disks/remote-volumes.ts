@@ -4,28 +4,38 @@ import type { VolumeSpec } from "../../disks.ts";
 import type { CallOptions } from "../../types.ts";
 import type { ControlClient } from "../control-client.ts";
 import { unsupported } from "../unsupported.ts";
+import { PublishedDisks } from "./published-disks.ts";
 import { writeExport } from "./remote-export.ts";
 
 export class RemoteVolumes implements VolumeApi {
   readonly #client: ControlClient;
+  readonly #published: PublishedDisks;
 
   constructor(client: ControlClient) {
     this.#client = client;
+    this.#published = new PublishedDisks(client);
   }
 
   async create(spec: VolumeSpec, options: CallOptions = {}): Promise<VolumeInfo> {
+    if (await this.#isPublishedOnly(options)) return this.#published.createVolume(spec, options);
     return this.#client.call("volume.create", { ...spec }, options);
   }
 
   async list({ search, removed, ...call }: ListOptions = {}): Promise<VolumeInfo[]> {
+    if (await this.#isPublishedOnly(call)) {
+      if (removed === true) return this.#published.refuse("removed volumes", "sbx volume list");
+      return this.#published.volumes(search, call);
+    }
     return this.#client.call("volume.list", given({ search, removed }), call);
   }
 
   async get(ref: string, { verify, ...call }: CallOptions & { verify?: boolean } = {}): Promise<VolumeInfo> {
+    if (verify !== true && (await this.#isPublishedOnly(call))) return this.#published.volume(ref, call);
     return this.#client.call("volume.get", { ref, ...given({ verify }) }, call);
   }
 
   async remove(ref: string, options: CallOptions = {}): Promise<VolumeInfo> {
+    if (await this.#isPublishedOnly(options)) return this.#published.removeVolume(ref, options);
     return this.#client.call("volume.remove", { ref }, options);
   }
 
@@ -38,6 +48,7 @@ export class RemoteVolumes implements VolumeApi {
   }
 
   async snapshot(ref: string, slug: string, options: CallOptions = {}): Promise<SnapshotInfo> {
+    if (await this.#isPublishedOnly(options)) return this.#published.takeSnapshot(ref, slug, options);
     return this.#client.call("volume.snapshot", { ref, slug }, options);
   }
 
@@ -63,6 +74,10 @@ export class RemoteVolumes implements VolumeApi {
 
   async detach(ref: string, sandbox: string, options: CallOptions = {}): Promise<VolumeInfo> {
     return this.#client.call("volume.detach", { ref, sandbox }, options);
+  }
+
+  async #isPublishedOnly(options: CallOptions): Promise<boolean> {
+    return (await this.#client.about(options)) === undefined;
   }
 }
 
