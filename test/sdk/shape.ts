@@ -1,7 +1,7 @@
 /** Checks of the objects that an SDK returns: every field that its types declare, and what each holds. */
 import assert from "node:assert/strict";
 
-export type Kind = "string" | "number" | "boolean" | "object" | "Date" | "null" | "array";
+export type Kind = "undefined" | "string" | "number" | "boolean" | "object" | "Date" | "null" | "array";
 
 /** Each field of `T`, and the kinds of values that it may have. The compiler asks for every one. */
 export type Shape<T> = { [K in keyof Required<T>]: Kind | Kind[] };
