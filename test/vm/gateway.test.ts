@@ -34,10 +34,11 @@ describe("the gateway", { timeout: 240_000 }, () => {
   async function serve(): Promise<void> {
     const gateway = ["--gateway-listen", `127.0.0.1:${port}`];
     server = home.start(["serve", "--listen", "127.0.0.1:0", "--ssh-listen", "off", ...gateway]);
-    server.stderr.resume();
-    let printed = "";
+    let [printed, said] = ["", ""];
     server.stdout.on("data", (chunk: Buffer) => (printed += chunk.toString()));
-    while (!printed.includes("DENO_CERT=")) await once(server.stdout, "data");
+    server.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
+    // Which comes behind all the lines.
+    while (!said.includes("servers of sandboxes get URLs")) await once(server.stderr, "data");
     lines = printed;
   }
 
