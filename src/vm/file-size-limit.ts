@@ -3,8 +3,9 @@
  * handed, and a disk that is attached may be larger than all that the machine was started with.
  */
 import { execFile } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
+import { processTree } from "../host/process-tree.ts";
 import { SbxError } from "../runtime/errors.ts";
 
 const run = promisify(execFile);
@@ -31,7 +32,7 @@ export async function allowDiskSize(
   // They are raised together, the outermost's last.
   const now = await softLimit(leader);
   if (now === null || now >= needed) return;
-  for (const pid of (await processTree(leader)).toReversed()) {
+  for (const pid of processTree([leader]).toReversed()) {
     const soft = await softLimit(pid);
     if (soft === null || soft >= needed) continue;
     const words = [...(await asAccountOf(pid, setpriv)), prlimit, "--pid", String(pid), `--fsize=${needed}:`];
@@ -49,19 +50,6 @@ async function asAccountOf(pid: number, setpriv: string | null): Promise<string[
   const uid = /^Uid:\t(\d+)/m.exec(status)?.[1];
   if (setpriv === null || uid === undefined || Number(uid) === process.getuid?.()) return [];
   return [setpriv, "--reuid", uid, "--regid", uid, "--clear-groups", "--"];
-}
-
-/** A process and its descendants, children after their parents. One that ends meanwhile is left out. */
-async function processTree(leader: number): Promise<number[]> {
-  const children = new Map<number, number[]>();
-  for (const pid of (await readdir("/proc")).map(Number).filter(Number.isInteger)) {
-    const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
-    const parent = Number(/^PPid:\t(\d+)/m.exec(status)?.[1] ?? 0);
-    children.set(parent, [...(children.get(parent) ?? []), pid]);
-  }
-  const tree = [leader];
-  for (const pid of tree) tree.push(...(children.get(pid) ?? []));
-  return tree;
 }
 
 /** `null` for none, or where the process is gone. */

@@ -1,5 +1,6 @@
 /** Where the memory of a running machine is: which process is QEMU, and where it has mapped the guest's memory. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
+import { processTree } from "../host/process-tree.ts";
 import { SbxError } from "../runtime/errors.ts";
 
 export interface MachineMemory {
@@ -28,7 +29,7 @@ const MAPS_LINE = /^([0-9a-f]+)-([0-9a-f]+) rw-p ([0-9a-f]+) [0-9a-f]+:[0-9a-f]+
  */
 export function findMachineMemory(outermost: number, memoryBytes: number): MachineMemory {
   let refusal: unknown;
-  for (const pid of withDescendants(outermost)) {
+  for (const pid of processTree([outermost])) {
     try {
       const mapping = findMapping(readFileSync(`/proc/${pid}/maps`, "utf8"), BigInt(memoryBytes));
       const basePath = mapping === undefined ? undefined : findDescriptor(pid, mapping.inode, memoryBytes);
@@ -72,27 +73,4 @@ function findDescriptor(pid: number, inode: string, bytes: number): string | und
     if (stats?.isFile() === true && String(stats.ino) === inode && stats.size >= BigInt(bytes)) return path;
   }
   return undefined;
-}
-
-/** The process and its descendants, parents first. */
-function withDescendants(root: number): number[] {
-  const children = new Map<number, number[]>();
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    const parent = parentOf(Number(entry));
-    if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), Number(entry)]);
-  }
-  const found = [root];
-  for (const pid of found) found.push(...(children.get(pid) ?? []));
-  return found;
-}
-
-function parentOf(pid: number): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The second field is the program's name, which may hold spaces and parentheses.
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-  } catch {
-    return undefined; // It ended while it was read.
-  }
 }

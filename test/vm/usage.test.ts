@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, test } from "node:test";
-import { descendants } from "../../src/supervisor/watch/host-processes.ts";
+import { processTree } from "../../src/host/process-tree.ts";
 import { eventually } from "./support/leftovers.ts";
 import { openTestHome } from "./support/test-home.ts";
 
@@ -37,7 +37,7 @@ async function usedBy(name: string): Promise<Group["amounts"]> {
 async function accounted(id: string): Promise<number> {
   const { vmPid } = await home.info(id);
   assert.ok(vmPid !== null);
-  const times = (await descendants([vmPid])).map((pid) => {
+  const times = processTree([vmPid]).map((pid) => {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return (Number(fields[11]) + Number(fields[12])) * 10;

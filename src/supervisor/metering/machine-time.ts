@@ -1,15 +1,12 @@
 /** Processor time of a machine's processes on this host, from /proc: cheap enough to be asked all the time. */
 import { readFileSync } from "node:fs";
-import { descendants, TICK_MS } from "../watch/host-processes.ts";
-
-/** Who belongs to it seldom changes after its first moments, `ms`. */
-const LOOK_AGAIN_MS = 60_000;
+import { processTree } from "../../host/process-tree.ts";
+import { TICK_MS } from "../watch/host-processes.ts";
 
 export class MachineTime {
   readonly #leader: number;
   /** The last that is known of each process: what has ended has used it all the same. */
   readonly #used = new Map<number, number>();
-  #lookedAt = Number.NEGATIVE_INFINITY;
 
   /** @param leader the machine's outermost process */
   constructor(leader: number) {
@@ -18,10 +15,8 @@ export class MachineTime {
   }
 
   /** Finds its processes. */
-  async look(): Promise<void> {
-    if (performance.now() - this.#lookedAt < LOOK_AGAIN_MS) return;
-    this.#lookedAt = performance.now();
-    for (const pid of await descendants([this.#leader])) this.#used.set(pid, this.#used.get(pid) ?? 0);
+  look(): void {
+    for (const pid of processTree([this.#leader])) this.#used.set(pid, this.#used.get(pid) ?? 0);
   }
 
   /** `ms` since they started; never less than before. */

@@ -48,7 +48,7 @@ export class SandboxMeter {
 
   start(): void {
     const { budget } = this.#options;
-    const look = (): void => void this.#look();
+    const look = (): void => this.#look();
     this.#timer = setInterval(look, budget.length === 0 ? SAMPLE_MS : BUDGET_SAMPLE_MS);
     look();
   }
@@ -74,9 +74,8 @@ export class SandboxMeter {
     this.#file[Symbol.dispose]();
   }
 
-  async #look(): Promise<void> {
-    await this.#time.look();
-    if (this.#isOver) return;
+  #look(): void {
+    this.#time.look();
     const counters = this.sample();
     const { budget, onExcess } = this.#options;
     const excess = findExcess(budget, counters);

@@ -1,5 +1,6 @@
 /** What a machine's processes use of the host, from /proc. Nothing is started for it. */
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
+import { processTree } from "../../host/process-tree.ts";
 
 /** USER_HZ, the unit of times in /proc/PID/stat: 100 on every architecture of sbx. */
 export const TICK_MS = 10;
@@ -32,7 +33,7 @@ export class HostProcesses {
     const known = isOld ? [] : await Promise.all(this.#tree.map(async (pid) => measureProcess(pid)));
     if (isOld || known.includes(null)) {
       this.#lookedAt = performance.now();
-      this.#tree = await descendants([process.pid, this.#leader]);
+      this.#tree = processTree([process.pid, this.#leader]);
       known.splice(0, Infinity, ...(await Promise.all(this.#tree.map(async (pid) => measureProcess(pid)))));
     }
     const found = known.filter((usage) => usage !== null);
@@ -64,17 +65,4 @@ async function proportional(pid: number): Promise<number | null> {
   const rollup = await readFile(`/proc/${pid}/smaps_rollup`, "utf8").catch(() => "");
   const kilobytes = /^Pss: +(\d+) kB$/m.exec(rollup)?.[1];
   return kilobytes === undefined ? null : Number(kilobytes) * 1024;
-}
-
-export async function descendants(leaders: readonly number[]): Promise<number[]> {
-  const parents = new Map<number, number>();
-  for (const pid of (await readdir("/proc")).map(Number).filter(Number.isInteger)) {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-    parents.set(pid, Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1] ?? 0));
-  }
-  const found = new Set(leaders);
-  for (const pid of found) {
-    for (const [child, parent] of parents) if (parent === pid) found.add(child);
-  }
-  return [...found];
 }
