@@ -1,4 +1,5 @@
 /** The host key of the SSH gateway: the operator's, or one that is made once and kept beside the server's records. */
+import { randomBytes } from "node:crypto";
 import { linkSync, readFileSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { writeDurably } from "../../host/durable-file.ts";
@@ -21,7 +22,7 @@ export async function openHostKey(directory: string, given: string | null): Prom
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
-  const fresh = `${own}.${process.pid}`;
+  const fresh = `${own}.${randomBytes(6).toString("hex")}`;
   await writeDurably(fresh, makeOpensshKey("sbx").privateKey, 0o600);
   try {
     linkSync(fresh, own);
