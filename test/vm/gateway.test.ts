@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { WebSocket } from "ws";
 import { startScript } from "./support/exposed.ts";
@@ -37,8 +38,10 @@ describe("the gateway", { timeout: 240_000 }, () => {
     let [printed, said] = ["", ""];
     server.stdout.on("data", (chunk: Buffer) => (printed += chunk.toString()));
     server.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
-    // Which comes behind all the lines.
+    // Which is written behind all the lines, and may be read before them.
     while (!said.includes("servers of sandboxes get URLs")) await once(server.stderr, "data");
+    while (!printed.includes("DENO_CERT=")) await once(server.stdout, "data");
+    await sleep(100);
     lines = printed;
   }
 
