@@ -42,6 +42,7 @@ export class FakeSsh implements SshApi {
       directoryPath,
       identityPath: `${directoryPath}/identity/id_ed25519`,
       knownHostsPath: `${directoryPath}/known_hosts`,
+      serverKnownHostsPath: `${directoryPath}/known_hosts.servers`,
     };
   }
 }

@@ -93,9 +93,14 @@ export abstract class GuestCommand extends SbxCommand {
   }
 
   /** Runs this machine's ssh on a sandbox and takes over its status. */
-  protected async runBySsh(runtime: Runtime, sandboxId: string, call: SshFlags): Promise<void> {
-    const { runSsh } = await import("./ssh/run-client.ts");
-    const status = await runSsh(runtime.ssh, sandboxId, call, { context: this.context, interrupt: this.interrupt });
+  protected async runBySsh(runtime: Runtime, name: string, call: SshFlags): Promise<void> {
+    const [{ runSsh }, { sshTarget }] = await Promise.all([
+      import("./ssh/run-client.ts"),
+      import("./contexts/ssh-host.ts"),
+    ]);
+    const { host, env } = sshTarget(name, await this.chosenContext, this.context.env);
+    const parts = { context: { ...this.context, env }, interrupt: this.interrupt };
+    const status = await runSsh(runtime.ssh, host, call, parts);
     this.context.setExitStatus(status);
   }
 

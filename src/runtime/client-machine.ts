@@ -4,6 +4,7 @@
  */
 import type { CopySpec } from "./folder-spec.ts";
 import type { SecretApi, SecretHostRecord } from "./network.ts";
+import type { SshFiles } from "./ssh.ts";
 import type { CallerEnvironment, CallOptions, SecretRequest } from "./types.ts";
 
 export interface ClientMachine {
@@ -20,8 +21,8 @@ export interface ClientMachine {
   readonly secrets: SecretApi;
   /** What is to be copied, checked before anything is made. @throws SbxError `folder_refused`, `file_error`, `usage` */
   planCopies(copies: readonly CopySpec[]): Promise<readonly PlannedUpload[]>;
-  /** Where SSH clients find the key and the hosts of one server. @param server a name for its files */
-  openSsh(server: string): Promise<ClientSsh>;
+  /** Where SSH clients find the key and the hosts of servers. */
+  openSsh(): Promise<ClientSsh>;
 }
 
 export interface GrantedValue {
@@ -36,12 +37,9 @@ export interface PlannedUpload {
   destination: string;
 }
 
-export interface ClientSsh {
-  directoryPath: string;
-  identityPath: string;
-  knownHostsPath: string;
+export interface ClientSsh extends SshFiles {
   /** `ssh-ed25519 AAAA…` */
   publicKey: string;
-  /** Has clients know the key of a host from now on. */
+  /** Has clients know the key of a host on a server from now on. */
   pin(host: { hostName: string; key: string; sandboxId: string }): void;
 }

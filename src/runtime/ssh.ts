@@ -51,5 +51,8 @@ export interface SshFiles {
   readonly directoryPath: string;
   /** The private key that all sandboxes of this runtime take; its public half is beside it, with `.pub`. */
   readonly identityPath: string;
+  /** Of sandboxes of this machine, `NAME.sbx`. */
   readonly knownHostsPath: string;
+  /** Of sandboxes on servers, `NAME.CONTEXT.sbx`. */
+  readonly serverKnownHostsPath: string;
 }

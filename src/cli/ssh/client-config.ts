@@ -57,12 +57,16 @@ export function clientConfig({ files, program, env, version }: ClientConfig): st
     "ForwardX11 no",
     "Compression no",
     "SendEnv COLORTERM",
-    // The connection never leaves this machine.
+    // The connection never leaves this machine, or does so inside TLS.
     ...(knowsWeakCrypto(version) ? ["WarnWeakCrypto no-pq-kex"] : []),
   ];
+  // Of each option the first value holds. A connection to a server is no socket of this machine that could be handed over.
+  const onServers = ["ProxyUseFdpass no", `UserKnownHostsFile ${configPath(files.serverKnownHostsPath)}`];
   const lines = options.map((option) => `  ${option}`);
   return [
     "# Made by sbx, which writes it anew: changes are lost.",
+    `Host *.*${HOST_SUFFIX} ${NO_QUOTE}`,
+    ...onServers.map((option) => `  ${option}`),
     `Host *${HOST_SUFFIX} ${NO_QUOTE}`,
     ...lines,
     "",

@@ -6,8 +6,8 @@ import { promisify } from "node:util";
 import type { SshApi } from "../../runtime/ssh.ts";
 import { clientConfig, parseSshVersion, type SshVersion } from "./client-config.ts";
 
-/** Variables that decide where sbx's state is (src/runtime/local/paths.ts). */
-const STATE_VARIABLES = ["SBX_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
+/** Variables that decide where sbx's state and its contexts are (src/runtime/local/paths.ts, src/host). */
+const STATE_VARIABLES = ["SBX_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"];
 const VERSION_TIMEOUT_MS = 5_000;
 
 export interface WrittenConfig {

@@ -1,5 +1,4 @@
 /** This machine, for a runtime elsewhere. Its state is opened only where something of it is needed. */
-import { mkdirSync } from "node:fs";
 import path from "node:path";
 import type { ClientMachine, ClientSsh } from "../client-machine.ts";
 import type { SecretApi } from "../network.ts";
@@ -27,7 +26,7 @@ export function localClientMachine(paths: StatePaths = statePaths()): ClientMach
         destination: guestPath,
       }));
     },
-    openSsh: async (server) => openSsh(path.join(paths.dataPath, "ssh"), server),
+    openSsh: async () => openSsh(path.join(paths.dataPath, "ssh")),
   };
 }
 
@@ -48,20 +47,20 @@ function storedSecrets(paths: StatePaths): SecretApi {
   };
 }
 
-/** One key for all servers, and for each of them hosts of its own: two may have sandboxes of one name. */
-async function openSsh(sshPath: string, server: string): Promise<ClientSsh> {
+/** One key for all servers. A host's name has its context's in it: no two servers have the same one. */
+async function openSsh(sshPath: string): Promise<ClientSsh> {
   const { openIdentity } = await import("./ssh/identity.ts");
   const { addHost, hasHost } = await import("./ssh/known-hosts.ts");
+  const { sshFilesBelow } = await import("./ssh/ssh-files.ts");
   const { privatePath, publicKey } = await openIdentity(sshPath);
-  const directory = path.join(sshPath, "servers");
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const knownHostsPath = path.join(directory, `${server}.known_hosts`);
+  const files = sshFilesBelow(sshPath, privatePath);
+  const { serverKnownHostsPath: hostsPath } = files;
   return {
-    ...{ directoryPath: sshPath, identityPath: privatePath, knownHostsPath, publicKey },
+    ...{ ...files, publicKey },
     pin(host) {
       // Which sandboxes are gone is not known here; the file is cut where it grows long. What is lost where two commands
       // write at once is written again by the next connection.
-      if (!hasHost(knownHostsPath, host)) addHost(knownHostsPath, host, () => true);
+      if (!hasHost(hostsPath, host)) addHost(hostsPath, host, () => true);
     },
   };
 }

@@ -76,7 +76,7 @@ class RemoteRuntime implements Runtime {
     this.volumes = new RemoteVolumes(this.#client);
     this.snapshots = new RemoteSnapshots(this.#client);
     this.editor = unsupportedApi("VS Code is not opened in a sandbox on a server", "sbx ssh SANDBOX");
-    this.ssh = new RemoteSsh(this.#client, options.machine, options.organisation ?? null);
+    this.ssh = new RemoteSsh(this.#client, options.machine);
     this.metering = new RemoteMetering(this.#client);
     this.apps = unsupportedApi("apps of a server cannot be used from here");
   }

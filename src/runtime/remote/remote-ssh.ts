@@ -2,12 +2,11 @@
  * SSH to sandboxes on a server: what crosses it is encrypted between the SSH client on this machine and the sandbox's own
  * SSH server, with a key of this machine.
  */
-import { createHash } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { CONTROL_PATH } from "../../protocol/control-call.ts";
 import { EXTENSIONS_HEADER, EXTENSIONS_VERSION, SANDBOX_ID_HEADER } from "../../protocol/rpc-messages.ts";
 import { SSH_HOST_KEY_HEADER, SSH_KEY_HEADER, SSH_PUBLIC_KEY, SSH_UPGRADE } from "../../protocol/ssh-upgrade.ts";
-import type { ClientMachine, ClientSsh } from "../client-machine.ts";
+import type { ClientMachine } from "../client-machine.ts";
 import type { KeyedSshConnection, SshApi, SshConnection, SshFiles, SshOpenOptions } from "../ssh.ts";
 import type { CallOptions } from "../types.ts";
 import { wrongAnswer, type ControlClient } from "./control-client.ts";
@@ -17,18 +16,14 @@ import { unsupported } from "./unsupported.ts";
 export class RemoteSsh implements SshApi {
   readonly #client: ControlClient;
   readonly #machine: ClientMachine;
-  /** Of the server and the organisation, for the name of a file: two of them may have sandboxes of one name. */
-  readonly #name: string;
 
-  constructor(client: ControlClient, machine: ClientMachine, organisation: string | null) {
+  constructor(client: ControlClient, machine: ClientMachine) {
     this.#client = client;
     this.#machine = machine;
-    const whole = `${client.endpoints.name} ${organisation ?? ""}`;
-    this.#name = createHash("sha256").update(whole).digest("hex").slice(0, 16);
   }
 
   async open(ref: string, { hostName, signal }: SshOpenOptions): Promise<SshConnection> {
-    const local = await this.#local();
+    const local = await this.#machine.openSsh();
     const { sandboxId, stream, hostKey } = await this.openWithKey(ref, {
       publicKey: local.publicKey,
       ...(signal === undefined ? {} : { signal }),
@@ -64,11 +59,7 @@ export class RemoteSsh implements SshApi {
   }
 
   async files(): Promise<SshFiles> {
-    const { directoryPath, identityPath, knownHostsPath } = await this.#local();
-    return { directoryPath, identityPath, knownHostsPath };
-  }
-
-  async #local(): Promise<ClientSsh> {
-    return this.#machine.openSsh(this.#name);
+    const { directoryPath, identityPath, knownHostsPath, serverKnownHostsPath } = await this.#machine.openSsh();
+    return { directoryPath, identityPath, knownHostsPath, serverKnownHostsPath };
   }
 }

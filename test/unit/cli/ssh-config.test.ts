@@ -24,6 +24,7 @@ function configFor(directory: string, program = ["/usr/bin/node", "--", "/opt/sb
     directoryPath: directory,
     identityPath: path.join(directory, "id"),
     knownHostsPath: path.join(directory, "known_hosts"),
+    serverKnownHostsPath: path.join(directory, "known_hosts.servers"),
   };
   return clientConfig({ files, program, env: { SBX_HOME: directory }, version: { major: 8, minor: 4 } });
 }
@@ -45,6 +46,12 @@ test("ssh takes it, for sandboxes only, whatever is in the paths", (t) => {
   assert.match(own, /^proxyusefdpass yes$/m);
   assert.match(own, /^forwardagent no$/m);
   assert.ok(own.includes(`identityfile ${directory.replaceAll("%", "%%")}/id\n`), own);
+  const onServer = resolved(directory, config, "web.work.sbx");
+  // The connection is no socket of this machine's that could be handed over.
+  assert.match(onServer, /^proxyusefdpass no$/m);
+  assert.match(onServer, /^user app$/m);
+  assert.ok(onServer.includes(`userknownhostsfile ${directory}/known_hosts.servers\n`), onServer);
+  assert.ok(own.includes(`userknownhostsfile ${directory}/known_hosts\n`), own);
   assert.doesNotMatch(resolved(directory, config, "example.com"), /ssh-proxy|user app/);
 });
 
@@ -63,8 +70,8 @@ test("the shell that runs ProxyCommand starts sbx with the words that were meant
 });
 
 test("a host name with a quote, by which it would leave its place in the shell's line, is not sbx's", (t) => {
-  const [, hosts] = configFor(scratch(t)).split("\n");
-  assert.equal(hosts, `Host *.sbx "!*'*"`);
+  const hosts = configFor(scratch(t)).match(/^Host .*$/gm);
+  assert.deepEqual(hosts, [`Host *.*.sbx "!*'*"`, `Host *.sbx "!*'*"`]);
   // Versions of ssh that refuse such names by themselves end here.
   const resolve = (): string => resolved(scratch(t), configFor("/d"), "a'b.sbx");
   try {
@@ -85,7 +92,12 @@ test("a command that looks like an option of ssh's is a command", (t) => {
 });
 
 test("options of newer versions are only for those", () => {
-  const files = { directoryPath: "/d", identityPath: "/d/id", knownHostsPath: "/d/known_hosts" };
+  const files = {
+    directoryPath: "/d",
+    identityPath: "/d/id",
+    knownHostsPath: "/d/known_hosts",
+    serverKnownHostsPath: "/d/servers",
+  };
   const config = (text: string): string =>
     clientConfig({ files, program: ["sbx"], env: {}, version: parseSshVersion(text) });
   for (const text of ["OpenSSH_8.4p1 Debian-5", "OpenSSH_9.9p2", "OpenSSH_10.0p2", "dropbear"]) {
@@ -98,7 +110,12 @@ test("options of newer versions are only for those", () => {
 
 test("a path that ssh_config cannot hold is refused", () => {
   for (const bad of ['/a"b', "/a\nb", "/${HOME}"]) {
-    const files = { directoryPath: bad, identityPath: `${bad}/id`, knownHostsPath: `${bad}/known_hosts` };
+    const files = {
+      directoryPath: bad,
+      identityPath: `${bad}/id`,
+      knownHostsPath: `${bad}/hosts`,
+      serverKnownHostsPath: `${bad}/servers`,
+    };
     const make = (): string => clientConfig({ files, program: ["sbx"], env: {}, version: undefined });
     assert.throws(make, { code: "config_invalid" });
   }

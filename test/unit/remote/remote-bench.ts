@@ -29,9 +29,10 @@ export class FakeMachine implements ClientMachine {
     return copies.map(({ hostPath, guestPath }) => ({ sources: [hostPath], destination: guestPath }));
   }
 
-  async openSsh(server: string) {
+  async openSsh() {
     return {
-      ...{ directoryPath: "/ssh", identityPath: "/ssh/id", knownHostsPath: `/ssh/${server}` },
+      ...{ directoryPath: "/ssh", identityPath: "/ssh/id", knownHostsPath: "/ssh/known_hosts" },
+      serverKnownHostsPath: "/ssh/known_hosts.servers",
       publicKey: `ssh-ed25519 ${"C".repeat(68)}`,
       pin: (host: { hostName: string; key: string; sandboxId: string }) => this.pinned.push(host),
     };

@@ -10,6 +10,7 @@ import type { CallOptions } from "../../types.ts";
 import type { LocalState } from "../state.ts";
 import { openIdentity } from "./identity.ts";
 import { addHost, hasHost, knowsSandbox, removeHosts, type HostLine } from "./known-hosts.ts";
+import { sshFilesBelow } from "./ssh-files.ts";
 import { openMessageSocket, openSshSocket } from "./upgrade.ts";
 
 const LOCK = "known-hosts";
@@ -60,11 +61,7 @@ export class LocalSsh implements SshApi {
   async files(options: CallOptions = {}): Promise<SshFiles> {
     throwIfAborted(options.signal, "looking for the SSH key");
     const { privatePath } = await openIdentity(this.#directoryPath);
-    return {
-      directoryPath: this.#directoryPath,
-      identityPath: privatePath,
-      knownHostsPath: this.#knownHostsPath,
-    };
+    return sshFilesBelow(this.#directoryPath, privatePath);
   }
 
   async #pin(host: HostLine): Promise<void> {

@@ -6,6 +6,7 @@ import { test, type TestContext } from "node:test";
 import Ssh from "../../../../src/commands/ssh.ts";
 import SshConfig from "../../../../src/commands/ssh-config.ts";
 import SshProxy from "../../../../src/commands/ssh-proxy.ts";
+import { sshTarget } from "../../../../src/cli/contexts/ssh-host.ts";
 import { FakeRuntime } from "../../../fake-runtime.ts";
 import { temporaryDirectory } from "../../store/temporary-directory.ts";
 import { runCommand } from "../run-command.ts";
@@ -81,4 +82,43 @@ test("ssh-proxy relays, and pins the name as the client has it", async (t) => {
   const [{ ref, options }] = runtime.ssh.opened as [(typeof runtime.ssh.opened)[0]];
   assert.deepEqual([ref, options.hostName, options.clientFirst], ["web", "web.sbx", false]);
   assert.ok(sandbox.id);
+});
+
+test("a host of a context is a sandbox on that server; one without is of this machine, whatever context is in use", async (t) => {
+  const { runtime } = prepare(t);
+  await runtime.create({ name: "web", lifetime: { kind: "duration", ms: 60_000 } } as never);
+  const env = { SBX_CONTEXT: "https://ci.example", SBX_TOKEN: "ddo_token" };
+  const proxy = async (host: string): Promise<unknown> => {
+    const already = runtime.ssh.servers.length;
+    const running = runCommand(SshProxy, "ssh-proxy", [host], { runtime, env, stdin: "SSH-2.0-client\r\n" });
+    while (runtime.ssh.servers.length === already) await new Promise((resolve) => setTimeout(resolve, 5));
+    runtime.ssh.servers.at(-1)?.end("SSH-2.0-server\r\n");
+    const { target, status } = await running;
+    const { ref, options } = runtime.ssh.opened.at(-1) ?? {};
+    return [status, ref, options?.hostName, target?.kind === "remote" ? target.endpoint : target?.kind];
+  };
+  assert.deepEqual(await proxy("web.ci-example.sbx"), [0, "web", "web.ci-example.sbx", "https://ci.example"]);
+  assert.deepEqual(await proxy("web.sbx"), [0, "web", "web.sbx", "local"]);
+  const nowhere = await runCommand(SshProxy, "ssh-proxy", ["web.work.sbx"], { runtime, env });
+  assert.deepEqual([nowhere.status, nowhere.target], [2, undefined]);
+  assert.match(nowhere.stderr, /there is no context "work"/);
+  assert.equal((await runCommand(SshProxy, "ssh-proxy", ["a.b.c.sbx"], { runtime, env })).status, 2);
+});
+
+test("ssh is given the host name of the context, and what it starts the address", () => {
+  const endpoints = { endpoint: "https://ci.example", sandboxEndpoint: null, organisation: null };
+  const chosen = {
+    name: "work",
+    source: "file",
+    isStored: true,
+    endpoints,
+    token: "ddo_x",
+    tokenSource: "file",
+  } as const;
+  assert.deepEqual(sshTarget("web", chosen, { A: "b" }), { host: "web.work", env: { A: "b" } });
+  assert.deepEqual(sshTarget("web", { ...chosen, isStored: false, name: "ci-example" }, {}), {
+    host: "web.ci-example",
+    env: { SBX_CONTEXT: "https://ci.example" },
+  });
+  assert.deepEqual(sshTarget("web", { ...chosen, endpoints: null }, {}), { host: "web", env: {} });
 });
