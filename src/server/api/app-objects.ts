@@ -8,6 +8,7 @@ import {
   REVISION_STATUSES,
   type AppConfig,
 } from "../../protocol/app-records.ts";
+import type { Call } from "./route.ts";
 import type { AppInfo, AppLogLine, EnvVariable, LayerInfo, RevisionInfo, TimelineInfo } from "../../runtime/apps.ts";
 
 const labels = z.record(z.string(), z.string());
@@ -60,14 +61,13 @@ export const timelineObject = z.object({
   ...{ context: z.object({ slug: z.string() }), domains: z.array(z.object({ domain: z.string() })) },
 });
 
-export const logsObject = z.object({
-  logs: z.array(
-    z.object({
-      ...{ timestamp: time, level: z.enum(["debug", "info", "warn", "error"]), message: z.string() },
-      ...{ revision_id: z.string(), region: z.string() },
-    }),
-  ),
+export const logObject = z.object({
+  ...{ timestamp: time, level: z.enum(["debug", "info", "warn", "error"]), message: z.string() },
+  ...{ revision_id: z.string(), region: z.string() },
 });
+
+/** The cursor is in the link, too: the SDK for Python looks here, that for JavaScript there. */
+export const logsObject = z.object({ logs: z.array(logObject), next_cursor: z.string().nullable() });
 
 export const buildLogObject = z.object({
   ...{ timestamp: time, level: z.enum(["info", "error"]), message: z.string(), step: z.enum(BUILD_STEPS) },
@@ -105,6 +105,16 @@ export function toRevisionObject(revision: RevisionInfo): z.output<typeof revisi
 export function toTimelineObject(timeline: TimelineInfo, domains: readonly string[]): z.output<typeof timelineObject> {
   const { slug, app, context } = timeline;
   return { slug, partition: {}, app, context: { slug: context }, domains: domains.map((domain) => ({ domain })) };
+}
+
+/** Where a timeline is found, if the server has a gateway. */
+export function domainsOf(
+  { tenant, doors }: Pick<Call<unknown, unknown>, "tenant" | "doors">,
+  { app, slug, revision }: TimelineInfo,
+): string[] {
+  const address = slug === "production" ? { app: app.slug } : { app: app.slug, revision };
+  const host = doors.http?.appHost(tenant.organisation, address);
+  return host === undefined ? [] : [host];
 }
 
 export function toLogObject({ time: at, level, message, revision }: AppLogLine) {

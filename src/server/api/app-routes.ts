@@ -3,8 +3,19 @@ import { z } from "zod";
 import type { AppLogLine } from "../../runtime/apps.ts";
 import { ApiError } from "../api-error.ts";
 import { createAppBody, defined, updateAppBody } from "./app-bodies.ts";
-import { appObject, logsObject, timelineObject, toAppObject, toLogObject, toTimelineObject } from "./app-objects.ts";
-import { answerPage, pageQuery } from "./pagination.ts";
+import {
+  appObject,
+  logObject,
+  logsObject,
+  timelineObject,
+  toAppObject,
+  toLogObject,
+  toTimelineObject,
+  domainsOf,
+} from "./app-objects.ts";
+import { streamAnswer } from "./event-answer.ts";
+import { streamLogs } from "./log-stream.ts";
+import { answerPage, cursorParameter, pageQuery } from "./pagination.ts";
 import { route, type Answer, type Call, type Route } from "./route.ts";
 
 const MAX_LOG_LIMIT = 1000;
@@ -22,9 +33,10 @@ const logsQuery = z.object({
   ...{
     level: z.enum(LEVELS).optional(),
     query: z.string().max(256).optional(),
-    cursor: z.string().max(512).optional(),
+    cursor: cursorParameter.optional(),
   },
   limit: z.coerce.number().int().min(1).max(MAX_LOG_LIMIT).default(DEFAULT_LOG_LIMIT),
+  stream: z.stringbool().default(false),
 });
 
 async function create({ tenant, body, signal }: Call<unknown, z.output<typeof createAppBody>>): Promise<Answer> {
@@ -58,29 +70,44 @@ async function remove({ tenant, params }: Call<unknown, unknown>): Promise<Answe
   return { status: 204 };
 }
 
-async function timelines({ tenant, params, query, url }: Call<z.output<typeof pageQuery>, unknown>): Promise<Answer> {
+async function timelines(call: Call<z.output<typeof pageQuery>, unknown>): Promise<Answer> {
+  const { tenant, params, query, url } = call;
   const found = await tenant.runtime.apps.timelines(params.app ?? "");
   const items = found.map((timeline) => ({ id: timeline.slug, createdAt: timeline.updatedAt, timeline }));
-  return answerPage(items, query, url, ({ timeline }) => toTimelineObject(timeline, []));
+  return answerPage(items, query, url, ({ timeline }) => toTimelineObject(timeline, domainsOf(call, timeline)));
 }
 
-async function logs({
-  tenant,
-  params,
-  query,
-  url,
-  signal,
-}: Call<z.output<typeof logsQuery>, unknown>): Promise<Answer> {
+type LogsCall = Call<z.output<typeof logsQuery>, unknown>;
+
+async function logs(call: LogsCall): Promise<Answer> {
+  const { tenant, params, query, url, signal } = call;
+  if (query.stream) return streamOfLogs(call);
   const { start: since, end: until, revision_id: revision, limit } = query;
   const options = { since, signal, ...defined({ until, revision }) };
   const wanted = (await tenant.runtime.apps.logs(params.app ?? "", options)).filter((line) => fits(line, query));
   const from = query.cursor === undefined ? 0 : readCursor(query.cursor, wanted);
   const page = wanted.slice(from, from + limit);
-  const body = { logs: page.map(toLogObject) };
-  if (from + limit >= wanted.length) return { status: 200, body };
+  const items = page.map(toLogObject);
+  if (from + limit >= wanted.length) return { status: 200, body: { logs: items, next_cursor: null } };
   const next = new URL(url);
-  next.searchParams.set("cursor", writeCursor(wanted, from + limit));
+  const cursor = writeCursor(wanted, from + limit);
+  next.searchParams.set("cursor", cursor);
+  const body = { logs: items, next_cursor: cursor };
   return { status: 200, body, headers: { link: `<${next.href}>; rel="next"` } };
+}
+
+async function streamOfLogs({ tenant, params, query, ending }: LogsCall): Promise<Answer> {
+  const { start: since, end: until, revision_id: revision } = query;
+  // Looked for before the stream begins: what is not there is a plain 404.
+  const { id } = await tenant.runtime.apps.get(params.app ?? "");
+  const read = async (from: number): Promise<AppLogLine[]> =>
+    tenant.runtime.apps.logs(id, { since: from, signal: ending, ...defined({ until, revision }) });
+  const lines = streamLogs(read, { since, until, now: () => Date.now(), signal: ending });
+  return streamAnswer(wantedOf(lines, query), "lines");
+}
+
+async function* wantedOf(lines: AsyncIterable<AppLogLine>, query: LogsCall["query"]): AsyncIterable<unknown> {
+  for await (const line of lines) if (fits(line, query)) yield toLogObject(line);
 }
 
 function fits({ level, message }: AppLogLine, query: z.output<typeof logsQuery>): boolean {
@@ -151,7 +178,7 @@ export const APP_ROUTES: readonly Route[] = [
   route({
     ...{ method: "GET", path: "/api/v2/apps/:app/logs", summary: "What an app's programs said", scope: "read" },
     query: logsQuery,
-    success: { status: 200, schema: logsObject },
+    success: { status: 200, schema: logsObject, lines: logObject },
     errors: ["APP_NOT_FOUND"],
     handle: logs,
   }),

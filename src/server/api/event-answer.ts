@@ -5,7 +5,7 @@
 import type { Answer } from "./route.ts";
 
 const EVENTS = "text/event-stream";
-const LINES = "application/x-ndjson";
+export const LINES = "application/x-ndjson";
 export const STREAM_TYPES = [EVENTS, LINES] as const;
 /** A connection that says nothing for longer may be taken for a broken one, `ms`. */
 const BEAT_MS = 15_000;

@@ -4,6 +4,7 @@ import { SSH_UPGRADE } from "../../protocol/ssh-upgrade.ts";
 import { API_CODES, type ApiCode } from "../api-error.ts";
 import { CONFIG_HEADER } from "../sandbox-config.ts";
 import { ORG_HEADER } from "../tokens/authenticate.ts";
+import { LINES } from "./event-answer.ts";
 import { errorObject } from "./objects.ts";
 import { ROUTES, UPGRADES } from "./routes.ts";
 import type { Route } from "./route.ts";
@@ -65,7 +66,7 @@ function operation(route: Route): Json {
     responses: {
       [success.status]: {
         description: "success",
-        ...(success.schema === null ? {} : { content: contentOf(success.schema, success.types) }),
+        ...(success.schema === null ? {} : { content: contentOf(success.schema, success) }),
       },
       ...failures([...COMMON, ...route.errors]),
     },
@@ -132,8 +133,9 @@ function inlined(schema: Json): Json {
 }
 
 /** Of a stream it is each item that has the schema, and no more is said of it. */
-function contentOf(schema: z.core.$ZodType, types: readonly string[] = []): Json {
-  if (types.length === 0) return jsonOf(schemaOf(schema, "output"));
+function contentOf(schema: z.core.$ZodType, { types = [], lines }: Route["success"]): Json {
+  const also = lines === undefined ? {} : { [LINES]: { "x-item": schemaOf(lines, "output") } };
+  if (types.length === 0) return { ...jsonOf(schemaOf(schema, "output")), ...also };
   return Object.fromEntries(types.map((type) => [type, { "x-item": schemaOf(schema, "output") }]));
 }
 

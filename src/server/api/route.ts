@@ -51,8 +51,9 @@ interface RouteFacts {
   path: string;
   summary: string;
   scope: Scope;
-  /** What an answer that succeeds holds, by its status; `null` for nothing. Its type is JSON if it is none of `types`. */
-  success: { status: number; schema: z.core.$ZodType | null; types?: readonly string[] };
+  /** What an answer that succeeds holds, by its status; `null` for nothing. Its type is JSON if it is none of `types`;
+   * `lines` is of each line for a client that may ask for them instead. */
+  success: { status: number; schema: z.core.$ZodType | null; types?: readonly string[]; lines?: z.core.$ZodType };
   /** Beside those that every route may answer with. */
   errors: readonly ApiCode[];
   /** How long a body may be, `bytes`; of the usual length if absent. */
