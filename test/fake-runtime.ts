@@ -408,6 +408,7 @@ export class FakeRuntime implements OrganisationRuntime {
   };
   readonly editor = new FakeEditor((method, ...args) => this.record(method, ...args));
   readonly apps = new FakeApps(this);
+  readonly appDoor = this.apps;
 
   readonly secrets: SecretApi = {
     names: async () => {

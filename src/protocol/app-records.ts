@@ -25,8 +25,11 @@ export const FRAMEWORKS = [
   ...(["sveltekit", "fresh", "lume"] as const),
 ] as const;
 
-/** A slug is the first label of a host name, with room for `-` and the id of a revision behind it. */
-export const APP_SLUG = /^[a-z](?:[a-z0-9-]{0,48}[a-z0-9])?$/;
+/**
+ * A slug is the first label of a host name, with room for `-` and the id of a revision behind it. It has no two dashes in
+ * a row: behind those comes the name of the organisation (server/gateway/app-names.ts).
+ */
+export const APP_SLUG = /^(?!.*--)[a-z](?:[a-z0-9-]{0,48}[a-z0-9])?$/;
 export const REVISION_ID = /^[0-9a-hjkmnp-z]{12}$/;
 
 const CLOSED_PREFIXES = ["DENO_", "LD_", "OTEL_"] as const;

@@ -13,6 +13,7 @@ import type {
   RevisionStatus,
   RevisionVariable,
 } from "../protocol/app-records.ts";
+import type { Duplex } from "node:stream";
 import type { CallOptions } from "./types.ts";
 
 export type {
@@ -230,6 +231,34 @@ export interface BuildLogOptions extends CallOptions {
   step?: BuildStep;
   timeline?: string;
 }
+
+/** What an address of an app leads to. */
+export interface AppAddress {
+  /** Its slug. */
+  app: string;
+  /** One of its previews; `production` if absent. */
+  revision?: string;
+}
+
+/** The way of a control plane's gateway to apps. */
+export interface AppDoor {
+  /**
+   * Connects to the server of an app. One that does not run is started: whoever asks meanwhile waits for the same.
+   *
+   * @param options.first what the server is sent first
+   * @param options.admit asked before an instance is made
+   * @throws SbxError `app_not_found`, also for a revision without a preview; why it does not start
+   */
+  openHttp(address: AppAddress, options?: OpenAppOptions): Promise<Duplex>;
+}
+
+export interface OpenAppOptions extends CallOptions {
+  first?: Buffer | undefined;
+  admit?: Admission;
+}
+
+/** Makes room for one sandbox while `make` runs. */
+export type Admission = <T>(demand: { memoryBytes: number; cpus: number }, make: () => Promise<T>) => Promise<T>;
 
 export const MAX_APP_LOG_LINES = 20_000;
 

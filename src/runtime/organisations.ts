@@ -2,6 +2,7 @@
  * Organisations: the tenants of a control plane. Each has a runtime of its own, so what one has, another one's runtime
  * does not know; only images are common to all.
  */
+import type { AppDoor } from "./apps.ts";
 import type { DomainApi } from "./domains.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -14,6 +15,7 @@ export const ORGANISATION_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 /** What a control plane needs beyond what commands do. */
 export interface OrganisationRuntime extends Runtime {
   readonly domains: DomainApi;
+  readonly appDoor: AppDoor;
 }
 
 export interface OrganisationRuntimes extends AsyncDisposable {

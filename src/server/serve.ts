@@ -68,8 +68,10 @@ export async function openServer({ listen, ssh, gateway, ...options }: ServeOpti
 
 async function openGateway(plane: ControlPlane, settings: PublicGatewaySettings): Promise<PublicGateway> {
   const { tenants } = plane;
-  const { log, now } = plane.options;
-  const gateway = await PublicGateway.open({ ...settings, tenants, log, now });
+  const { tokens, log, now } = plane.options;
+  const isOrganisation = (name: string): boolean =>
+    name === OWN_ORGANISATION || tokens.list().some(({ organisations }) => organisations.includes(name));
+  const gateway = await PublicGateway.open({ ...settings, tenants, isOrganisation, log, now });
   plane.doors.http = gateway;
   plane.addGauge("sbx_gateway_connections", () => gateway.connections);
   return gateway;

@@ -9,7 +9,7 @@ import { throwIfAborted } from "../abort.ts";
 import type { Settings } from "../defaults.ts";
 import type { FolderLaunch } from "../../protocol/folder-launch.ts";
 import { connectTarget } from "../../protocol/sandbox-target.ts";
-import type { AppApi } from "../apps.ts";
+import type { AppApi, AppDoor } from "../apps.ts";
 import type { CheckpointApi, ForkOptions, ForkReport, ForkSpec } from "../checkpoints.ts";
 import { SbxError } from "../errors.ts";
 import type { SnapshotApi, VolumeApi } from "../disks.ts";
@@ -84,6 +84,7 @@ class LocalRuntime implements OrganisationRuntime {
   readonly ssh: SshApi;
   readonly metering: MeteringApi;
   readonly apps: AppApi;
+  readonly appDoor: AppDoor;
   readonly #apps: LazyApps;
   readonly #checkpoints: LocalCheckpoints;
   readonly #settings: Settings;
@@ -130,6 +131,7 @@ class LocalRuntime implements OrganisationRuntime {
     this.ssh = new LocalSsh({ state, findReady: (ref) => this.#findReady(ref) });
     this.#apps = new LazyApps(async () => (await import("./apps/local-state.ts")).openLocalApps(state, this));
     this.apps = this.#apps;
+    this.appDoor = this.#apps;
   }
 
   async create(spec: SandboxSpec, options: CreateOptions = {}): Promise<Sandbox> {

@@ -9,6 +9,7 @@ import {
   timelineObject,
   toRevisionObject,
   toTimelineObject,
+  domainsOf,
 } from "./app-objects.ts";
 import { STREAM_TYPES, streamAnswer, streamForm } from "./event-answer.ts";
 import { answerPage, pageQuery } from "./pagination.ts";
@@ -46,9 +47,10 @@ async function cancel({ tenant, params }: PlainCall): Promise<Answer> {
   return { status: 200, body: toRevisionObject(await tenant.runtime.apps.revisions.cancel(params.id ?? "")) };
 }
 
-async function timelines({ tenant, params }: PlainCall): Promise<Answer> {
+async function timelines(call: PlainCall): Promise<Answer> {
+  const { tenant, params } = call;
   const found = await tenant.runtime.apps.revisions.timelines(params.id ?? "");
-  return { status: 200, body: found.map((timeline) => toTimelineObject(timeline, [])) };
+  return { status: 200, body: found.map((timeline) => toTimelineObject(timeline, domainsOf(call, timeline))) };
 }
 
 async function progress({ tenant, params, accept, ending }: PlainCall): Promise<Answer> {

@@ -1,4 +1,5 @@
 /** What the API needs of the gateway. */
+import type { AppAddress } from "../../runtime/apps.ts";
 import type { DomainTarget } from "../../runtime/domains.ts";
 import type { Exposure } from "../../runtime/exposures.ts";
 import type { Tenant } from "../organisations/tenant.ts";
@@ -12,6 +13,8 @@ export interface HttpDoor {
    * @throws SbxError `usage` where the sandbox has too many
    */
   mint(tenant: Tenant, sandboxId: string, kind: NameKind, target: DomainTarget | null): Promise<string>;
+  /** Where an app is found; undefined where its name is too long for one. */
+  appHost(organisation: string, address: AppAddress): string | undefined;
   /** A port's URL, the same one if there is one. */
   expose(tenant: Tenant, sandboxId: string, guestPort: number): Promise<Exposure>;
   list(tenant: Tenant, sandboxId: string): Promise<Exposure[]>;

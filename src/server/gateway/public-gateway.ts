@@ -5,6 +5,7 @@
  */
 import type { Socket } from "node:net";
 import { openGateway, type Gateway, type GatewayTls, type HeadRewriter, type Target } from "../../gateway/gateway.ts";
+import type { AppAddress } from "../../runtime/apps.ts";
 import type { Domain, DomainTarget } from "../../runtime/domains.ts";
 import { SbxError } from "../../runtime/errors.ts";
 import type { Exposure } from "../../runtime/exposures.ts";
@@ -17,6 +18,7 @@ import { forwardHead } from "./forwarded-head.ts";
 import { GivenCertificate, type CertificateFiles } from "./given-certificate.ts";
 import type { HttpDoor } from "./http-door.ts";
 import { GOODBYE_MS, PRUNE_MS, PUBLIC_LIMITS } from "./limits.ts";
+import { appLabel, AppNames } from "./app-names.ts";
 import { labelOf, type NameResolver } from "./names.ts";
 import { openOwnAuthority } from "./own-authority.ts";
 import { SandboxNames } from "./sandbox-names.ts";
@@ -39,6 +41,8 @@ export interface PublicGatewaySettings {
 
 export interface PublicGatewayOptions extends PublicGatewaySettings {
   tenants: Tenants;
+  /** Whether there is an organisation of this name. */
+  isOrganisation: (name: string) => boolean;
   log: ServerLog;
   /** Epoch `ms`. */
   now: () => number;
@@ -68,14 +72,14 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   private constructor(options: PublicGatewayOptions, certificates: Certificates, store: DomainStore) {
-    const { domain, tenants, log, now } = options;
+    const { domain, tenants, isOrganisation, log, now } = options;
     this.#options = options;
     this.domain = domain;
     this.certificatePath = certificates.certificatePath;
     this.#certificates = certificates;
     this.#store = store;
     this.#names = new SandboxNames({ domain, store, tenants, log, now });
-    this.#resolvers = [this.#names];
+    this.#resolvers = [this.#names, new AppNames({ tenants, isOrganisation, log })];
     this.#timer = setInterval(() => void this.#names.prune(), PRUNE_MS).unref();
   }
 
@@ -100,6 +104,11 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
   /** Where clients find it. */
   get port(): number {
     return this.#options.publicPort ?? this.#gateway?.port ?? 0;
+  }
+
+  appHost(organisation: string, address: AppAddress): string | undefined {
+    const label = appLabel(organisation, address);
+    return label === undefined ? undefined : `${label}.${this.domain}${this.#portSuffix}`;
   }
 
   async mint(tenant: Tenant, sandboxId: string, kind: NameKind, target: DomainTarget | null): Promise<string> {

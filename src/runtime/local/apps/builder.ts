@@ -1,7 +1,8 @@
 /** Builds revisions: files, commands, an instance that answers, and only then the switch of the timelines. */
+import type { Duplex } from "node:stream";
 import type { RevisionNetwork } from "../../../store/apps/app-documents.ts";
 import type { RevisionRow } from "../../../store/apps/revision-store.ts";
-import type { DeploySpec } from "../../apps.ts";
+import type { DeploySpec, OpenAppOptions } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
 import type { Sandbox } from "../../runtime.ts";
 import type { CallerEnvironment, CallOptions } from "../../types.ts";
@@ -15,7 +16,7 @@ import { watchBuild } from "./build-watch.ts";
 import { carryNetwork, OPEN_NETWORK } from "./carried-network.ts";
 import type { ContentStore } from "./content-store.ts";
 import { APP_DIRECTORY } from "./guest-work.ts";
-import type { AppRuntime, Instances } from "./instances.ts";
+import type { AppRuntime, InstanceName, InstancePlan, Instances } from "./instances.ts";
 import { PRODUCTION, type RevisionWorker } from "./local-revisions.ts";
 import { planInstance, variablesFor } from "./revision-plan.ts";
 import { RevisionSteps } from "./revision-steps.ts";
@@ -60,6 +61,16 @@ export class Builder implements RevisionWorker {
     const work = this.#run(id, spec).catch(() => undefined);
     this.#working.add(work);
     void work.finally(() => this.#working.delete(work));
+  }
+
+  async openHttp(name: InstanceName, { first, admit, signal }: OpenAppOptions): Promise<Duplex> {
+    const plan = async (): Promise<InstancePlan> => {
+      const made = await planInstance(this.#options, this.#require(name.revision), name.context);
+      return admit === undefined ? made : { ...made, admit };
+    };
+    const connection = await this.#options.instances.open(name, plan, signal);
+    if (first !== undefined) connection.write(first);
+    return connection;
   }
 
   async release(id: string): Promise<void> {

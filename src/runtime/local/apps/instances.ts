@@ -6,6 +6,8 @@
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { abortedError, throwIfAborted } from "../../abort.ts";
+import type { Admission } from "../../apps.ts";
+import { DEFAULT_SETTINGS } from "../../defaults.ts";
 import { SbxError } from "../../errors.ts";
 import type { Runtime, Sandbox } from "../../runtime.ts";
 import type { CallerEnvironment, NetworkSpec, SandboxInfo } from "../../types.ts";
@@ -21,6 +23,8 @@ export const CONTEXT_LABEL = "sbx.context";
 const IDLE_MS = 5 * 60_000;
 /** Between two extensions of one that is used, `ms`. */
 const EXTEND_EVERY_MS = 60_000;
+/** What an instance has of the machine. */
+const INSTANCE = { memoryBytes: DEFAULT_SETTINGS.memoryBytes, cpus: DEFAULT_SETTINGS.cpus };
 /** For a program to answer its first request, `ms`. */
 const START_TIMEOUT_MS = 120_000;
 const POLL_MS = 100;
@@ -32,10 +36,15 @@ export type AppRuntime = Pick<
   "create" | "connect" | "get" | "list" | "remove" | "extend" | "logs" | "network" | "secrets"
 >;
 
-/** All that an instance is made of. */
-export interface InstancePlan {
+/** A revision runs once for each context that it is active in. */
+export interface InstanceName {
   revision: string;
   context: "production" | "development";
+}
+
+/** All that an instance is made of. */
+export interface InstancePlan extends InstanceName {
+  admit?: Admission;
   network: NetworkSpec;
   env: Record<string, string>;
   /** The archive of its files. */
@@ -76,13 +85,13 @@ export class Instances implements AsyncDisposable {
 
   /** Has it run, and returns once it answers requests. @throws SbxError with what it said, if it does not */
   async ensure(plan: InstancePlan, signal?: AbortSignal): Promise<void> {
-    await this.#instance(plan, signal);
+    await this.#instance(plan, async () => plan, signal);
   }
 
-  /** A connection to its server; it is started if it does not run. */
-  async open(plan: InstancePlan, signal?: AbortSignal): Promise<Duplex> {
+  /** A connection to its server; it is started if it does not run. @param plan asked for when it has to be */
+  async open(name: InstanceName, plan: () => Promise<InstancePlan>, signal?: AbortSignal): Promise<Duplex> {
     for (let isRetry = false; ; isRetry = true) {
-      const instance = await this.#instance(plan, signal);
+      const instance = await this.#instance(name, plan, signal);
       try {
         const tunnel = await instance.sandbox.openTunnel(
           { port: instance.port },
@@ -93,7 +102,7 @@ export class Instances implements AsyncDisposable {
       } catch (error) {
         throwIfAborted(signal, "connecting to the app");
         // It ended meanwhile, or its program did: once more, with a new one.
-        await this.#drop(plan, instance);
+        await this.#drop(name, instance);
         if (isRetry) throw error;
       }
     }
@@ -121,9 +130,13 @@ export class Instances implements AsyncDisposable {
   }
 
   /** However many ask at once: one is started, and goes on for the others when one of them leaves. */
-  async #instance(plan: InstancePlan, signal: AbortSignal | undefined): Promise<Instance> {
-    const key = keyOf(plan);
-    const known = this.#known.get(key) ?? this.#begin(key, plan);
+  async #instance(
+    name: InstanceName,
+    plan: () => Promise<InstancePlan>,
+    signal: AbortSignal | undefined,
+  ): Promise<Instance> {
+    const key = keyOf(name);
+    const known = this.#known.get(key) ?? this.#begin(key, name, plan);
     if (signal === undefined) return known.instance;
     const { promise: left, reject } = Promise.withResolvers<never>();
     const onAbort = (): void => reject(abortedError(signal, "starting the app"));
@@ -136,9 +149,9 @@ export class Instances implements AsyncDisposable {
     }
   }
 
-  #begin(key: string, plan: InstancePlan): Known {
+  #begin(key: string, name: InstanceName, plan: () => Promise<InstancePlan>): Known {
     const ending = new AbortController();
-    const known: Known = { ending, instance: this.#findOrStart(plan, ending.signal) };
+    const known: Known = { ending, instance: this.#findOrStart(name, plan, ending.signal) };
     const forget = (): void => {
       if (this.#known.get(key) === known) this.#known.delete(key);
     };
@@ -147,16 +160,16 @@ export class Instances implements AsyncDisposable {
     return known;
   }
 
-  async #findOrStart(plan: InstancePlan, signal: AbortSignal): Promise<Instance> {
-    await using _lock = await this.#options.lock(`app-${plan.revision}-${plan.context}`, signal);
+  async #findOrStart(name: InstanceName, plan: () => Promise<InstancePlan>, signal: AbortSignal): Promise<Instance> {
+    await using _lock = await this.#options.lock(`app-${name.revision}-${name.context}`, signal);
     const { runtime } = this.#options;
-    const labels = labelsOf(plan);
+    const labels = labelsOf(name);
     for (const { id } of (await runtime.list({ labels })).filter(isLive)) {
       const found = await this.#adopt(id, signal);
       if (found !== undefined) return found;
       await runtime.remove(id);
     }
-    return await this.#start(plan, signal);
+    return await this.#start(await plan(), signal);
   }
 
   /** One that another process has started; undefined if its program does not answer. */
@@ -177,7 +190,9 @@ export class Instances implements AsyncDisposable {
     const { runtime, environment } = this.#options;
     const lifetime = { kind: "duration" as const, ms: IDLE_MS };
     const { network } = plan;
-    const sandbox = await runtime.create({ network, labels: labelsOf(plan), lifetime }, { signal, environment });
+    const spec = { network, labels: labelsOf(plan), lifetime, memoryBytes: INSTANCE.memoryBytes, cpus: INSTANCE.cpus };
+    const make = async (): Promise<Sandbox> => runtime.create(spec, { signal, environment });
+    const sandbox = plan.admit === undefined ? await make() : await plan.admit(INSTANCE, make);
     try {
       await unpack(sandbox, await plan.readFiles(), signal);
       await plan.beforeStart?.(sandbox);
@@ -220,8 +235,8 @@ export class Instances implements AsyncDisposable {
     return new SbxError("guest_error", why, { ...(said && { cause: said }), hint: "sbx app logs APP" });
   }
 
-  async #drop(plan: InstancePlan, { sandbox }: Instance): Promise<void> {
-    this.#known.delete(keyOf(plan));
+  async #drop(name: InstanceName, { sandbox }: Instance): Promise<void> {
+    this.#known.delete(keyOf(name));
     await sandbox[Symbol.asyncDispose]();
     await this.#options.runtime.remove(sandbox.id).catch(() => undefined);
   }
@@ -243,11 +258,11 @@ async function letGo({ instance }: Known): Promise<void> {
   await instance.then(async ({ sandbox }) => sandbox[Symbol.asyncDispose]()).catch(() => undefined);
 }
 
-function keyOf({ revision, context }: InstancePlan): string {
+function keyOf({ revision, context }: InstanceName): string {
   return `${revision} ${context}`;
 }
 
-function labelsOf({ revision, context }: InstancePlan): Record<string, string> {
+function labelsOf({ revision, context }: InstanceName): Record<string, string> {
   return { [REVISION_LABEL]: revision, [CONTEXT_LABEL]: context };
 }
 

@@ -1,8 +1,8 @@
 /** The apps, opened when somebody first asks for them: most commands never do. */
-import type { AppApi, LayerApi, RevisionApi } from "../../apps.ts";
+import type { AppApi, AppDoor, LayerApi, RevisionApi } from "../../apps.ts";
 import type { OpenApps } from "./open-apps.ts";
 
-export class LazyApps implements AppApi, AsyncDisposable {
+export class LazyApps implements AppApi, AppDoor, AsyncDisposable {
   readonly layers: LayerApi;
   readonly revisions: RevisionApi;
   readonly #open: () => Promise<OpenApps>;
@@ -45,6 +45,8 @@ export class LazyApps implements AppApi, AsyncDisposable {
   logs: AppApi["logs"] = async (...args) => (await this.#apps()).logs(...args);
   timelines: AppApi["timelines"] = async (...args) => (await this.#apps()).timelines(...args);
 
+  openHttp: AppDoor["openHttp"] = async (...args) => (await this.#apps()).openHttp(...args);
+
   /** Gives up what is being built. */
   async [Symbol.asyncDispose](): Promise<void> {
     const opened = await this.#opened;
@@ -52,7 +54,7 @@ export class LazyApps implements AppApi, AsyncDisposable {
     await opened?.[Symbol.asyncDispose]();
   }
 
-  async #apps(): Promise<AppApi> {
+  async #apps(): Promise<AppApi & AppDoor> {
     this.#opened ??= this.#open();
     return (await this.#opened).apps;
   }

@@ -1,13 +1,17 @@
 /** Apps on this machine: their records, and what is deployed to them. */
+import type { Duplex } from "node:stream";
 import { appConfigSchema, labelsSchema } from "../../../protocol/app-records.ts";
 import type {
+  AppAddress,
   AppApi,
   AppChange,
+  AppDoor,
   AppInfo,
   AppLogLine,
   AppLogOptions,
   AppSpec,
   DeploySpec,
+  OpenAppOptions,
   LayerApi,
   RevisionApi,
   RevisionInfo,
@@ -16,7 +20,7 @@ import type {
 import { throwIfAborted } from "../../abort.ts";
 import type { CallOptions } from "../../types.ts";
 import { requireApp, resolveLayers, toolsFor, type AppContext, type AppRecord } from "./app-context.ts";
-import { requireValid, slugInUse } from "./app-faults.ts";
+import { appNotFound, requireValid, slugInUse } from "./app-faults.ts";
 import { readAppLogs } from "./app-logs.ts";
 import type { AppRuntime } from "./instances.ts";
 import { LocalLayers } from "./local-layers.ts";
@@ -24,7 +28,7 @@ import type { LocalRevisions } from "./local-revisions.ts";
 import { checkSlug } from "./slugs.ts";
 import { mergeVariables, newVariables, toEnvVariable } from "./variables.ts";
 
-export class LocalApps implements AppApi {
+export class LocalApps implements AppApi, AppDoor {
   readonly layers: LayerApi;
   readonly revisions: RevisionApi;
   readonly #context: AppContext;
@@ -117,6 +121,14 @@ export class LocalApps implements AppApi {
     const { id } = requireApp(this.#context, ref);
     const revisions = this.#context.revisions.list(id).map((revision) => revision.id);
     return readAppLogs(this.#runtime, revisions, options);
+  }
+
+  async openHttp({ app, revision }: AppAddress, options: OpenAppOptions = {}): Promise<Duplex> {
+    throwIfAborted(options.signal, "connecting to the app");
+    const found = this.#context.apps.find(app);
+    // By its slug: an id is no part of an address.
+    if (found?.slug !== app) throw appNotFound(app);
+    return this.#revisions.openHttp(found, revision, options);
   }
 
   async timelines(ref: string, { signal }: CallOptions = {}): Promise<TimelineInfo[]> {

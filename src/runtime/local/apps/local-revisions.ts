@@ -1,4 +1,5 @@
 /** Revisions on this machine: their records and logs, whoever builds them. */
+import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { appConfigSchema, labelsSchema, MAX_VARIABLES, revisionVariableSchema } from "../../../protocol/app-records.ts";
 import type { RevisionNetwork } from "../../../store/apps/app-documents.ts";
@@ -8,6 +9,7 @@ import type {
   BuildLogLine,
   BuildLogOptions,
   DeploySpec,
+  OpenAppOptions,
   Progress,
   RevisionApi,
   RevisionInfo,
@@ -17,9 +19,10 @@ import type {
 import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
 import { layerVariables, requireApp, resolveLayers, type AppContext, type AppRecord } from "./app-context.ts";
-import { requireValid, revisionNotFound, usage } from "./app-faults.ts";
+import { appNotFound, requireValid, revisionNotFound, usage } from "./app-faults.ts";
 import { commandOf } from "./build-commands.ts";
 import type { BuildLogs } from "./build-log.ts";
+import type { InstanceName } from "./instances.ts";
 import type { ContentStore } from "./content-store.ts";
 import { failProgress, initialProgress } from "./progress.ts";
 
@@ -34,6 +37,8 @@ export interface RevisionWorker {
   prepare(spec: DeploySpec, options: CallOptions): Promise<RevisionNetwork>;
   /** Builds it in the background. */
   start(id: string, spec: DeploySpec): void;
+  /** Connects to it; it is started if it does not run. */
+  openHttp(name: InstanceName, options: OpenAppOptions): Promise<Duplex>;
   /** Ends what runs of it. */
   release(id: string): Promise<void>;
 }
@@ -164,6 +169,14 @@ export class LocalRevisions implements RevisionApi {
   timelinesOf(where: { app: string } | { revision: string }): TimelineInfo[] {
     const rows = this.#options.context.revisions.timelines(where);
     return rows.map((row) => ({ ...row, context: row.slug === PRODUCTION ? "production" : "development" }));
+  }
+
+  /** Of production, or of a preview. */
+  async openHttp(app: AppRecord, preview: string | undefined, options: OpenAppOptions): Promise<Duplex> {
+    const slug = preview === undefined ? PRODUCTION : previewOf(preview);
+    const timeline = this.timelinesOf({ app: app.id }).find((one) => one.slug === slug);
+    if (timeline === undefined) throw appNotFound(app.slug);
+    return this.#options.worker.openHttp({ revision: timeline.revision, context: timeline.context }, options);
   }
 
   /** All of an app, for its end; those that are being built are given up. */

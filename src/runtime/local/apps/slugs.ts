@@ -15,7 +15,7 @@ export function checkSlug(slug: string): string {
   if (APP_SLUG.test(slug) && !/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(slug)) return slug;
   throw usage(
     `${JSON.stringify(slug.slice(0, 128))} cannot be a slug`,
-    "a slug has up to 50 lower-case letters, digits and dashes, begins with a letter and ends with no dash",
+    "a slug has up to 50 lower-case letters, digits and single dashes, begins with a letter and ends with no dash",
   );
 }
 
