@@ -23,7 +23,7 @@ describe("SSH through sbx serve", { timeout: 240_000 }, () => {
 
   before(async () => {
     home = await openTestHome();
-    server = await SdkServer.open(home, ["--ssh-listen", "127.0.0.1:0"]);
+    server = await SdkServer.open(home);
     useServer();
     const sandbox = await Sandbox.create({ timeout: "5m", allowNet: [], ssh: true, env: { COLOUR: "green" } });
     id = sandbox.id;

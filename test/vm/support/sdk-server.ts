@@ -17,7 +17,7 @@ export class SdkServer implements AsyncDisposable {
   readonly url: string;
   /** The one that the first start makes. */
   readonly token: string | null;
-  /** Where SSH is; nowhere unless a port was asked for. */
+  /** Where SSH is. */
   readonly ssh: { hostname: string; port: number; hostKey: string };
   /** Where servers of sandboxes are reached, and the certificate to trust. */
   readonly gateway: { domain: string; port: number; certificate: string | null };
@@ -32,14 +32,9 @@ export class SdkServer implements AsyncDisposable {
   }
 
   static async open(home: TestHome, args: readonly string[] = []): Promise<SdkServer> {
-    const child = home.start([
-      "serve",
-      "--listen",
-      "127.0.0.1:0",
-      "--json",
-      ...(args.includes("--ssh-listen") ? [] : ["--ssh-listen", "off"]),
-      ...args,
-    ]);
+    const ports = ["--listen", "--ssh-listen"].filter((option) => !args.includes(option));
+    const free = ports.flatMap((option) => [option, "127.0.0.1:0"]);
+    const child = home.start(["serve", "--json", ...free, ...args]);
     let said = "";
     child.stderr.on("data", (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
     const timer = setTimeout(() => child.kill("SIGKILL"), START_DEADLINE_MS);
