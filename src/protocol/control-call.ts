@@ -23,6 +23,8 @@ export interface ControlCall<P extends z.core.$ZodType, R extends z.core.$ZodTyp
   readonly scope: ControlScope;
   readonly answer: ControlAnswer;
   readonly summary: string;
+  /** Whether its parameters may be long: values of secrets. */
+  readonly isLong: boolean;
   readonly params: P;
   /** Of the value, or of each item. */
   readonly result: R;
@@ -34,18 +36,22 @@ interface CallFacts {
   scope: ControlScope;
   answer?: ControlAnswer;
   summary: string;
+  long?: boolean;
 }
+
+/** Longest parameters of a long call, `bytes`. */
+export const MAX_LONG_PARAMS_BYTES = 2 * 1024 * 1024;
 
 /** A row. Its schemas are made when they are first used: a command needs few of them. */
 export function controlCall<P extends z.core.$ZodType, R extends z.core.$ZodType>(
-  { scope, answer = "value", summary }: CallFacts,
+  { scope, answer = "value", summary, long: isLong = false }: CallFacts,
   params: () => P,
   result: () => R,
 ): ControlCall<P, R> {
   let builtParams: P | undefined;
   let builtResult: R | undefined;
   return {
-    ...{ scope, answer, summary },
+    ...{ scope, answer, summary, isLong },
     get params() {
       return (builtParams ??= params());
     },

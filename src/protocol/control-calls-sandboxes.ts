@@ -1,7 +1,20 @@
 /** Calls about sandboxes: what they are, their lifetimes, copies of them, what they say and use, their URLs. */
 import * as z from "zod/mini";
 import { controlCall } from "./control-call.ts";
-import { amount, byRef, count, labels, nothing, port, ref, text, time, variables } from "./control-schema.ts";
+import {
+  amount,
+  byRef,
+  count,
+  labels,
+  nothing,
+  port,
+  ref,
+  secretHost,
+  secretValues,
+  text,
+  time,
+  variables,
+} from "./control-schema.ts";
 import { EVENT_TYPES, type EventDetail } from "./event-record.ts";
 import { sandboxInfo as runningInfo } from "./rpc-methods-sbx.ts";
 import { MAX_BUSIEST, usageAnswer } from "./usage-calls.ts";
@@ -29,6 +42,7 @@ const checkpoint = () =>
     source: z.object({ id: text(), name: z.nullable(text()) }),
     ...{ memoryBytes: amount(), cpus: amount(), diskBytes: amount(), allocatedBytes: amount() },
     faults: z.array(text()),
+    secrets: z.optional(z.array(z.object({ name: text(), hosts: z.array(secretHost()) }))),
   });
 
 const exposure = () => z.object({ guestPort: port(), hostPort: port(), url: text(), createdAt: time() });
@@ -56,7 +70,12 @@ export const SANDBOX_CALLS = {
   "sandbox.pause": controlCall({ scope: "sandboxes", summary: "Have a machine stand still" }, byRef, sandbox),
   "sandbox.resume": controlCall({ scope: "sandboxes", summary: "Let a paused machine go on" }, byRef, sandbox),
   "sandbox.fork": controlCall(
-    { scope: "sandboxes", answer: "progress", summary: "Copy a running machine; all of the copies or none" },
+    {
+      scope: "sandboxes",
+      answer: "progress",
+      long: true,
+      summary: "Copy a running machine; all of the copies or none",
+    },
     () =>
       z.object({
         ref: ref(),
@@ -66,6 +85,7 @@ export const SANDBOX_CALLS = {
         volumes: z.optional(z.enum(["refuse", "copy"])),
         labels: z.optional(labels()),
         env: z.optional(variables()),
+        secretValues: z.optional(secretValues()),
       }),
     () => z.object({ sandboxes: z.array(sandbox()), pausedMs: amount() }),
   ),

@@ -3,7 +3,7 @@
  * it as it is written and refuses what it does not know; others ignore it, so it is sent to none of them.
  */
 import * as z from "zod/mini";
-import { port, ref } from "./control-schema.ts";
+import { port, ref, secretValues } from "./control-schema.ts";
 import { MAX_ATTACHED_VOLUMES } from "./disk-calls.ts";
 import { LEAK_ACTIONS } from "./net-launch.ts";
 
@@ -84,6 +84,8 @@ export const configExtension = () =>
     ),
     network: z.optional(network()),
     budget: z.optional(budget()),
+    /** Of the secrets that a checkpoint has; others are in the published part. */
+    secretValues: z.optional(secretValues()),
   });
 export type ConfigExtension = z.output<ReturnType<typeof configExtension>>;
 export type NetworkExtension = z.output<ReturnType<typeof network>>;

@@ -3,6 +3,8 @@
  * a client sends is bounded by the server's limit on bodies, what a server answers by the client's on answers.
  */
 import * as z from "zod/mini";
+import { MAX_SECRETS, SECRET_NAME } from "./net-calls.ts";
+import { MAX_SECRET_BYTES } from "./secret-value.ts";
 
 /** Longest name, id, beginning of one, or reference that the user wrote. */
 const MAX_REF = 256;
@@ -25,4 +27,11 @@ export const labels = () =>
     .check(z.refine((record) => Object.keys(record).length <= MAX_LABELS, { error: `at most ${MAX_LABELS} labels` }));
 export const variables = () =>
   z.record(z.string().check(z.regex(/^[^=\0]{1,256}$/)), z.string().check(z.regex(/^[^\0]*$/)));
+/** Hosts that a secret is for. */
+export const secretHost = () => z.object({ host: text(), port: z.nullable(port()), scheme: z.enum(["http", "https"]) });
+/** Values of secrets, by name: they go on to a sandbox's supervisor, and are kept nowhere else. */
+export const secretValues = () =>
+  z
+    .record(z.string().check(z.regex(SECRET_NAME)), z.string().check(z.maxLength(MAX_SECRET_BYTES)))
+    .check(z.refine((values) => Object.keys(values).length <= MAX_SECRETS, { error: "too many secrets" }));
 export const port = () => z.int().check(z.minimum(1), z.maximum(65_535));

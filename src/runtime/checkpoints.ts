@@ -2,6 +2,7 @@
  * Copies of running machines at the Runtime interface: forks, which run at once, and checkpoints, which are kept. Sizes
  * are bytes, times are epoch ms.
  */
+import type { SecretHostRecord } from "../protocol/net-launch.ts";
 import type { CallerEnvironment, CallOptions, SandboxInfo } from "./types.ts";
 
 export interface CheckpointInfo {
@@ -19,6 +20,11 @@ export interface CheckpointInfo {
   allocatedBytes: number;
   /** What is wrong with its files; empty when nothing is. */
   faults: string[];
+  /**
+   * What each sandbox that is made of it has again, with values that whoever makes it has; absent in lists, and where it
+   * cannot be read.
+   */
+  secrets?: readonly { name: string; hosts: readonly SecretHostRecord[] }[];
 }
 
 /** How a machine was copied. */

@@ -96,15 +96,12 @@ const MEANINGS: Partial<Record<ErrorCode, ApiCode>> = {
   checkpoint_not_found: "NOT_FOUND",
   image_not_found: "NOT_FOUND",
   exposure_not_found: "NOT_FOUND",
-  checkpoint_broken: "REFUSED",
   copy_unsupported: "REFUSED",
   disk_file_invalid: "REFUSED",
   folder_refused: "REFUSED",
   guest_error: "REFUSED",
   port_in_use: "REFUSED",
   secret_not_found: "REFUSED",
-  snapshot_broken: "REFUSED",
-  volume_broken: "REFUSED",
   unsupported: "UNSUPPORTED",
 };
 
@@ -114,6 +111,9 @@ const PLAIN: Partial<Record<ErrorCode, readonly [ApiCode, string]>> = {
   disk_full: ["INSUFFICIENT_RESOURCES", "the server's disk is full"],
   vm_start_failed: ["START_FAILED", "the sandbox did not start"],
   vm_start_timeout: ["START_FAILED", "the sandbox did not start in time"],
+  checkpoint_broken: ["REFUSED", "the checkpoint is damaged; the server's operator can see how"],
+  snapshot_broken: ["REFUSED", "the snapshot is damaged; the server's operator can see how"],
+  volume_broken: ["REFUSED", "the volume is damaged; the server's operator can see how"],
   agent_protocol: ["START_FAILED", "the sandbox did not start"],
 };
 

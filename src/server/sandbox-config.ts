@@ -79,9 +79,10 @@ export function parseSandboxConfig(header: string | undefined, quotas: Quotas, n
   const volumes = listVolumes(config);
   const root = typeof config.root === "object" ? (config.root?.volume ?? null) : (config.root ?? null);
   const values = Object.entries(config.secrets ?? {}).map(([name, { value }]) => [name, value] as const);
+  const extension = parseExtension(config[CONFIG_KEY]);
   return {
-    spec: specOf(config, { volumes, root, quotas, now }),
-    secretValues: Object.fromEntries(values),
+    spec: specOf(config, { volumes, root, quotas, now, extension }),
+    secretValues: { ...extension?.secretValues, ...Object.fromEntries(values) },
     references: { volumes: volumes.map(({ volume }) => volume), root },
   };
 }
@@ -91,13 +92,13 @@ interface SpecFacts {
   root: string | null;
   quotas: Quotas;
   now: number;
+  extension: ConfigExtension | undefined;
 }
 
-function specOf(config: Config, { volumes, root, quotas, now }: SpecFacts): SandboxSpec {
+function specOf(config: Config, { volumes, root, quotas, now, extension }: SpecFacts): SandboxSpec {
   for (const key of Object.keys(config.labels ?? {})) {
     if (Buffer.byteLength(key) > 64) throw invalid("the key of a label must have at most 64 bytes");
   }
-  const extension = parseExtension(config[CONFIG_KEY]);
   const network = networkOf(config, quotas);
   // A checkpoint has its own machine and network, and is given another one only by mistake, which the runtime tells.
   const hasOwnMachine = extension?.checkpoint !== undefined;

@@ -19,6 +19,8 @@ export interface CreateContext {
   /** Ends a sandbox that nobody will use. */
   remove: (id: string) => Promise<unknown>;
   get: (id: string) => Promise<SandboxInfo>;
+  /** Values of the secrets that a checkpoint's sandboxes have. */
+  secretsOfCheckpoint: (ref: string, options: CreateOptions) => Promise<Record<string, string>>;
 }
 
 /**
@@ -36,16 +38,15 @@ export async function createSandbox(
   const isExtended = await client.offers("create", options);
   const server = client.endpoints.name;
   // Before the values of secrets are asked for: a command may want a password for them.
-  const plain = isExtended ? extendedConfig(spec, []) : publishedConfig(spec, [], { server, now: Date.now() });
+  if (isExtended) extendedConfig(spec, []);
+  else publishedConfig(spec, [], { server, now: Date.now() });
   const uploads = await machine.planCopies(spec.copies ?? []);
   const requests = spec.network?.secrets ?? [];
   const secrets = await machine.grantSecrets(requests, options);
-  const config =
-    secrets.length === 0
-      ? plain
-      : isExtended
-        ? extendedConfig(spec, secrets)
-        : publishedConfig(spec, secrets, { server, now: Date.now() });
+  const saved = spec.checkpoint === undefined ? {} : await context.secretsOfCheckpoint(spec.checkpoint, options);
+  const config = isExtended
+    ? extendedConfig(spec, secrets, saved)
+    : publishedConfig(spec, secrets, { server, now: Date.now() });
   const fields = { [CONFIG_HEADER]: encodeConfig(config) };
   onProgress?.({ stage: "start", message: `starting a sandbox at ${server}` });
   const rpc = await openRpc(client, client.endpoints.webSocket(CREATE_PATH), fields, signal);

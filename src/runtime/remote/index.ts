@@ -14,7 +14,7 @@ import type { MeteringApi } from "../metering.ts";
 import type { NetworkApi, SecretApi } from "../network.ts";
 import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox } from "../runtime.ts";
 import type { SshApi } from "../ssh.ts";
-import type { PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
+import type { PruneReport, SandboxInfo, SandboxSpec, SecretRequest } from "../types.ts";
 import type { EventOptions, EventRecord, LogLine, LogOptions, SandboxUsage, UsageOptions } from "../watching.ts";
 import { connectSandbox } from "./connect.ts";
 import { ControlClient } from "./control-client.ts";
@@ -86,6 +86,8 @@ class RemoteRuntime implements Runtime {
       ...{ client: this.#client, machine: this.#machine },
       remove: async (id: string) => this.remove(id),
       get: async (id: string) => this.get(id),
+      secretsOfCheckpoint: async (ref: string, given: CreateOptions) =>
+        this.#valuesOf((await this.checkpoints.get(ref, given)).secrets ?? [], given),
     };
     return createSandbox(context, spec, options);
   }
@@ -122,7 +124,9 @@ class RemoteRuntime implements Runtime {
   }
 
   async fork(ref: string, spec: ForkSpec, options: ForkOptions = {}): Promise<ForkReport> {
-    return this.#client.call("sandbox.fork", { ref, ...spec }, options);
+    const { secrets } = await this.network.show(ref, options);
+    const secretValues = await this.#valuesOf(secrets, options);
+    return this.#client.call("sandbox.fork", { ref, ...spec, secretValues }, options);
   }
 
   async pause(ref: string, options: CallOptions = {}): Promise<SandboxInfo> {
@@ -163,6 +167,13 @@ class RemoteRuntime implements Runtime {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#client[Symbol.dispose]();
+  }
+
+  /** The server has forgotten them: whoever makes a copy gives them again. */
+  async #valuesOf(secrets: readonly SecretRequest[], options: ForkOptions): Promise<Record<string, string>> {
+    const requests = secrets.map(({ name, hosts }) => ({ name, hosts }));
+    const granted = await this.#machine.grantSecrets(requests, options);
+    return Object.fromEntries(granted.map(({ name, value }) => [name, value]));
   }
 
   async #isPublishedOnly(options: CallOptions): Promise<boolean> {

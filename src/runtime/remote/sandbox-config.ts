@@ -54,8 +54,12 @@ export function encodeConfig(config: PublishedConfig): string {
   );
 }
 
-/** For a server of sbx's own. */
-export function extendedConfig(spec: SandboxSpec, secrets: readonly GrantedSecret[]): PublishedConfig {
+/** For a server of sbx's own. @param ofCheckpoint values of the secrets that the checkpoint has */
+export function extendedConfig(
+  spec: SandboxSpec,
+  secrets: readonly GrantedSecret[],
+  ofCheckpoint: Readonly<Record<string, string>> = {},
+): PublishedConfig {
   refuseOwnMachine(spec);
   const { name, image, checkpoint, root, cpus, diskBytes, lifetime, volumes = [], network, env } = spec;
   const hasOwnNetwork = checkpoint !== undefined && network === undefined;
@@ -68,6 +72,7 @@ export function extendedConfig(spec: SandboxSpec, secrets: readonly GrantedSecre
       ...(lifetime.kind === "duration" ? { lifetimeMs: lifetime.ms } : {}),
       ...(volumes.length === 0 ? {} : { volumes: volumes.map((volume) => ({ ...volume })) }),
       ...(spec.budget === undefined ? {} : { budget: [...spec.budget] }),
+      ...(Object.keys(ofCheckpoint).length === 0 ? {} : { secretValues: { ...ofCheckpoint } }),
       ...(hasOwnNetwork ? {} : { network: networkExtension(network) }),
     },
   };

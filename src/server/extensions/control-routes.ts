@@ -1,5 +1,6 @@
 /** The control calls as routes: their own schemas, the same tokens, limits, log and figures as all the others. */
 import type { z } from "zod";
+import { MAX_LONG_PARAMS_BYTES } from "../../protocol/control-call.ts";
 import {
   aboutAnswer,
   ABOUT_PATH,
@@ -46,13 +47,14 @@ const about = route({
 export const CONTROL_ROUTES: readonly Route[] = [about, ...CONTROL_CALL_NAMES.map(toRoute)];
 
 function toRoute(name: ControlCallName): Route {
-  const { scope, summary, params, result, answer } = CONTROL_CALLS[name];
+  const { scope, summary, params, result, answer, isLong } = CONTROL_CALLS[name];
   const isLines = answer !== "value";
   return route({
     ...{ method: "POST", path: controlPath(name), scope, body: params },
     summary: isLines ? `${summary} (in lines)` : summary,
     success: { status: 200, schema: result, ...(isLines ? { types: [LINES_TYPE] } : {}) },
     errors: ["NOT_FOUND", "SANDBOX_NOT_FOUND", "SANDBOX_NOT_RUNNING", "REFUSED", "UNSUPPORTED", "QUOTA_EXCEEDED"],
+    ...(isLong ? { maxBodyBytes: () => MAX_LONG_PARAMS_BYTES } : {}),
     handle: async (call) => answerCall(name, call),
   });
 }

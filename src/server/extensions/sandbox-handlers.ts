@@ -1,10 +1,11 @@
 /** Sandboxes of an organisation, for clients of sbx's own: named as on the command line, since its runtime has no others. */
 import type { SANDBOX_CALLS } from "../../protocol/control-calls-sandboxes.ts";
 import type { ControlParams, ControlResult } from "../../protocol/control-calls.ts";
-import type { ForkReport, ForkSpec } from "../../runtime/checkpoints.ts";
+import type { CheckpointInfo, ForkReport } from "../../runtime/checkpoints.ts";
 import { OWN_ORGANISATION } from "../../runtime/organisations.ts";
 import type { PruneReport, SandboxInfo } from "../../runtime/types.ts";
 import { LOG_SOURCES, type LogLine, type LogSource } from "../../runtime/watching.ts";
+import type { Tenant } from "../organisations/tenant.ts";
 import { EXPOSURE_HANDLERS } from "./exposure-handlers.ts";
 import { refuse, toClient, type ControlContext, type ControlHandlers, type Defined } from "./handler.ts";
 
@@ -22,33 +23,51 @@ export const SANDBOX_HANDLERS: ControlHandlers<keyof typeof SANDBOX_CALLS> = {
   }),
   "sandbox.pause": async ({ ref }, { runtime }) => toClient(await runtime.pause(ref)),
   "sandbox.resume": async ({ ref }, { runtime }) => toClient(await runtime.resume(ref)),
-  "sandbox.fork": async ({ ref, ...spec }, context) => fork(ref, spec, context),
+  "sandbox.fork": fork,
   "sandbox.logs": logs,
   "event.list": (options, { runtime, signal }) => runtime.events({ ...options, signal }),
   "usage.list": async (options, { runtime, signal }) => runtime.usage({ ...options, signal }),
   "prune.run": prune,
-  "checkpoint.create": async ({ ref, name }, context) => {
-    const { tenant, runtime, signal, onProgress } = context;
-    return tenant.admitCheckpoint(async () => runtime.checkpoints.create(ref, name, { signal, onProgress }));
-  },
-  "checkpoint.list": async (_none, { runtime, signal }) => runtime.checkpoints.list({ signal }),
-  "checkpoint.get": async ({ ref }, { runtime, signal }) => runtime.checkpoints.get(ref, { signal }),
-  "checkpoint.remove": async ({ ref }, { runtime }) => runtime.checkpoints.remove(ref),
+  "checkpoint.create": async ({ ref, name }, { tenant, runtime, signal, onProgress }) =>
+    tenant.admitCheckpoint(async () => {
+      const made = await runtime.checkpoints.create(ref, name, { signal, onProgress });
+      return { ...told(tenant, made), pausedMs: made.pausedMs };
+    }),
+  "checkpoint.list": async (_none, { tenant, runtime, signal }) =>
+    (await runtime.checkpoints.list({ signal })).map((one) => told(tenant, one)),
+  "checkpoint.get": async ({ ref }, { tenant, runtime, signal }) =>
+    told(tenant, await runtime.checkpoints.get(ref, { signal })),
+  "checkpoint.remove": async ({ ref }, { tenant, runtime }) => told(tenant, await runtime.checkpoints.remove(ref)),
   ...EXPOSURE_HANDLERS,
 };
 
-async function fork(ref: string, spec: ForkSpec, context: ControlContext): Promise<ControlResult<"sandbox.fork">> {
+async function fork(
+  { ref, secretValues, ...spec }: Defined<ControlParams<"sandbox.fork">>,
+  context: ControlContext,
+): Promise<ControlResult<"sandbox.fork">> {
   const { tenant, runtime, signal, onProgress, environment } = context;
+  const options = { signal, onProgress, environment, ...(secretValues === undefined ? {} : { secretValues }) };
   const source = await runtime.get(ref, { signal });
   const demands = Array.from({ length: spec.count }, () => source);
   const lifetimeMs = Math.min(spec.lifetimeMs, tenant.quotas.lifetime);
   const make = async (): Promise<ForkReport> =>
-    tenant.admit(demands, async () =>
-      runtime.fork(source.id, { ...spec, lifetimeMs }, { signal, onProgress, environment }),
-    );
+    tenant.admit(demands, async () => runtime.fork(source.id, { ...spec, lifetimeMs }, options));
   const bytes = spec.volumes === "copy" ? await volumeBytesOf(source, context) : 0;
   const report = bytes === 0 ? await make() : await tenant.admitVolume(bytes * spec.count, make);
   return { sandboxes: report.sandboxes.map(toClient), pausedMs: report.pausedMs };
+}
+
+/** What is wrong with its files names them: that is for the operator. */
+function told({ organisation }: Tenant, info: CheckpointInfo): ControlResult<"checkpoint.get"> {
+  const { faults, secrets, ...rest } = info;
+  return {
+    ...rest,
+    faults:
+      organisation === OWN_ORGANISATION ? faults : faults.map(() => "it is damaged; the server's operator can see how"),
+    ...(secrets && {
+      secrets: secrets.map(({ name, hosts }) => ({ name, hosts: hosts.map((host) => ({ ...host })) })),
+    }),
+  };
 }
 
 /** What a copy with volumes of its own adds to the organisation's. */

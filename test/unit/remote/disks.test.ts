@@ -137,11 +137,11 @@ test("an export that fails in its middle, or is broken off, leaves no file", asy
   const target = { path: file, overwrite: false };
   runtime.snapshots.export = async (_ref, into) => {
     await writeTo(into, CONTENT);
-    throw new SbxError("snapshot_broken", "the snapshot tools is damaged", { hint: "sbx snapshot list" });
+    throw new SbxError("snapshot_broken", "/var/lib/tools is damaged");
   };
   await assert.rejects(remote.snapshots.export("tools", target), {
     code: "snapshot_broken",
-    hint: "sbx snapshot list",
+    message: /^the snapshot is damaged/,
   });
   const begun = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<void>();

@@ -76,7 +76,12 @@ export class LocalCheckpoints implements CheckpointApi {
   async get(ref: string, options: CallOptions = {}): Promise<CheckpointInfo> {
     throwIfAborted(options.signal, "looking for the checkpoint");
     const row = this.#find(ref);
-    return { ...(await this.#infoOf(row)), faults: await checkpointFaults(this.#context, row) };
+    const saved = await openSaved(savedFiles(row.directory), row.name).catch(() => undefined);
+    return {
+      ...(await this.#infoOf(row)),
+      faults: await checkpointFaults(this.#context, row),
+      ...(saved === undefined ? {} : { secrets: saved.egress.secrets }),
+    };
   }
 
   async remove(ref: string, options: CallOptions = {}): Promise<CheckpointInfo> {
