@@ -13,7 +13,7 @@ import { openBench, SANDBOX_ID } from "./harness.ts";
 
 const CONFIG = path.resolve(import.meta.dirname, "../../python/schemathesis.toml");
 /** The places of WebSockets, which it does not speak. */
-const HANDSHAKES = "/(create|connect)$";
+const HANDSHAKES = "/(create|connect)$|/sandbox/[^/]+/ssh$";
 /** A schema does not say which cursors there are, nor which time is past. */
 const BEYOND_SCHEMAS = "positive_data_acceptance";
 
