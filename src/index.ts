@@ -2,9 +2,10 @@
  * The package as a library: `import { connect } from "sbx"`. It gives out the Runtime that the command line is written
  * against. It prints nothing, ends no process, listens to no signal and keeps nothing between two calls.
  */
-import path from "node:path";
+import { LOCAL_CONTEXT } from "./runtime/contexts/target.ts";
 import { ACCELERATORS, DEFAULT_SETTINGS, type Settings } from "./runtime/defaults.ts";
 import { SbxError } from "./runtime/errors.ts";
+import { contextTarget, readOptions, serverTarget, type ConnectOptions } from "./library/connect-options.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 
 export { SbxError } from "./runtime/errors.ts";
@@ -25,37 +26,29 @@ export type * from "./runtime/folder-spec.ts";
 export type * from "./runtime/editor.ts";
 export type * from "./runtime/ssh.ts";
 export type * from "./runtime/watching.ts";
+export type {
+  ConnectOptions,
+  ContextConnectOptions,
+  LocalConnectOptions,
+  ServerConnectOptions,
+} from "./library/connect-options.ts";
 export { network, type NetworkWish } from "./library/network.ts";
 export { run, type RunOptions, type RunResult } from "./library/run.ts";
 
-/** The runtime on this machine. */
-const LOCAL_CONTEXT = "local";
-
-export interface ConnectOptions {
-  /** Where sandboxes run: `local`, this machine, if absent. Nothing ever falls back from one to another. */
-  context?: string;
-  /** Directory of all state, absolute, as `SBX_HOME` is for the command line; the user's own if absent. */
-  home?: string;
-  /** What a sandbox gets where its own specification says nothing. The command line's configuration is not read. */
-  settings?: Partial<Settings>;
-}
-
 /**
- * Opens a runtime. Dispose it when it is not needed any more; sandboxes with a lifetime of their own live on.
+ * Opens a runtime. Dispose it when it is not needed any more; sandboxes with a lifetime of their own live on. Where it is
+ * not this machine, nothing is asked of the server yet: what is wrong with it shows with the first call.
  *
- * @throws SbxError `usage` for options that make no sense, `config_invalid`, `state_newer`, `state_broken`, `disk_full`
+ * @throws SbxError `usage` for options that make no sense, `config_invalid`, `state_newer`, `state_broken`, `disk_full`;
+ *   `context_not_found`, `not_authenticated` for a context without a token
  */
 export async function connect(options: ConnectOptions = {}): Promise<Runtime> {
-  const { context = LOCAL_CONTEXT, home } = options;
-  if (context !== LOCAL_CONTEXT) {
-    throw new SbxError("usage", `there is no context ${JSON.stringify(context)}`, { hint: 'leave it out, or "local"' });
-  }
-  if (home !== undefined && !path.isAbsolute(home)) {
-    throw new SbxError("usage", `home must be an absolute path, not ${JSON.stringify(home)}`);
-  }
-  const settings = readSettings(options.settings ?? {});
+  const given = readOptions(options);
   const { openRuntime } = await import("./runtime/select.ts");
-  return openRuntime(settings, home === undefined ? {} : { home });
+  if (given.url !== undefined) return openRuntime(DEFAULT_SETTINGS, { target: serverTarget(given) });
+  const { context = LOCAL_CONTEXT, home, settings = {} } = given;
+  if (context === LOCAL_CONTEXT) return openRuntime(readSettings(settings), home === undefined ? {} : { home });
+  return openRuntime(DEFAULT_SETTINGS, { target: await contextTarget(context) });
 }
 
 const COUNTS = ["memoryBytes", "cpus", "diskBytes", "timeoutMs"] as const;

@@ -33,6 +33,7 @@ const TYPED = `
 import { connect, network, run, SbxError, type ConnectOptions, type Runtime, type SandboxInfo } from "sbx";
 
 const options: ConnectOptions = { context: "local", settings: { memoryBytes: 512 * 1024 ** 2 } };
+const elsewhere: ConnectOptions[] = [{ context: "work" }, { url: "https://sandboxes.example", token: "ddo_x" }];
 await using runtime: Runtime = await connect(options);
 const all: SandboxInfo[] = await runtime.list({ labels: { project: "shop" }, signal: AbortSignal.timeout(1000) });
 await using sandbox = await runtime.create({
@@ -42,7 +43,7 @@ await using sandbox = await runtime.create({
 try {
   const { code, stdout } = await run(sandbox, ["echo", "hello"], { timeoutMs: 1000 });
   const text: string = new TextDecoder().decode(await sandbox.files.read("/etc/hostname"));
-  console.log(all.length, code, stdout, text);
+  console.log(all.length, code, stdout, text, elsewhere.length);
 } catch (error) {
   if (error instanceof SbxError && error.code === "command_not_found") console.log(error.hint);
 }
@@ -129,7 +130,7 @@ test("plain Node imports it; it prints nothing, listens to no signal, and its er
     list: [],
     failures: [
       [true, "sandbox_not_found", 1],
-      [true, "usage", 2],
+      [true, "context_not_found", 2],
       [true, "usage", 2],
       [true, "usage", 2],
       [true, "usage", 2],
