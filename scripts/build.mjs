@@ -10,7 +10,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build as esbuild } from "esbuild";
 
@@ -20,6 +20,7 @@ const PROGRAMS = {
   "supervisor.js": "src/supervisor/main.ts",
   "ssh-proxy.js": "src/runtime/local/ssh/quick-proxy.ts",
   "hook-host.js": "src/egress/hooks/hook-host.ts",
+  "attach-editor.js": "src/runtime/local/editor/attach-program.ts",
 };
 
 /** What other packages import; apart from dist/main.js, so that they do not load the command line. */
@@ -62,7 +63,7 @@ const OPTIONS = {
   legalComments: "eof",
   banner: { js: BANNER },
   external: EXTERNAL,
-  plugins: [builtinModules(), lazyRequires(), noCompression(), englishOnly(), noNativeHelpers()],
+  plugins: [builtinModules(), lazyRequires(), lazyWebSockets(), englishOnly(), noNativeHelpers()],
   logLevel: "warning",
   write: false,
   outdir: join(ROOT, "dist"),
@@ -110,15 +111,25 @@ function lazyRequires() {
   };
 }
 
-/** ws loads zlib for a compression that sbx never agrees to (measured: 8 ms of the supervisor's start). */
-function noCompression() {
+/** Files of ws, and what they are to load when they need it. */
+const LAZY_IN_WS = { "permessage-deflate.js": ["zlib"], "websocket.js": ["https", "tls"] };
+
+/**
+ * ws loads zlib for a compression that sbx never agrees to, and TLS for clients, which no supervisor is (measured: 8 and 5
+ * ms of its start).
+ */
+function lazyWebSockets() {
+  const without = (contents, name, path) => {
+    const statement = `const ${name} = require('${name}');`;
+    if (!contents.includes(statement)) throw new Error(`${path} is not as this build knows it`);
+    return contents.replace(statement, "").replaceAll(new RegExp(`\\b${name}\\.`, "g"), `require('${name}').`);
+  };
   return {
-    name: "no-compression",
+    name: "lazy-web-sockets",
     setup(builder) {
-      builder.onLoad({ filter: /[\\/]ws[\\/]lib[\\/]permessage-deflate\.js$/ }, ({ path }) => {
+      builder.onLoad({ filter: /[\\/]ws[\\/]lib[\\/](?:permessage-deflate|websocket)\.js$/ }, ({ path }) => {
         const source = readFileSync(path, "utf8");
-        const contents = source.replace("const zlib = require('zlib');", "").replaceAll("zlib.", "require('zlib').");
-        if (contents === source) throw new Error(`${path} is not as this build knows it`);
+        const contents = LAZY_IN_WS[basename(path)].reduce((text, name) => without(text, name, path), source);
         return { contents, loader: "js" };
       });
     },
