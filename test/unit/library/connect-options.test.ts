@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { connect, type ConnectOptions, type SbxError } from "../../../src/index.ts";
+import { connect, type SbxError } from "../../../src/index.ts";
 import { contextTarget, readOptions, serverTarget } from "../../../src/library/connect-options.ts";
 import { writeContexts } from "../../../src/runtime/contexts/context-file.ts";
 
@@ -25,7 +25,7 @@ test("options that do not belong together are refused, and not left out", async 
     [{ context: "local", home: "relative" }, /must be an absolute path/],
   ];
   for (const [options, message] of wrong) {
-    await assert.rejects(connect(options as ConnectOptions), (error: SbxError) => {
+    await assert.rejects(connect(options), (error: SbxError) => {
       assert.match(error.message, message);
       return error.code === "usage";
     });
