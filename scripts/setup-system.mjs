@@ -48,6 +48,7 @@ const NEEDED_BY_TESTS = [
   { program: "openssl", package: "openssl" },
   { program: "python3", package: "python3" },
   { program: "pip3", package: "python3-pip" },
+  { program: "systemd-analyze", package: "systemd" },
   { program: "curl", package: "curl" },
   { program: "tmux", package: "tmux" },
   { program: "sftp", package: "openssh-client" },
