@@ -21,9 +21,13 @@ export const amount = () => z.number().check(z.nonnegative());
 export const count = () => z.int().check(z.minimum(0), z.maximum(Number.MAX_SAFE_INTEGER));
 /** Epoch `ms`. */
 export const time = () => z.number().check(z.minimum(-8.64e15), z.maximum(8.64e15));
+/** Not those by which a server knows the instances of apps. */
 export const labels = () =>
   z
-    .record(z.string().check(z.minLength(1), z.maxLength(64)), z.string().check(z.maxLength(128)))
+    .record(
+      z.string().check(z.minLength(1), z.maxLength(64), z.regex(/^(?!sbx\.)/)),
+      z.string().check(z.maxLength(128)),
+    )
     .check(z.refine((record) => Object.keys(record).length <= MAX_LABELS, { error: `at most ${MAX_LABELS} labels` }));
 export const variables = () =>
   z.record(z.string().check(z.regex(/^[^=\0]{1,256}$/)), z.string().check(z.regex(/^[^\0]*$/)));

@@ -38,6 +38,8 @@ export interface SandboxSpec {
   mounts?: readonly MountSpec[];
   env?: Record<string, string>;
   labels?: Record<string, string>;
+  /** Slug of the app that it is for: what it uses counts as that app's. Set by the apps themselves. */
+  app?: string;
   /** Snapshot to start from, whose writes are gone with the sandbox, or bootable volume, whose writes stay. */
   root?: string;
   /** Checkpoint that it goes on from. Image, machine, disk and network are then the checkpoint's. */

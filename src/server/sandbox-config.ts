@@ -98,6 +98,8 @@ interface SpecFacts {
 function specOf(config: Config, { volumes, root, quotas, now, extension }: SpecFacts): SandboxSpec {
   for (const key of Object.keys(config.labels ?? {})) {
     if (Buffer.byteLength(key) > 64) throw invalid("the key of a label must have at most 64 bytes");
+    // By these the instances of apps are known.
+    if (key.startsWith("sbx.")) throw invalid("labels that begin with sbx. are the server's own");
   }
   const network = networkOf(config, quotas);
   // A checkpoint has its own machine and network, and is given another one only by mistake, which the runtime tells.

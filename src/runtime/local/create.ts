@@ -179,6 +179,7 @@ function makeLaunch(
       diskBytes: machine.diskBytes,
       accelerator: accelerator.name,
       labels: spec.labels ?? {},
+      ...(spec.app === undefined ? {} : { app: spec.app }),
       session: spec.lifetime.kind === "session",
       ...(spec.budget === undefined ? {} : { budget: [...spec.budget] }),
     },

@@ -97,6 +97,8 @@ export function readAppLabel(label: string): AppPlace | undefined {
   const at = label.indexOf("--");
   const name = at === -1 ? label : label.slice(0, at);
   const organisation = at === -1 ? OWN_ORGANISATION : label.slice(at + 2);
+  // One name for one place.
+  if (at !== -1 && organisation === OWN_ORGANISATION) return undefined;
   const addresses: AppAddress[] = [];
   if (APP_SLUG.test(name)) addresses.push({ app: name });
   const dash = name.lastIndexOf("-");

@@ -53,7 +53,10 @@ export function runApps(runtime: FakeRuntime, options: FakeProgramOptions = {}):
     }
     return guestFiles;
   };
-  runtime.tunnel = async () => answering(guest);
+  runtime.tunnel = async (id) => {
+    if (runtime.find(id).status !== "running") throw new Error("its machine is gone");
+    return answering(guest);
+  };
   return guest;
 }
 

@@ -79,6 +79,7 @@ async function openBuildPlace(row: RevisionRow, { source }: DeploySpec, work: Wo
   }
   const sandbox = await runtime.create(
     {
+      app: row.app.slug,
       network: networkOf(row.document.network ?? OPEN_NETWORK, new Set()),
       labels: { [BUILD_LABEL]: row.id },
       lifetime: { kind: "duration", ms: BUILDER_LIFE_MS },

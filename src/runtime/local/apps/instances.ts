@@ -44,6 +44,8 @@ export interface InstanceName {
 
 /** All that an instance is made of. */
 export interface InstancePlan extends InstanceName {
+  /** Slug. */
+  app: string;
   admit?: Admission;
   network: NetworkSpec;
   env: Record<string, string>;
@@ -189,8 +191,15 @@ export class Instances implements AsyncDisposable {
   async #start(plan: InstancePlan, signal: AbortSignal): Promise<Instance> {
     const { runtime, environment } = this.#options;
     const lifetime = { kind: "duration" as const, ms: IDLE_MS };
-    const { network } = plan;
-    const spec = { network, labels: labelsOf(plan), lifetime, memoryBytes: INSTANCE.memoryBytes, cpus: INSTANCE.cpus };
+    const { app, network } = plan;
+    const spec = {
+      app,
+      network,
+      labels: labelsOf(plan),
+      lifetime,
+      memoryBytes: INSTANCE.memoryBytes,
+      cpus: INSTANCE.cpus,
+    };
     const make = async (): Promise<Sandbox> => runtime.create(spec, { signal, environment });
     const sandbox = plan.admit === undefined ? await make() : await plan.admit(INSTANCE, make);
     try {

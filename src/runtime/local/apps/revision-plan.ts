@@ -27,7 +27,7 @@ export async function planInstance(
   // Those that were given with a sandbox, and are not stored, went with it.
   const stored = network.secrets.length === 0 ? [] : await runtime.secrets.names();
   return {
-    ...{ revision: id, context: name },
+    ...{ revision: id, context: name, app: row.app.slug },
     network: networkOf(network, new Set(stored.map((secret) => secret.name))),
     env: { ...(await variablesFor(context, row, name)), ...runtimeVariables(row) },
     readFiles: async () => (await contents.read(content)).chunks,
