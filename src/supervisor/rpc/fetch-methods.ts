@@ -40,8 +40,8 @@ async function fetchFromGuest(
   const controller = new AbortController();
   const signal = AbortSignal.any([call.signal, controller.signal]);
   // undici and TLS are half of all that a supervisor could load, and most sandboxes never fetch.
-  const { fetch, guestDispatcher } = await import("./guest-fetch.ts");
-  const dispatcher = guestDispatcher(state, process, signal);
+  const [{ fetch }, { guestDispatcher }] = await Promise.all([import("undici"), import("./guest-fetch.ts")]);
+  const dispatcher = await guestDispatcher(state, process, signal);
   const init: RequestInit = {
     method: params.method,
     headers: params.headers,

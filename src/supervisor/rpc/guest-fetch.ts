@@ -6,14 +6,12 @@ import { rootCertificates, connect as connectTls, type TLSSocket } from "node:tl
 import { once } from "node:events";
 import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { Agent, type buildConnector } from "undici";
+import type { Agent, buildConnector } from "undici";
 import { dialGuest, type GuestAddress } from "../../guest/guest-socket.ts";
 import { AgentError } from "../../guest/link.ts";
 import type { GuestState } from "./guest-state.ts";
 import { listeningPorts } from "./listening-ports.ts";
 import type { GuestProcess } from "./process-table.ts";
-
-export { fetch } from "undici";
 
 /** How long the guest may take to connect, and a server to begin its answer, `ms`. */
 const CONNECT_TIMEOUT_MS = 30_000;
@@ -24,7 +22,12 @@ const MAX_HEADER_BYTES = 64 * 1024;
  * A dispatcher for one request: its connections are the guest's. With a process, every URL leads to that process's
  * own server, in plain HTTP, whatever host and port it names.
  */
-export function guestDispatcher(state: GuestState, process: GuestProcess | undefined, signal: AbortSignal): Agent {
+export async function guestDispatcher(
+  state: GuestState,
+  process: GuestProcess | undefined,
+  signal: AbortSignal,
+): Promise<Agent> {
+  const { Agent } = await import("undici");
   return new Agent({
     // undici's types know net.Socket only; it asks for no more than a Duplex has.
     connect: ((options, callback) => {
