@@ -25,13 +25,13 @@ export async function connectSandbox(
 
 /** @param fields of the handshake, beside those that every request has */
 export async function openRpc(
-  { endpoints }: ControlClient,
+  client: ControlClient,
   url: string,
   fields: Readonly<Record<string, string>>,
   signal: AbortSignal | undefined,
 ): Promise<RpcClient> {
   return connectRpc({
-    ...{ url, headers: { ...endpoints.headers, ...fields } },
+    ...{ url, headers: { ...client.endpoints.headers, ...fields }, agent: client.webSocketAgent(url) },
     ...(signal === undefined ? {} : { signal }),
   });
 }

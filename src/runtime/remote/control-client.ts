@@ -116,6 +116,11 @@ export class ControlClient implements Disposable {
     throw wrongAnswer(url);
   }
 
+  /** What opens a WebSocket's connection: the one of the request before it, if that is still there. */
+  webSocketAgent(url: string): ReturnType<HttpAgents["webSocketAgent"]> {
+    return this.#agents.webSocketAgent(url);
+  }
+
   [Symbol.dispose](): void {
     this.#agents[Symbol.dispose]();
   }
@@ -167,7 +172,7 @@ function requireSuccess({ status, headers }: HttpAnswer, text: string, { origin 
       hint: "log in to where it sends them, if that is yours",
     });
   }
-  throw refusalError({ status, headers, body: text }, "server_failed");
+  throw refusalError({ status, headers, body: text }, "server_failed", `${origin} refused the request`);
 }
 
 function parseJson(text: string, url: URL): unknown {

@@ -31,6 +31,8 @@ export interface HttpAnswer {
 }
 
 export interface HttpAgents extends Disposable {
+  /** Opens the connection of a WebSocket, or takes one that a request has left. */
+  webSocketAgent(url: string): http.Agent;
   request(request: HttpRequest): Promise<HttpAnswer>;
   /** Asks for another protocol. What is not granted is an answer like any other. */
   upgrade(request: HttpRequest): Promise<HttpAnswer | { headers: HttpAnswer["headers"]; stream: Duplex; head: Buffer }>;
@@ -44,6 +46,7 @@ export function openAgents(direct: boolean): HttpAgents {
   const agentFor = ({ protocol }: URL): http.Agent =>
     protocol === "https:" ? (secure ??= new https.Agent(options)) : (plain ??= new http.Agent(options));
   return {
+    webSocketAgent: (url) => agentFor(new URL(url.replace(/^ws/, "http"))),
     request: async (request) => send(request, agentFor(request.url), async (sent) => answerOf(sent)),
     upgrade: async (request) =>
       send(request, agentFor(request.url), async (sent) => {

@@ -60,8 +60,13 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
  * control plane tells its own code in capitals, and that of sbx in `sbx: {code, hint?}` beside it.
  *
  * @param otherwise for a refusal that says nothing that is known
+ * @param what happened, where the refusal has no words for it
  */
-export function refusalError(refusal: Refusal, otherwise: ErrorCode = "connection_closed"): SbxError {
+export function refusalError(
+  refusal: Refusal,
+  otherwise: ErrorCode = "connection_closed",
+  what = "the sandbox refused the connection",
+): SbxError {
   const body = readBody(refusal.body);
   const code = findCode(body.sbx?.code) ?? findCode(body.code) ?? findCode(String(refusal.status)) ?? otherwise;
   const hint = body.sbx?.hint ?? body.hint ?? HINTS[code];
@@ -69,7 +74,7 @@ export function refusalError(refusal: Refusal, otherwise: ErrorCode = "connectio
   const status = refusal.status === 0 ? undefined : `status ${refusal.status}`;
   const facts = [status, body.code, traceId === undefined ? undefined : `trace ${traceId}`];
   const known = facts.filter((fact) => fact !== undefined);
-  const message = body.message ?? `the sandbox refused the connection${refusal.body === "" ? "" : `: ${body.text}`}`;
+  const message = body.message ?? `${what}${refusal.body === "" ? "" : `: ${body.text}`}`;
   return new SbxError(code, `${message}${known.length === 0 ? "" : ` (${known.join(", ")})`}`, {
     ...(hint === undefined ? {} : { hint }),
   });

@@ -3,6 +3,7 @@
  * and docs/protocol-supervisor.md). The server is a supervisor or a control plane; every message is checked, and a
  * violation ends the connection.
  */
+import type { Agent } from "node:http";
 import { decodeBinaryParts } from "../../protocol/binary-frames.ts";
 import { decodeError } from "../../protocol/rpc-error.ts";
 import { HEARTBEAT_MS } from "../../protocol/rpc-limits.ts";
@@ -41,6 +42,8 @@ export interface RpcTarget {
   socketPath?: string;
   /** `ws:` or `wss:` address of the endpoint on a control plane. */
   url?: string;
+  /** Opens connections to a URL; direct ones if absent. */
+  agent?: Agent | undefined;
   /** Request path on the Unix socket, such as `/api/v3/sandbox/<id>/connect`. */
   requestPath?: string;
 }
@@ -84,7 +87,7 @@ export async function connectRpc(options: ConnectOptions): Promise<RpcClient> {
   if (options.primary !== undefined) headers[PRIMARY_HEADER] = options.primary;
   if (options.url !== undefined) {
     const { openUrlWebSocket } = await import("./url-websocket.ts");
-    const socket = await openUrlWebSocket(options.url, headers, options.signal);
+    const socket = await openUrlWebSocket(options.url, headers, options);
     return new RpcClient(socket, options.heartbeatMs, options.silenceMs ?? DEFAULT_SILENCE_MS);
   }
   if (options.socketPath === undefined) throw new SbxError("internal", "neither a socket path nor a URL to connect to");

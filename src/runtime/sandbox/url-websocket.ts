@@ -2,7 +2,7 @@
  * A WebSocket to a URL, by the `ws` package, which is loaded when the first one is opened. The other end is a control
  * plane; what it sends is untrusted.
  */
-import type { IncomingMessage } from "node:http";
+import type { Agent, IncomingMessage } from "node:http";
 import type { ClientOptions, WebSocket } from "ws";
 import { MAX_CLIENT_MESSAGE_BYTES } from "../../protocol/rpc-limits.ts";
 import { abortedError, throwIfAborted } from "../abort.ts";
@@ -13,6 +13,12 @@ import { CLOSE_TIMEOUT_MS, type MessageSocket, type MessageSocketEvents } from "
 /** How long the opening handshake may take, `ms`; a create answers when the sandbox is up. */
 const HANDSHAKE_TIMEOUT_MS = 120_000;
 
+export interface UrlWebSocketOptions {
+  signal?: AbortSignal | undefined;
+  /** Opens the connection, through a proxy perhaps; a direct one if absent. */
+  agent?: Agent | undefined;
+}
+
 /**
  * Connects to a control plane.
  *
@@ -21,7 +27,7 @@ const HANDSHAKE_TIMEOUT_MS = 120_000;
 export async function openUrlWebSocket(
   url: string,
   headers: Readonly<Record<string, string>>,
-  signal?: AbortSignal,
+  { signal, agent }: UrlWebSocketOptions = {},
 ): Promise<MessageSocket> {
   throwIfAborted(signal, "connecting to the sandbox");
   const { WebSocket } = await import("ws");
@@ -32,6 +38,7 @@ export async function openUrlWebSocket(
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     closeTimeout: CLOSE_TIMEOUT_MS,
     allowSynchronousEvents: true,
+    ...(agent === undefined ? {} : { agent }),
   };
   const socket = new WebSocket(url, options);
   socket.binaryType = "fragments";

@@ -130,6 +130,14 @@ test("sandboxes are listed over all pages, from the server itself, and found by 
   await assert.rejects(remote.get("web"), { code: "sandbox_not_found" });
 });
 
+test("a sandbox is looked up and connected to on one connection", async (t) => {
+  const { remote, requests, connections } = await openPublishedServer(t, { answer: LIST });
+  await using sandbox = await remote.connect(SANDBOX_ID.slice(0, -1));
+  assert.equal(sandbox.id, SANDBOX_ID);
+  assert.equal(requests.length, 3);
+  assert.equal(connections(), 1);
+});
+
 test("a sandbox is extended and ended by the published calls", async (t) => {
   const { remote, requests } = await openPublishedServer(t, {
     answer: (request, response) => {

@@ -19,6 +19,8 @@ export interface PublishedServer {
   requests: { method: string; path: string; headers: IncomingMessage["headers"]; body: string }[];
   /** Configurations of creations. */
   configs: Record<string, unknown>[];
+  /** How many connections there were. */
+  connections: () => number;
   /** Calls of the RPC: method and params. */
   calls: { method: string; params: unknown }[];
 }
@@ -71,7 +73,7 @@ export async function openPublishedServer(t: TestContext, options: PublishedOpti
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  return { ...kept, url, remote, machine };
+  return { ...kept, url, remote, machine, connections: () => sockets.size };
 }
 
 /** What a web application says to every path that it does not know. */
