@@ -199,13 +199,18 @@ function toConfig(file: z.output<typeof configSchema>): ServerConfig {
     },
     ssh: {
       listen: ssh.listen ?? null,
-      publicHost: ssh.publicHost ?? (publicUrl === undefined ? null : new URL(publicUrl).hostname),
+      publicHost: ssh.publicHost ?? (publicUrl === undefined ? null : hostOf(publicUrl)),
       publicPort: ssh.publicPort ?? null,
       hostKey: ssh.hostKey ?? null,
     },
     publicUrl: publicUrl?.replace(/\/+$/, "") ?? null,
     quotasOf: (organisation) => merge(merge(DEFAULT_QUOTAS, quotas), own.get(organisation)?.quotas ?? {}),
   };
+}
+
+/** As SSH clients take it: an address of IPv6 without brackets. */
+function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/^\[(.*)\]$/, "$1");
 }
 
 function merge(base: Quotas, over: z.output<typeof partialQuotas>): Quotas {

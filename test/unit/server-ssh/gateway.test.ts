@@ -4,8 +4,14 @@ import { once } from "node:events";
 import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
+import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeOpensshKey } from "../../../src/host/openssh-key.ts";
+import { SbxError } from "../../../src/runtime/errors.ts";
+import { defaultServerConfig } from "../../../src/server/config.ts";
+import { Tenants } from "../../../src/server/organisations/tenants.ts";
+import { CredentialStore } from "../../../src/server/ssh/credential-store.ts";
+import { Logins } from "../../../src/server/ssh/logins.ts";
 import { sandboxInfo } from "../../fake-runtime.ts";
 import { exec } from "../ssh/ssh-bench.ts";
 import { ID, openGateway } from "./ssh-gateway-bench.ts";
@@ -70,7 +76,6 @@ test("a name that is no longer good is told what a name that never was is told, 
 test("whoever has a name of a sandbox that cannot be had right now is told why", async (t) => {
   const { login, client, runtime } = await openGateway(t);
   const { username } = await login();
-  const { SbxError } = await import("../../../src/runtime/errors.ts");
   runtime.ssh.serve = () => {
     throw new SbxError("sandbox_paused", "the sandbox stands still");
   };
@@ -143,24 +148,38 @@ test("names and the host key outlive the server", async (t) => {
   assert.ok(!readFileSync(path.join(directory, "control.db")).includes(username), "the name is on the disk");
 });
 
-test("names of sandboxes that are over are forgotten", async (t) => {
+test("names of sandboxes that are over, and of tokens that do not hold, are forgotten", async (t) => {
   const first = await openGateway(t);
+  const { organisations, tokens, directory } = first;
+  const others = `${ID.slice(0, -1)}2`;
+  organisations.of("local").sandboxes = [sandboxInfo(), sandboxInfo({ id: others })];
   await first.login();
+  const life = { createdAt: Date.now(), expiresAt: null };
+  const spec = { name: "short", kind: "organisation", organisations: ["local"], scopes: ["sandboxes"] } as const;
+  const made = tokens.create({ ...spec, organisations: ["local"], scopes: ["sandboxes"], ...life });
+  await first.expose({ id: others, token: made.token });
   await first.server[Symbol.asyncDispose]();
-  const { directory, organisations } = first;
-  organisations.of("local").sandboxes = [];
-  const { CredentialStore } = await import("../../../src/server/ssh/credential-store.ts");
   using store = CredentialStore.open(directory);
-  assert.equal(store.places().length, 1);
-  const { SshGateway } = await import("../../../src/server/ssh/gateway.ts");
-  const { Tenants } = await import("../../../src/server/organisations/tenants.ts");
-  const { defaultServerConfig } = await import("../../../src/server/config.ts");
-  await using _gateway = await SshGateway.open({
-    ...{ directory, listen: { host: "127.0.0.1", port: 0 }, orFreePort: false, hostKeyPath: null },
-    ...{ publicHost: null, publicPort: null, tokens: first.tokens, now: () => Date.now() },
-    ...{ tenants: new Tenants(organisations, defaultServerConfig()), log: { write: () => undefined } },
+  assert.deepEqual([store.places().length, store.tokens().length], [2, 2]);
+  tokens.revoke("short");
+  const logins = new Logins({
+    ...{ credentials: store, tokens, now: () => Date.now(), log: { write: () => undefined } },
+    tenants: new Tenants(organisations, defaultServerConfig()),
   });
-  while (store.places().length > 0) await sleep(5);
+  const { signal } = new AbortController();
+  await logins.prune(signal);
+  assert.deepEqual(store.places(), [{ organisation: "local", sandbox: ID }]);
+  organisations.of("local").sandboxes = [sandboxInfo({ status: "stopped" })];
+  await logins.prune(signal);
+  assert.deepEqual(store.places(), []);
+});
+
+test("clients are told the machine's name where it listens on all of its addresses", async (t) => {
+  const { login } = await openGateway(t, { listen: { host: "0.0.0.0", port: 0 } });
+  assert.equal((await login()).hostname, hostname());
+  const named = await openGateway(t, { publicHost: "ssh.example", publicPort: 22 });
+  const { hostname: host, port } = await named.login();
+  assert.deepEqual([host, port], ["ssh.example", 22]);
 });
 
 test("a sandbox has up to 32 names, each of up to 32 connections; one more is refused with the reason", async (t) => {

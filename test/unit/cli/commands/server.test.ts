@@ -86,6 +86,7 @@ test("serve prints the lines for the SDKs, answers, and ends with the signal", a
   assert.equal(ended.status, 0);
   assert.match(ended.stderr, /"event":"draining".*\n.*"event":"stopped"/);
   assert.ok(!ended.stderr.includes(secret));
+  assert.match(ended.stderr, /SSH is at 127\.0\.0\.1, port \d+; host key SHA256:[A-Za-z0-9+/]{43}\n/);
   const second = await start();
   assert.ok(!second.lines.some((line) => line.includes("TOKEN")));
   assert.match((await second.stop()).stderr, /tokens were made before/);

@@ -28,6 +28,7 @@ test("an address that was named is that one or none, and the option goes before 
 
 test("clients are told the host of the public URL, unless another one is named", () => {
   assert.equal(configOf({ publicUrl: "https://sandboxes.example:8443/" }).publicHost, "sandboxes.example");
+  assert.equal(configOf({ publicUrl: "http://[2001:db8::1]:80" }).publicHost, "2001:db8::1");
   const both = { publicUrl: "https://sandboxes.example", ssh: { publicHost: "ssh.sandboxes.example" } };
   assert.equal(configOf(both).publicHost, "ssh.sandboxes.example");
 });
