@@ -10,7 +10,7 @@ import { defaultServerConfig, parseServerConfig } from "../../../src/server/conf
 import type { HttpServer } from "../../../src/server/http/server.ts";
 import type { Timeouts } from "../../../src/server/http/limits.ts";
 import { openServerLog } from "../../../src/server/server-log.ts";
-import { openServer } from "../../../src/server/serve.ts";
+import { openServer, type ServeOptions } from "../../../src/server/serve.ts";
 import { SCOPES } from "../../../src/server/tokens/token-format.ts";
 import { TokenStore, type TokenSpec } from "../../../src/server/tokens/token-store.ts";
 import { FakeRuntime } from "../../fake-runtime.ts";
@@ -66,12 +66,19 @@ export interface CallResult {
   headers: Headers;
 }
 
+export interface BenchOptions {
+  timeouts?: Partial<Timeouts>;
+  /** With the gateways for HTTP and SSH. */
+  withDoors?: boolean;
+}
+
 export async function openBench(
   t: TestContext,
   config?: object,
-  timeouts: Partial<Timeouts> = {},
+  { timeouts = {}, withDoors = false }: BenchOptions = {},
 ): Promise<ServerBench> {
-  const tokens = TokenStore.open(temporaryDirectory(t));
+  const directory = temporaryDirectory(t);
+  const tokens = TokenStore.open(directory);
   const organisations = new FakeOrganisations();
   const stream = new PassThrough();
   const chunks: Buffer[] = [];
@@ -81,6 +88,7 @@ export async function openBench(
     config: config === undefined ? defaultServerConfig() : parseServerConfig(JSON.stringify(config), "test.json"),
     ...{ environment: { HTTPS_PROXY: "http://proxy:8080", HOME: "/home/x" }, version: "1.2.3", timeouts },
     listen: { host: "127.0.0.1", port: 0 },
+    ...(withDoors ? doorsIn(directory) : {}),
   });
   t.after(async () => {
     // A client that is there is waited for, and says no more.
@@ -101,6 +109,14 @@ export async function openBench(
     runtime: organisations.of("local"),
     call: async (method, path, options = {}) => call(server.url, method, path, { token, ...options }),
     log: () => Buffer.concat(chunks).toString(),
+  };
+}
+
+function doorsIn(directory: string): Pick<ServeOptions, "gateway" | "ssh"> {
+  const door = { directory, listen: { host: "127.0.0.1", port: 0 }, orFreePort: false, publicPort: null };
+  return {
+    gateway: { ...door, domain: "localhost", tls: "own" },
+    ssh: { ...door, hostKeyPath: null, publicHost: null, refusalMs: 50 },
   };
 }
 

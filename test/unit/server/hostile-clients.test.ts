@@ -118,7 +118,7 @@ test("a client that sends its body, its fields or nothing by and by does not hol
 });
 
 test("slow fields and slow bodies are given up, and the client is told", async (t) => {
-  const bench = await openBench(t, {}, { headersMs: 100, requestMs: 200, checkMs: 50 });
+  const bench = await openBench(t, {}, { timeouts: { headersMs: 100, requestMs: 200, checkMs: 50 } });
   const answers = await Promise.all([
     exchange(bench.url, "GET /api/v2/volumes HTTP/1.1\r\nHost: x\r\nX-Slow:"),
     exchange(bench.url, post(bench, ["Content-Length: 100"], '{"slug"')),
