@@ -2,13 +2,21 @@
 import * as z from "zod/mini";
 import { CONTROL_PATH, type ControlCall } from "./control-call.ts";
 import { DISK_CALLS } from "./control-calls-disks.ts";
+import { EDITOR_CALLS } from "./control-calls-editor.ts";
 import { IMAGE_CALLS } from "./control-calls-images.ts";
 import { METERING_CALLS } from "./control-calls-metering.ts";
 import { NETWORK_CALLS } from "./control-calls-network.ts";
 import { SANDBOX_CALLS } from "./control-calls-sandboxes.ts";
 import { amount, text } from "./control-schema.ts";
 
-export const CONTROL_CALLS = { ...SANDBOX_CALLS, ...IMAGE_CALLS, ...DISK_CALLS, ...NETWORK_CALLS, ...METERING_CALLS };
+export const CONTROL_CALLS = {
+  ...SANDBOX_CALLS,
+  ...IMAGE_CALLS,
+  ...EDITOR_CALLS,
+  ...DISK_CALLS,
+  ...NETWORK_CALLS,
+  ...METERING_CALLS,
+};
 
 export type ControlCallName = keyof typeof CONTROL_CALLS;
 export type ControlParams<N extends ControlCallName> = Parsed<(typeof CONTROL_CALLS)[N]>["params"];

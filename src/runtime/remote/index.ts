@@ -24,6 +24,7 @@ import { PublishedApi } from "./published-api.ts";
 import { RemoteSnapshots } from "./disks/remote-snapshots.ts";
 import { RemoteVolumes } from "./disks/remote-volumes.ts";
 import { RemoteCheckpoints } from "./remote-checkpoints.ts";
+import { RemoteEditor } from "./remote-editor.ts";
 import { RemoteExposures } from "./remote-exposures.ts";
 import { RemoteImages } from "./remote-images.ts";
 import { RemoteMetering } from "./remote-metering.ts";
@@ -75,7 +76,7 @@ class RemoteRuntime implements Runtime {
     this.folders = unsupportedApi("directories are not compared with a sandbox on a server", "sbx copy");
     this.volumes = new RemoteVolumes(this.#client);
     this.snapshots = new RemoteSnapshots(this.#client);
-    this.editor = unsupportedApi("VS Code is not opened in a sandbox on a server", "sbx ssh SANDBOX");
+    this.editor = new RemoteEditor(this.#client);
     this.ssh = new RemoteSsh(this.#client, options.machine);
     this.metering = new RemoteMetering(this.#client);
     this.apps = unsupportedApi("apps of a server cannot be used from here");

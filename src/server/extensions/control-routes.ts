@@ -12,6 +12,7 @@ import type { ControlCallName } from "../../protocol/control-calls.ts";
 import { LINES_TYPE } from "../../protocol/control-lines.ts";
 import { route, type Answer, type Call, type Route } from "../api/route.ts";
 import { DISK_HANDLERS } from "./disk-handlers.ts";
+import { EDITOR_HANDLERS } from "./editor-handlers.ts";
 import { defined, type ControlContext, type ControlHandler, type ControlHandlers } from "./handler.ts";
 import { IMAGE_HANDLERS } from "./image-handlers.ts";
 import { itemLines, progressLines } from "./line-answer.ts";
@@ -22,6 +23,7 @@ import { SANDBOX_HANDLERS } from "./sandbox-handlers.ts";
 const HANDLERS: ControlHandlers<ControlCallName> = {
   ...SANDBOX_HANDLERS,
   ...IMAGE_HANDLERS,
+  ...EDITOR_HANDLERS,
   ...DISK_HANDLERS,
   ...NETWORK_HANDLERS,
   ...METERING_HANDLERS,

@@ -20,7 +20,7 @@ export const EXPOSURE_HANDLERS: ControlHandlers<Calls> = {
 };
 
 /** The URLs that a sandbox's own supervisor gives are of this machine's loopback: of no use to anybody elsewhere. */
-function requireDoor({ doors }: ControlContext): HttpDoor {
+export function requireDoor({ doors }: ControlContext): HttpDoor {
   if (doors.http !== undefined) return doors.http;
   refuse("this server has no public address for servers in sandboxes", "sbx forward SANDBOX PORT");
 }

@@ -36,8 +36,10 @@ export function defined<T extends object>(value: T): Defined<T> {
 /** A sandbox as a client is told of it: processes of this machine are not its business. */
 export function toClient(info: SandboxInfo): ControlResult<"sandbox.get"> {
   const { disks, ...rest } = info;
+  // Why one did not start names files and programs of this machine; its owner is told when it is made.
+  const detail = info.reason === "start_failed" ? null : info.detail;
   return {
-    ...{ ...rest, labels: { ...rest.labels }, supervisorPid: null, vmPid: null },
+    ...{ ...rest, detail, labels: { ...rest.labels }, supervisorPid: null, vmPid: null },
     ...(disks === undefined ? {} : { disks: [...disks] }),
   };
 }

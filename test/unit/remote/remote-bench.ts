@@ -41,14 +41,16 @@ export class FakeMachine implements ClientMachine {
 
 export interface RemoteBenchOptions {
   config?: object;
+  /** With the gateway. */
+  withDoors?: boolean;
   methods?: Methods;
 }
 
 export async function openRemoteBench(
   t: TestContext,
-  { config, methods }: RemoteBenchOptions = {},
+  { config, methods, withDoors = false }: RemoteBenchOptions = {},
 ): Promise<RemoteBench> {
-  const bench = await openBench(t, config);
+  const bench = await openBench(t, config, { withDoors });
   const sandboxes = await startFakeServer({
     methods: { "sbx.info": (_none, { request }) => infoOf(bench, request.url), ...methods },
   });

@@ -255,6 +255,39 @@ test("logs and events come as on the server, and whoever leaves early hangs up",
   await assert.rejects(followed, { code: "aborted" });
 });
 
+test("a server in a sandbox, and VS Code, have URLs of the server's gateway, and no others are told of", async (t) => {
+  const { remote, runtime } = await openRemoteBench(t, { withDoors: true });
+  runtime.sandboxes = [sandboxInfo({ name: "web" })];
+  const exposure = await remote.exposures.add("web", { guestPort: 8000 });
+  assert.match(exposure.url, /^https:\/\/[a-z0-9-]{20,}\.localhost:\d+$/);
+  assert.deepEqual(
+    (await remote.exposures.list("web")).map(({ url }) => url),
+    [exposure.url],
+  );
+  const editor = await remote.editor.open("web", { folder: "/app" });
+  assert.match(editor.url, /^https:\/\/[a-z0-9-]{20,}\.localhost:\d+\/\?tkn=t0ken&folder=\/app$/);
+  assert.notEqual(new URL(editor.url).host, new URL(exposure.url).host);
+  runtime.exposures.exposed = [{ guestPort: editor.guestPort, hostPort: 1, url: "http://x.localhost", createdAt: 1 }];
+  runtime.editor.stop = async () => {
+    runtime.exposures.exposed = [];
+    return true;
+  };
+  assert.equal(await remote.editor.stop("web"), true);
+  assert.deepEqual(
+    (await remote.exposures.list("web")).map(({ guestPort }) => guestPort),
+    [8000],
+  );
+});
+
+test("without a gateway there are no URLs, and what to use instead is said", async (t) => {
+  const { remote, runtime } = await openRemoteBench(t);
+  runtime.sandboxes = [sandboxInfo({ name: "web" })];
+  const refusal = { code: "unsupported", hint: "sbx forward SANDBOX PORT" };
+  await assert.rejects(remote.exposures.add("web", { guestPort: 8000 }), refusal);
+  await assert.rejects(remote.editor.open("web", {}), refusal);
+  assert.deepEqual(runtime.editor.running.size, 0);
+});
+
 test("SSH is relayed for this machine's key, and the sandbox's key is known before the first byte", async (t) => {
   const { remote, runtime, machine } = await openRemoteBench(t);
   runtime.sandboxes = [sandboxInfo({ name: "web" })];
