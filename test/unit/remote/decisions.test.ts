@@ -95,8 +95,8 @@ const CASES: Record<MethodsOf<Omit<Runtime, "apps">>, Case> = {
   "exposures.add": ["gateway", async ({ exposures }) => exposures.add(WEB, { guestPort: 80 })],
   "exposures.list": ["gateway", async ({ exposures }) => exposures.list(WEB)],
   "exposures.remove": ["gateway", async ({ exposures }) => exposures.remove(WEB, 80)],
-  "editor.open": ["unsupported", async ({ editor }) => editor.open(WEB, {})],
-  "editor.stop": ["unsupported", async ({ editor }) => editor.stop(WEB)],
+  "editor.open": ["gateway", async ({ editor }) => editor.open(WEB, {})],
+  "editor.stop": ["works", async ({ editor }) => editor.stop(WEB)],
   "metering.read": ["works", async ({ metering }) => metering.read({} as never)],
 };
 
