@@ -3,13 +3,25 @@
  *
  *     launch.mjs '{"action":"start","gallery":false}'   prints {"port":N,"token":"…","isNew":true}
  *     launch.mjs '{"action":"stop"}'                    prints {"stopped":true}
+ *     launch.mjs '{"action":"serve",…}'                 stays, and is the server: its output and its end; the port, as a line,
+ *                                                       goes to descriptor 3 (src/protocol/editor-launch.ts)
  *
  * What it knows of a server that runs is in the user's directory, so that it is right in a copy of the sandbox, too.
  * A token stays for as long as that directory: a page that is open finds the server again after a restart.
  */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { copyFileSync, mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";
 import { homedir } from "node:os";
@@ -31,8 +43,11 @@ const NO_GALLERY = JSON.stringify({ serviceUrl: "" });
 
 const call = JSON.parse(process.argv[2] ?? "{}");
 process.umask(0o077);
-const answer = call.action === "stop" ? await stop() : await start(call.gallery === true);
-process.stdout.write(`${JSON.stringify(answer)}\n`);
+if (call.action === "serve") await serve(call);
+else {
+  const answer = call.action === "stop" ? await stop() : await start(call.gallery === true);
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
 
 async function start(hasGallery) {
   const running = findServer();
@@ -40,15 +55,10 @@ async function start(hasGallery) {
   if (running !== undefined) await stop();
   prepare();
   const token = readToken();
-  // The user's profile counts, as in a terminal. VS Code would read it itself, and for that start a shell that starts a
-  // Node, of which an emulated machine does not see the end within its ten seconds; VSCODE_CLI says that it is done.
-  const argv = ["bash", "-lc", 'exec "$@"', "bash", process.execPath, SERVER, ...options(await freePort())];
-  const child = spawn(argv[0], argv.slice(1), {
-    cwd: homedir(),
+  const child = spawnServer([...options(await freePort()), "--connection-token-file", TOKEN], hasGallery, {
     // A group of its own, by which all of it is found again.
     detached: true,
     stdio: ["ignore", openSync(LOG, "w", 0o600), openSync(LOG, "a", 0o600)],
-    env: { ...process.env, VSCODE_CLI: "1", ...(hasGallery ? {} : { EXTENSIONS_GALLERY: NO_GALLERY }) },
   });
   child.unref();
   const failed = new Promise((_, reject) => child.once("error", reject).once("exit", () => reject(new Error(tail()))));
@@ -60,19 +70,71 @@ async function start(hasGallery) {
   return { ...server, isNew: true };
 }
 
+/** In the group of this process: who ends one, ends both. */
+async function serve({ gallery, folder, extensions, settings, preview }) {
+  prepare();
+  if (Object.keys(settings).length > 0)
+    writeFileSync(SETTINGS, JSON.stringify({ ...readSettings(), ...settings }, null, 2));
+  const wanted = extensions.flatMap((extension) => ["--install-extension", extension]);
+  const more = [
+    "--without-connection-token",
+    "--default-folder",
+    folder,
+    ...(wanted.length > 0 ? ["--start-server"] : []),
+  ];
+  const child = spawnServer([...options(0), ...more, ...wanted], gallery, {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: preview === null ? {} : { SBX_CODE_PREVIEW: preview },
+  });
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  let said = "";
+  let isTold = false;
+  child.stdout.on("data", (chunk) => {
+    process.stdout.write(chunk);
+    if (isTold) return;
+    said += chunk;
+    const port = /listening on (\d+)\s/.exec(said)?.[1];
+    if (port === undefined) return;
+    isTold = true;
+    // As in `start`.
+    void responds(Number(port), "/").then(() => {
+      writeSync(3, `${port}\n`);
+      closeSync(3);
+    });
+  });
+  child.once("error", (error) => {
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  });
+  child.once("exit", (code, signal) => {
+    if (signal === null) process.exit(code);
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  });
+}
+
+/**
+ * The user's profile counts, as in a terminal. VS Code would read it itself, and for that start a shell that starts a
+ * Node, of which an emulated machine does not see the end within its ten seconds; VSCODE_CLI says that it is done.
+ */
+function spawnServer(flags, hasGallery, { env = {}, ...more }) {
+  const argv = ["-lc", 'exec "$@"', "bash", process.execPath, SERVER, ...flags];
+  const gallery = hasGallery ? {} : { EXTENSIONS_GALLERY: NO_GALLERY };
+  return spawn("bash", argv, { cwd: homedir(), ...more, env: { ...process.env, VSCODE_CLI: "1", ...gallery, ...env } });
+}
+
+/** What is there; a user's own may have comments, and is then replaced by what was asked for. */
+function readSettings() {
+  try {
+    return JSON.parse(readFileSync(SETTINGS, "utf8"));
+  } catch {
+    return {};
+  }
+}
+
 function options(port) {
   const fixed = ["--accept-server-license-terms", "--telemetry-level", "off"];
-  return [
-    "--host",
-    "127.0.0.1",
-    "--port",
-    String(port),
-    "--connection-token-file",
-    TOKEN,
-    "--server-data-dir",
-    DATA,
-    ...fixed,
-  ];
+  return ["--host", "127.0.0.1", "--port", String(port), "--server-data-dir", DATA, ...fixed];
 }
 
 function prepare() {

@@ -15,7 +15,28 @@ export const EDITOR_LOG_PATH = "/home/app/.local/share/sbx-code/server.log";
 /** Longest answer, `bytes`. */
 export const MAX_EDITOR_ANSWER_BYTES = 4096;
 
-export type EditorLaunch = { action: "start"; gallery: boolean } | { action: "stop" };
+export type EditorLaunch = { action: "start"; gallery: boolean } | { action: "stop" } | EditorServe;
+
+/** VS Code as a process that its client waits for: it says its port, as a line, into descriptor 3. It asks for no token. */
+export interface EditorServe {
+  action: "serve";
+  gallery: boolean;
+  /** Absolute. */
+  folder: string;
+  /** Of the gallery, by their ids, or files of the guest. */
+  extensions: string[];
+  /** Added to the user's settings. */
+  settings: Record<string, unknown>;
+  /** Opened beside the folder. */
+  preview: string | null;
+}
+
+/** Longest description of what is to be started: Linux takes no longer argument (MAX_ARG_STRLEN is 128 KiB). `bytes` */
+export const MAX_EDITOR_LAUNCH_BYTES = 100 * 1024;
+/** The published service installs it in every instance. */
+export const DENO_EXTENSION = "denoland.vscode-deno";
+/** The variable in which the official SDK sends its caller's own token along: no guest is to have it. */
+export const CALLER_TOKEN_VARIABLE = "DENO_DEPLOY_SANDBOX_TOKEN";
 
 /** The command in the guest. */
 export function editorCommand(launch: EditorLaunch): [string, ...string[]] {

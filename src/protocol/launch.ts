@@ -37,6 +37,15 @@ export interface LaunchBoot {
   initrdPath: string;
 }
 
+/** Directories and files of a runtime, absolute (runtime/local/paths.ts). */
+export interface LaunchHome {
+  imageDataPath: string;
+  dataPath: string;
+  statePath: string;
+  verdictPath: string;
+  socketsPath: string;
+}
+
 export interface SandboxLaunch extends LaunchMachine {
   kind: "sandbox";
   version: typeof LAUNCH_VERSION;
@@ -63,6 +72,8 @@ export interface SandboxLaunch extends LaunchMachine {
   lifetime: { kind: "session"; token: string } | { kind: "duration"; ms: number };
   env: Record<string, string>;
   egress: EgressLaunch;
+  /** Where the runtime that starts it keeps things, for programs that the supervisor starts. */
+  home?: LaunchHome;
   /** What the guest remembers, where it is a copy of a running machine. */
   past?: NetworkPast;
   /** Absent for a sandbox without any. */

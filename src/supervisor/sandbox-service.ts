@@ -268,6 +268,7 @@ class SandboxRun implements SandboxService {
       info: () => this.info(),
       trustedCertificates: () => this.#network.trustedCertificates,
       ...{ onProcess: this.#watched.processStarted, keepOutput: this.#watched.keepOutput },
+      editor: { open: async (galleryUrl) => this.#openEditor(galleryUrl) },
       bindDomain: async (domain, target) => (await this.#requireDoors()).domains.bind(domain, target),
     });
   }
@@ -360,6 +361,16 @@ class SandboxRun implements SandboxService {
       return openGuestDoors({ id, name, guest: state, overCard, isPaused: () => this.#standstill.any });
     })();
     return this.#doors;
+  }
+
+  /** Whether the sandbox may have extensions from there. */
+  async #openEditor(galleryUrl: string): Promise<boolean> {
+    const { id, home } = this.#launch;
+    if (home === undefined) throw new SbxError("unsupported", "this sandbox was started without VS Code");
+    const { attachEditor } = await import("./expose/editor-disk.ts");
+    await attachEditor({ id, home }, (m) => this.#log(m));
+    const { decision } = await this.#network.check({ method: "GET", url: galleryUrl });
+    return decision.verdict === "allow";
   }
 
   /** While the guest still runs: what it has written goes to its volumes. */

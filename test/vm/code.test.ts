@@ -1,12 +1,18 @@
 /** `sbx code`: VS Code in a real machine, used with a real browser. */
 import assert from "node:assert/strict";
-import { readdirSync, utimesSync } from "node:fs";
+import { once } from "node:events";
+import { readdirSync, readFileSync, utimesSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
+import { get } from "node:https";
 import path from "node:path";
+import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
+import { Sandbox } from "@deno/sandbox";
 import type { Page } from "playwright-core";
 import { openBrowser } from "./support/browser.ts";
 import { ask } from "./support/exposed.ts";
 import { eventually } from "./support/leftovers.ts";
+import { SdkServer } from "./support/sdk-server.ts";
 import { openTestHome } from "./support/test-home.ts";
 
 interface CodeJson {
@@ -105,6 +111,39 @@ test("nobody in a sandbox changes what others run: the disk is read-only, to roo
   assert.match(outcome.stderr, /Read-only file system/);
   const remount = await home.sbx(["exec", id, "--", "sudo", "mount", "-o", "remount,rw", "/opt/sbx/code"]);
   assert.notEqual(remount.status, 0);
+});
+
+test("exposeVscode of the official SDK has one of its own, at the gateway; its caller's token is not in the guest", async () => {
+  await using server = await SdkServer.open(home);
+  process.env.DENO_SANDBOX_ENDPOINT = server.url;
+  process.env.DENO_DEPLOY_TOKEN = server.token ?? "";
+  await using sandbox = await Sandbox.connect({ id });
+  const vscode = await sandbox.exposeVscode(FOLDER, {
+    env: { COLOUR: "green" },
+    editorSettings: { "editor.tabSize": 3 },
+  });
+  const { host, hostname, port } = new URL(vscode.url);
+  const [response] = (await once(
+    get({
+      ...{ host: "127.0.0.1", port, servername: hostname, headers: { host }, agent: false },
+      ca: readFileSync(server.gateway.certificate ?? ""),
+    }),
+    "response",
+  )) as [IncomingMessage];
+  assert.equal(response.statusCode, 200);
+  assert.match(await text(response), /vscode-workbench-web-configuration/);
+  const settings = await home.bash(id, "cat ~/.local/share/sbx-code/data/User/settings.json");
+  assert.match(settings, /"editor.tabSize": 3/);
+  const environments = await home.bash(
+    id,
+    "cat $(pgrep -f server-main.js | sed 's|.*|/proc/&/environ|') | tr '\\0' '\\n'",
+  );
+  assert.match(environments, /^COLOUR=green$/m);
+  assert.ok(!environments.includes(server.token ?? "?"));
+  await vscode.kill();
+  assert.equal((await vscode.status).signal, "SIGTERM");
+  // That of `sbx code` goes on.
+  assert.deepEqual(await code(), { ...first, isNew: false });
 });
 
 test("--stop ends it with what runs in its terminals, and its URL and disk are gone; its settings and token stay", async () => {

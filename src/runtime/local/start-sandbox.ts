@@ -76,7 +76,9 @@ export async function startSandbox(
   const undelivered = new AbortController();
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const launch = await options.prepare(planned);
+    const { imageDataPath, dataPath, statePath, verdictPath, socketsPath } = context.state.paths;
+    const home = { imageDataPath, dataPath, statePath, verdictPath, socketsPath };
+    const launch = await options.prepare({ ...planned, home });
     const machineStart = launch.prestarted
       ? await planMachine({ ...machineOptions(launch), statusFd: STATUS_FD })
       : null;

@@ -26,6 +26,13 @@ export interface GuestStateOptions {
   keepOutput?: (launched: Launched, argv: readonly string[]) => void;
   /** Binds a name of the gateway; false for one that was not announced. Without it there is none. */
   bindDomain?: (domain: string, target: DomainTarget) => Promise<boolean>;
+  /** VS Code for the browser. Without it there is none. */
+  editor?: EditorSupport;
+}
+
+export interface EditorSupport {
+  /** Has its disk in the guest. Returns whether the sandbox may connect to the URL. @throws SbxError */
+  open(galleryUrl: string): Promise<boolean>;
 }
 
 export interface GuestState {
@@ -44,6 +51,7 @@ export interface GuestState {
   keepOutput(launched: Launched, argv: readonly string[]): void;
   /** False for a name that was not announced to this sandbox. */
   bindDomain(domain: string, target: DomainTarget): Promise<boolean>;
+  readonly editor: EditorSupport;
   /** An absolute path for a path of a client's. @throws CallError if it holds a NUL */
   resolvePath(path: string): string;
 }
@@ -66,6 +74,11 @@ export function createGuestState(options: GuestStateOptions): GuestState {
         throw notSupported("Processes in the background");
       }),
     bindDomain: options.bindDomain ?? (async () => false),
+    editor: options.editor ?? {
+      async open() {
+        throw notSupported("VS Code");
+      },
+    },
     resolvePath(path) {
       if (path.includes("\0")) throw callTypeError("file name contained an unexpected NUL byte");
       // Joined, not normalised: only the guest knows what `link/..` is.

@@ -1,6 +1,5 @@
 /** Every method of the RPC, with what does it. */
 import type { RpcMethodName } from "../../protocol/rpc-methods.ts";
-import { notSupported } from "./call-error.ts";
 import { DENO_HANDLERS } from "./deno-methods.ts";
 import type { Dialect } from "./dialect.ts";
 import { ENVIRONMENT_HANDLERS } from "./environment-methods.ts";
@@ -13,6 +12,7 @@ import { PYTHON_HANDLERS } from "./python-methods.ts";
 import { SBX_HANDLERS } from "./sbx-methods.ts";
 import type { Handler, Handlers } from "./session.ts";
 import { TRANSFER_HANDLERS } from "./transfer-methods.ts";
+import { VSCODE_HANDLERS } from "./vscode-methods.ts";
 import { WALK_HANDLERS } from "./walk-methods.ts";
 
 const HANDLERS: Handlers = {
@@ -28,9 +28,7 @@ const HANDLERS: Handlers = {
   ...FETCH_HANDLERS,
   ...SBX_HANDLERS,
   ...EXPOSE_HANDLERS,
-  vscode: () => {
-    throw notSupported("VS Code");
-  },
+  ...VSCODE_HANDLERS,
 };
 
 /** What does a method for clients of a dialect. */

@@ -1,6 +1,6 @@
 /** `spawn`, `processWait`, `processKill` (deno-sandbox-protocol, section 3.4) and the terminal size of sbx's own. */
 import type { ProcessStatus } from "../../protocol/rpc-methods-process.ts";
-import { callTypeError, describing, notSupported } from "./call-error.ts";
+import { callTypeError, describing } from "./call-error.ts";
 import { launchForClient } from "./launch.ts";
 import type { Handlers } from "./session.ts";
 import { findSignal } from "./signal-names.ts";
@@ -17,8 +17,7 @@ export const PROCESS_HANDLERS: Handlers<"spawn" | "processWait" | "processKill" 
     const { result } = await launchForClient(call, [command, ...(args ?? [])], params, extras);
     return result;
   },
-  processWait: async ({ session }, { pid, vscode }): Promise<ProcessStatus> => {
-    if (vscode === true) throw notSupported("VS Code");
+  processWait: async ({ session }, { pid }): Promise<ProcessStatus> => {
     const process = session.state.processes.get(pid);
     const { code, signal, oom } = await process.exit;
     // A client whose output is inherited shows it only if it comes before this answer.
@@ -26,10 +25,10 @@ export const PROCESS_HANDLERS: Handlers<"spawn" | "processWait" | "processKill" 
     return { success: code === 0 && signal === null, code, signal, oom: code === KILLED_CODE ? oom : null };
   },
   processKill: async ({ session }, { pid, signal, vscode, sbx }) => {
-    if (vscode === true) throw notSupported("VS Code");
     const name = findSignal(signal ?? DEFAULT_SIGNAL);
     if (name === undefined) throw callTypeError(`Invalid signal: ${String(signal)}`);
-    const group = session.extensions && sbx?.group === true;
+    // VS Code is what was started and what that has started.
+    const group = vscode === true || (session.extensions && sbx?.group === true);
     await session.state.processes.get(pid).signal(name, group);
     return null;
   },

@@ -12,10 +12,14 @@ import { npmPackage, type Architecture, type NpmPackage } from "../image/recipe.
 const BUILDER_VERSION = 1;
 /** Where the modules are that the server loads. */
 const MODULES = "code-server/lib/vscode/node_modules";
+/** Where its own extensions are. */
+const EXTENSIONS = "code-server/lib/vscode/extensions";
 /** What lies beside the packages in the guest, by its place on the disk. */
 const FILES = {
   "launch.mjs": "launch.mjs",
   "settings.json": "settings.json",
+  [`${EXTENSIONS}/sbx-preview/package.json`]: "preview/package.json",
+  [`${EXTENSIONS}/sbx-preview/extension.js`]: "preview/extension.js",
   [`${MODULES}/@vscode/deviceid/index.js`]: "modules/deviceid.cjs",
   [`${MODULES}/@vscode/fs-copyfile/index.js`]: "modules/fs-copyfile.cjs",
   [`${MODULES}/@vscode/native-watchdog/index.js`]: "modules/native-watchdog.cjs",

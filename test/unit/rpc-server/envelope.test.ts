@@ -87,7 +87,7 @@ test("a long poll holds up nothing that comes after it", async (t) => {
   assert.ok(!client.messages.some((m) => m.id === waiting));
 });
 
-test("what belongs to a later milestone is refused in words", async (t) => {
+test("a sandbox that has no VS Code says so in words", async (t) => {
   const { client } = await (await openBench(t)).connect();
   const other = await client.callError("vscode", { path: "/", extensions: [] });
   assert.match(other.message, /not supported by this sandbox/);

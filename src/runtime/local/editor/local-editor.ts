@@ -8,7 +8,6 @@ import {
   editorStopped,
   editorUrl,
   EDITOR_DEFAULT_FOLDER,
-  EDITOR_MOUNT_PATH,
   EXTENSION_GALLERY_URL,
   type EditorStarted,
 } from "../../../protocol/editor-launch.ts";
@@ -19,6 +18,7 @@ import { SbxError } from "../../errors.ts";
 import type { Runtime, Sandbox } from "../../runtime.ts";
 import type { CallOptions } from "../../types.ts";
 import type { DiskContext } from "../disks/disk-context.ts";
+import { attachEditorDisk, editorLock, findEditorDisk } from "./editor-disk.ts";
 import { runLauncher } from "./launcher.ts";
 import { answersAsEditor } from "./probe.ts";
 
@@ -64,7 +64,7 @@ export class LocalEditor implements EditorApi {
     const row = findRunning(ref);
     await using sandbox = await runtime.connect(row.id, options);
     await using _lock = await this.#lock(row.id, options);
-    const volumeId = this.#attached(row.id);
+    const volumeId = findEditorDisk(this.#options.context, row.id);
     if (volumeId === undefined) return false;
     const { stopped } = parseAnswer(editorStopped(), await runLauncher(sandbox, { action: "stop" }, options));
     await this.#remember(row, null, options);
@@ -73,28 +73,13 @@ export class LocalEditor implements EditorApi {
   }
 
   async #start(row: SandboxRow, sandbox: Sandbox, options: CallOptions): Promise<EditorStarted> {
-    await this.#attach(row.id, options);
+    const { context, runtime } = this.#options;
+    await attachEditorDisk(context, runtime.volumes, row.id, options);
     options.onProgress?.({ stage: "editor", message: "starting VS Code in the sandbox" });
     const launch = { action: "start", gallery: await this.#mayReachGallery(row.id, options) } as const;
     const started = parseAnswer(editorStarted(), await runLauncher(sandbox, launch, options));
     await this.#remember(row, { guestPort: started.port, token: started.token }, options);
     return started;
-  }
-
-  /** A sandbox keeps the version that it was given first, until that is stopped. */
-  async #attach(id: string, options: CallOptions): Promise<void> {
-    const { context, runtime } = this.#options;
-    if (this.#attached(id) !== undefined) return;
-    // Loaded here: other commands do not need it.
-    const { openEditorVolume } = await import("./editor-volume.ts");
-    const volume = await openEditorVolume(context, options);
-    await runtime.volumes.attach(volume.id, id, { path: EDITOR_MOUNT_PATH, access: "read-only" }, options);
-  }
-
-  /** Id of the volume that it is on in a sandbox. */
-  #attached(id: string): string | undefined {
-    const claims = this.#options.context.state.disks.claims.list();
-    return claims.find(({ holder, path: place }) => holder === id && place === EDITOR_MOUNT_PATH)?.volumeId;
   }
 
   /** What it is reached by from now on. The URL of another port goes; which that was is not for the guest to say. */
@@ -117,7 +102,7 @@ export class LocalEditor implements EditorApi {
   }
 
   async #lock(id: string, { signal }: CallOptions): Promise<AsyncDisposable> {
-    return acquireLock(this.#options.context.state.database, `editor-${id}`, signal === undefined ? {} : { signal });
+    return acquireLock(this.#options.context.state.database, editorLock(id), signal === undefined ? {} : { signal });
   }
 }
 
