@@ -75,6 +75,7 @@ export class ClientConnection {
       onEnd: () => this.disconnect("the sandbox is gone"),
     }));
     this.#options.onJoined();
+    if (upstream.destroyed) this.disconnect("the sandbox is gone"); // nobody hears of it any more
     for (const payload of waiting) this.#toSandbox(link, payload);
   }
 

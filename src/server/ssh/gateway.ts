@@ -214,6 +214,8 @@ export class SshGateway implements SshDoor, AsyncDisposable {
       }
       await listenAt(this.#server, listen.host, 0);
     }
+    // A connection that could not be taken (no descriptors left) is that client's trouble.
+    this.#server.on("error", () => undefined);
     this.#port = (this.#server.address() as AddressInfo).port;
   }
 }

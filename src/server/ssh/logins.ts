@@ -1,5 +1,5 @@
 /** From a user name to the sandbox that it opens, and how often it is open. */
-import type { Duplex } from "node:stream";
+import { finished, type Duplex } from "node:stream";
 import { SbxError, type ErrorCode } from "../../runtime/errors.ts";
 import { ApiError } from "../api-error.ts";
 import { findRunning, findSandbox } from "../organisations/find-exactly.ts";
@@ -83,7 +83,9 @@ export class Logins {
     try {
       const { runtime } = await this.#options.tenants.open(organisation);
       const { id } = await findRunning(runtime, sandbox);
-      return (await runtime.ssh.openMessages(id)).once("close", release);
+      const upstream = await runtime.ssh.openMessages(id);
+      finished(upstream, release); // which it may be already
+      return upstream;
     } catch (error) {
       release();
       throw error;

@@ -230,6 +230,33 @@ test("a sandbox that ends ends its connections", async (t) => {
   assert.match(said, /DISCONNECT \(11, "the sandbox has ended: timeout"\)/);
 });
 
+test("a sandbox that is gone before its client is joined with it lets go of the client, and does not count", async (t) => {
+  const { login, client, runtime } = await openGateway(t);
+  const { username } = await login();
+  const { serve } = runtime.ssh;
+  runtime.ssh.serve = (socket) => void socket.destroy();
+  const open = runtime.ssh.openMessages.bind(runtime.ssh);
+  runtime.ssh.openMessages = async (ref) => {
+    const stream = await open(ref);
+    stream.destroy();
+    await sleep(5);
+    return stream;
+  };
+  for (let time = 0; time < 33; time++) {
+    let said = "";
+    await client({ username, debug: (text) => (said += text) }).then(
+      async (connection) => {
+        await once(connection, "close");
+      },
+      () => undefined,
+    );
+    assert.match(said, /DISCONNECT \(11, "the sandbox is gone"\)/);
+  }
+  runtime.ssh.serve = serve;
+  runtime.ssh.openMessages = open;
+  assert.equal((await exec(await client({ username }), "true")).code, 0);
+});
+
 test("without SSH the server has no such route, and a taken port is another one only where none was named", async (t) => {
   const { ssh } = await openGateway(t);
   const listen = { host: "127.0.0.1", port: ssh.port };
