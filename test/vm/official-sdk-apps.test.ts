@@ -6,9 +6,17 @@ import {
   Sandbox,
   type App,
   type BuildLog,
+  type DeployAsset,
   type DeployRevision,
   type Layer,
+  type LayerRef,
+  type Revision,
+  type RevisionConfig,
   type RevisionProgress,
+  type RevisionProgressCompletedStage,
+  type RevisionProgressTimelineStage,
+  type RuntimeConfig,
+  type RuntimeLog,
 } from "@deno/sandbox";
 import { assertShape } from "../sdk/shape.ts";
 import { SdkBench } from "./support/sdk-bench.ts";
@@ -18,11 +26,11 @@ const ASSETS = {
     kind: "file",
     encoding: "utf-8",
     content:
-      "import { word } from './lib/word.ts'; console.log('started'); Deno.serve(() => new Response(word + (Deno.env.get('WORD') ?? '')))",
+      "import { word } from './lib/word.ts'; console.log('started'); console.log('and then'); Deno.serve(() => new Response(word + (Deno.env.get('WORD') ?? '')))",
   },
   "lib/word.ts": { encoding: "base64", content: Buffer.from("export const word = 'served ';").toString("base64") },
   "link.ts": { kind: "symlink", target: "main.ts" },
-} as const;
+} satisfies Record<string, DeployAsset>;
 
 describe("the official SDK: apps", { timeout: 300_000 }, () => {
   let bench: SdkBench;
@@ -87,9 +95,9 @@ describe("the official SDK: apps", { timeout: 300_000 }, () => {
       ...{ app_count: "number", created_at: "string", updated_at: "string" },
     });
     const layer = await client.layers.create({ slug: "team-layer", layers: [base.slug] });
-    assert.deepEqual(layer.layers, [{ id: base.id, slug: base.slug }]);
+    assert.deepEqual(layer.layers, [{ id: base.id, slug: base.slug } satisfies LayerRef]);
     const app = await client.apps.create({
-      ...{ slug: "layered", layers: [layer.id] },
+      ...{ slug: "layered", layers: [layer.id], config: { framework: "" } },
       env_vars: [{ key: "KEY", value: "secret value", secret: true, contexts: ["production"] }],
     });
     const [variable] = app.env_vars;
@@ -157,6 +165,15 @@ describe("the official SDK: apps", { timeout: 300_000 }, () => {
       deploying: "object",
     });
     assert.equal(last.deploying.status, "succeeded", JSON.stringify(last));
+    const { start, end } = last.preparing as RevisionProgressCompletedStage;
+    assert.ok(start <= end && last.building.command === null && last.installing.command === null);
+    const [stage] = last.deploying.timelines;
+    assertShape<Omit<RevisionProgressTimelineStage, "warmup">>(stage, {
+      ...{ slug: "string", partition: "object", status: "string", database: "object", predeploy: "object" },
+      routing: "object",
+    });
+    assert.deepEqual([stage.slug, stage.warmup?.status], ["production", "succeeded"]);
+    assert.ok(items.every(({ queued }) => queued.status !== "running" || queued.start !== ""));
     const lines: BuildLog[] = [];
     for await (const line of client.revisions.buildLogs(revision.id)) lines.push(line);
     assert.ok(lines.length > 0);
@@ -169,7 +186,15 @@ describe("the official SDK: apps", { timeout: 300_000 }, () => {
     for await (const { step } of client.revisions.buildLogs(revision.id, { step: "deploying", timeline: "production" }))
       assert.equal(step, "deploying");
     const got = await client.revisions.get(revision.id);
-    assert.deepEqual([got?.status, got?.failure_reason, got?.deleted_at], ["succeeded", null, null]);
+    assertShape<Revision>(got, {
+      ...{ id: "string", status: "string", failure_reason: "null", labels: "object", layers: "array" },
+      ...{ env_vars: "array", config: "object", created_at: "string", cancellation_requested_at: "null" },
+      ...{ build_finished_at: "string", deleted_at: "null" },
+    });
+    const { install, build, predeploy, crons, framework, runtime }: RevisionConfig = got.config;
+    assert.deepEqual([install, build, predeploy, crons, framework], [null, null, undefined, true, undefined]);
+    const { entrypoint, args } = runtime as RuntimeConfig & { type: "dynamic" };
+    assert.deepEqual([got.status, entrypoint, args], ["succeeded", "main.ts", []]);
     assert.deepEqual(
       (await client.revisions.list(app.id, { status: "succeeded", limit: 5 })).items.map(({ id }) => id),
       [revision.id],
@@ -179,15 +204,22 @@ describe("the official SDK: apps", { timeout: 300_000 }, () => {
     assert.deepEqual([timeline.slug, timeline.app.slug, timeline.app.id], ["production", "from-assets", app.id]);
     assert.equal((await client.timelines.list("from-assets", { limit: 5 })).items[0]?.slug, "production");
     for (const { domain } of timeline.domains) assert.match(domain, /from-assets/);
-    const logs = await client.apps.logs("from-assets", {
-      start: begun,
-      query: "started",
-      level: "info",
-      limit: 10,
-      revision_id: revision.id,
-    });
+    const wanted = { start: begun, end: new Date().toISOString(), revision_id: revision.id };
+    const logs = await client.apps.logs("from-assets", { ...wanted, query: "STARTED", level: "info", limit: 10 });
     const [line] = logs.items;
-    assert.deepEqual([line?.message, line?.level, line?.revision_id], ["started", "info", revision.id]);
+    assertShape<RuntimeLog>(line, {
+      ...{ timestamp: "string", level: "string", message: "string", revision_id: "string", region: "string" },
+      ...{ trace_id: "undefined", span_id: "undefined" },
+    });
+    assert.deepEqual([line.message, line.level, line.revision_id], ["started", "info", revision.id]);
+    const page = await client.apps.logs(app.id, { start: begun, end: wanted.end, limit: 1 });
+    const next = await client.apps.logs(app.id, {
+      start: begun,
+      end: wanted.end,
+      limit: 1,
+      cursor: page.nextCursor ?? "",
+    });
+    assert.notEqual(next.items[0]?.message, page.items[0]?.message);
     await client.apps.delete(app.id);
   });
 
@@ -226,9 +258,16 @@ describe("the official SDK: apps", { timeout: 300_000 }, () => {
       },
     });
     assert.equal((await local.done).status, "succeeded");
+    const runtime = { type: "static" as const, cwd: ".", spa: true };
+    await assert.rejects(client.apps.deploy(app.id, { assets: ASSETS, config: { framework: "fresh", runtime } }), {
+      ...{ status: 400, code: "INVALID_REQUEST" },
+    });
     const cancelled = await client.apps.deploy(app.id, {
       assets: ASSETS,
-      config: { build: "sleep 60", install: null },
+      config: {
+        ...{ install: null, build: "sleep 60", predeploy: null, crons: false },
+        runtime: { type: "static", cwd: ".", spa: true },
+      },
     });
     const { cancellation_requested_at } = await client.revisions.cancel(cancelled.id);
     assert.equal(typeof cancellation_requested_at, "string");

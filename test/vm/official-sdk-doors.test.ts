@@ -27,6 +27,15 @@ describe("the official SDK: doors", { timeout: 240_000 }, () => {
     return JSON.parse(stdout);
   }
 
+  async function get(url: string): Promise<{ status: number; text: string }> {
+    const answer = await run(`
+      const response = await fetch(${JSON.stringify(url)});
+      const { status } = response;
+      console.log(JSON.stringify({ status, text: status === 503 ? "" : await response.text() }));
+    `);
+    return answer as { status: number; text: string };
+  }
+
   test("a web framework's server in the sandbox is exposed by its port, and fetched from here", async () => {
     const found = await run(`
       await using sandbox = await Sandbox.create({ allowNet: [] });
@@ -57,34 +66,36 @@ describe("the official SDK: doors", { timeout: 240_000 }, () => {
   });
 
   test("a sandbox that is made with a port has a URL before anything listens there, and a process is exposed by its pid", async () => {
-    const found = await run(`
-      await using sandbox = await Sandbox.create({ port: 8000, allowNet: [] });
-      const before = (await fetch(sandbox.url)).status;
-      await sandbox.fs.writeTextFile("main.ts", "export default { fetch: () => new Response('Hello from the sandbox') }");
-      const child = await sandbox.spawn("deno", { args: ["serve", "--watch", "--port", "8000", "main.ts"], stdout: "null", stderr: "null" });
-      let text = "";
-      while (text === "") text = await fetch(sandbox.url).then((response) => response.ok ? response.text() : "");
-      const code = "Deno.serve({ port: 0 }, (request) => new Response('pid ' + new URL(request.url).pathname))";
-      const server = await sandbox.deno.run({ code, stdout: "null", stderr: "null" });
-      await server.httpReady;
-      const url = await sandbox.exposeHttp({ pid: server.pid });
-      const byPid = await (await fetch(url + "/path")).text();
-      console.log(JSON.stringify({ before, text, byPid }));
-    `);
-    assert.deepEqual(found, { before: 503, text: "Hello from the sandbox", byPid: "pid /path" });
+    await using sandbox = await Sandbox.create({ port: 8000, allowNet: [] });
+    const url = sandbox.url ?? "";
+    assert.equal((await get(url)).status, 503);
+    await sandbox.fs.writeTextFile("main.ts", "export default { fetch: () => new Response('Hello from the sandbox') }");
+    const quiet = { stdout: "null", stderr: "null" } as const;
+    await sandbox.spawn("deno", {
+      args: ["serve", "--watch", "--port", "8000", "main.ts"],
+      ...quiet,
+    });
+    let answer = await get(url);
+    while (answer.status === 503) answer = await get(url);
+    assert.deepEqual(answer, { status: 200, text: "Hello from the sandbox" });
+    const code = "Deno.serve({ port: 0 }, (request) => new Response('pid ' + new URL(request.url).pathname))";
+    await using server = await sandbox.deno.run({ code, ...quiet });
+    await server.httpReady;
+    const byPid = await sandbox.exposeHttp({ pid: server.pid });
+    assert.deepEqual(await get(`${byPid}/path`), { status: 200, text: "pid /path" });
+    assert.notEqual(await sandbox.exposeHttp({ port: 8000 }), url);
   });
 
   test("the credentials of SSH let ssh in, those of the creation and those that are asked for", async () => {
     await using sandbox = await Sandbox.create({ ssh: true, allowNet: [] });
-    const asked = await sandbox.exposeSsh();
+    const { username, hostname } = await sandbox.exposeSsh();
     const { port, hostKey } = bench.server.ssh;
     const known = bench.home.scratch("known_hosts");
     writeFileSync(known, `[127.0.0.1]:${port} ${hostKey}\n`);
-    for (const login of [sandbox.ssh, asked]) {
-      const { username = "", hostname = "" } = login ?? {};
+    for (const place of [`${sandbox.ssh?.username}@${sandbox.ssh?.hostname}`, `${username}@${hostname}`]) {
       const { status, stdout, stderr } = await runHost([
         ...(["ssh", "-F", "none", "-p", String(port), "-o", `UserKnownHostsFile=${known}`] as const),
-        ...["-o", "BatchMode=yes", `${username}@${hostname}`, "pwd"],
+        ...["-o", "BatchMode=yes", place, "pwd"],
       ]);
       assert.deepEqual([status, stdout], [0, "/home/app\n"], stderr);
     }

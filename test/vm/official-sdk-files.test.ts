@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { lstat, mkdir, readFile, readlink, symlink, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { FsFile, Sandbox, SeekMode, type FileInfo, type WalkOptions } from "@deno/sandbox";
+import { type ExpandGlobOptions, FsFile, Sandbox, SeekMode, type FileInfo, type WalkOptions } from "@deno/sandbox";
 import { assertShape } from "../sdk/shape.ts";
 import { SdkBench } from "./support/sdk-bench.ts";
 
@@ -216,7 +216,7 @@ describe("the official SDK: files", { timeout: 240_000 }, () => {
     await fs.mkdir("globs/deep/er", { recursive: true });
     for (const name of ["one.log", "TWO.LOG", "deep/three.log", "deep/er/four.log"])
       await fs.writeTextFile(`globs/${name}`, "");
-    const expand = async (glob: string, options = {}): Promise<string[]> => {
+    const expand = async (glob: string, options: ExpandGlobOptions = {}): Promise<string[]> => {
       const found: string[] = [];
       for await (const { path } of fs.expandGlob(glob, { root: "/home/app/globs", ...options })) found.push(path);
       return found.map((path) => path.replace("/home/app/globs/", ""));
@@ -227,14 +227,14 @@ describe("the official SDK: files", { timeout: 240_000 }, () => {
     assert.deepEqual(await expand("**/*.log", { globstar: false }), ["deep/three.log", "one.log"]);
     assert.deepEqual(await expand("+(one|two).log", { extended: false }), []);
     assert.deepEqual(await expand("d*", { includeDirs: false }), []);
-    const options = {
+    const options: ExpandGlobOptions = {
       extended: true,
       globstar: true,
       followSymlinks: false,
       canonicalize: true,
       caseInsensitive: false,
     };
-    const found = [];
+    const found: string[] = [];
     for await (const { name } of fs.expandGlob("globs/@(one|none).log", { ...options, includeDirs: true }))
       found.push(name);
     assert.deepEqual(found, ["one.log"]);

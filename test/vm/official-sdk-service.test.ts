@@ -56,7 +56,11 @@ describe("the official SDK: the service", { timeout: 300_000 }, () => {
     await sandbox.close();
     await sandbox.closed;
     await second.closed;
-    await assert.rejects(second.fs.readTextFile("x"), ConnectionClosedError);
+    await assert.rejects(second.fs.readTextFile("x"), (error) => {
+      assert.ok(error instanceof ConnectionClosedError);
+      assert.deepEqual([error.code, typeof error.reason], [1001, "string"]);
+      return true;
+    });
     const listed = await found(async () => {
       const all = await client.sandboxes.list();
       return all.find(({ id, status }) => id === sandbox.id && status === "stopped");
@@ -203,8 +207,8 @@ describe("the official SDK: the service", { timeout: 300_000 }, () => {
     const snapshot = await Snapshot.create(base.id, { slug: "toolchain-snapshot", ...options() });
     assert.match(inspect(snapshot), /toolchain-snapshot/);
     assert.deepEqual(
-      [snapshot.slug, snapshot.region, snapshot.isBootable, snapshot.volume],
-      ["toolchain-snapshot", "loc", true, { id: base.id, slug: base.slug }],
+      [snapshot.slug, snapshot.region, snapshot.isBootable, snapshot.volume.id, snapshot.volume.slug],
+      ["toolchain-snapshot", "loc", true, base.id, base.slug],
     );
     assert.ok(snapshot.allocatedSize > 0 && snapshot.flattenedSize >= snapshot.allocatedSize);
     assert.equal((await Snapshot.get(snapshot.id))?.slug, snapshot.slug);
@@ -219,7 +223,7 @@ describe("the official SDK: the service", { timeout: 300_000 }, () => {
     await one.sh`sudo rm /usr/local/bin/tool`;
     assert.equal(await two.fs.readTextFile("/usr/local/bin/tool"), "tool\n");
     const fork = await client.volumes.create({ slug: "fork", region: "ord", capacity: "10GB", from: snapshot.slug });
-    assert.deepEqual(fork.baseSnapshot, { id: snapshot.id, slug: snapshot.slug });
+    assert.deepEqual([fork.baseSnapshot?.id, fork.baseSnapshot?.slug], [snapshot.id, snapshot.slug]);
     await client.volumes.delete(fork.id);
   });
 

@@ -48,6 +48,7 @@ describe("the official SDK: commands", { timeout: 240_000 }, () => {
     assert.equal(await sandbox.sh`pwd`.text(), "/home/app\n");
     assert.deepEqual(await sandbox.sh`echo '{"count": 42}'`.json<{ count: number }>(), { count: 42 });
     assert.equal(await sandbox.sh`id -un`.text(), "app\n");
+    await sandbox.sh`exit 3`.noThrow().then(({ status }) => assert.equal(status.code, 3));
     // Variables are escaped, and lists become words.
     await sandbox.sh`echo ${"Hello, world!"} > ${"file with spaces.txt"}`;
     assert.equal(await sandbox.fs.readTextFile("file with spaces.txt"), "Hello, world!\n");
@@ -111,7 +112,7 @@ describe("the official SDK: commands", { timeout: 240_000 }, () => {
       ...{ args: ["-c", 'echo "$0 $1"; pwd; env; cat >&2', "zero", "with  spaces"], cwd: "/usr", clearEnv: true },
       ...{ env: { ONLY: "this" }, stdin: "piped", stdout: "piped", stderr: "piped" },
     });
-    assert.ok(child instanceof ChildProcess && child.pid > 1);
+    assert.ok(child instanceof ChildProcess && child.pid > 1 && child.stderr !== null);
     const writer = child.stdin?.getWriter();
     await writer?.write(encoder.encode("through stdin"));
     await writer?.close();
@@ -187,8 +188,10 @@ describe("the official SDK: commands", { timeout: 240_000 }, () => {
     });
     assert.equal(await server.httpReady, true);
     const url = "http://localhost:4100";
-    const init = { method: "POST", headers: { "x-field": "value" }, body: "content" };
-    assert.deepEqual(await (await sandbox.fetch(`${url}/post`, init)).json(), {
+    const posted = await sandbox.fetch(`${url}/post`, {
+      ...{ method: "POST", headers: { "x-field": "value" }, body: "content" },
+    });
+    assert.deepEqual(await posted.json(), {
       ...{ method: "POST", field: "value", pathname: "/post", body: "content" },
     });
     assert.equal((await sandbox.fetch(new URL(`${url}/there`), { redirect: "manual" })).status, 302);

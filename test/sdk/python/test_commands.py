@@ -3,6 +3,7 @@
 import asyncio
 import io
 import unittest
+from datetime import datetime, timezone
 
 from deno_sandbox import AsyncDenoDeploy
 from deno_sandbox.errors import RpcValidationError, UnknownRpcMethod
@@ -33,11 +34,15 @@ class QuickStart(unittest.TestCase):
                 self.assertEqual(await process.stdout.read(), b"Hello\n")
                 await sb.fs.write_text_file("/tmp/example.txt", "Hello, World!")
                 self.assertEqual(await sb.fs.read_text_file("/tmp/example.txt"), "Hello, World!")
-                async with await sb.deno.run(code="Deno.serve(() => new Response('ok'))") as served:
+                code = "Deno.serve(() => new Response('ok'))"
+                async with await sb.deno.run(code=code, stdout="null", stderr="null") as served:
                     self.assertTrue(await served.wait_http_ready())
-                    response = await served.fetch("https://example.com/")
+                    response = await served.fetch("https://example.com/", headers={"x": "y"}, redirect="follow")
                     self.assertEqual(response.status_code, 200)
                     self.assertEqual(dict(response.headers)["content-type"], "text/plain;charset=UTF-8")
+                    url = "http://localhost:8000/"
+                    self.assertTrue((await sb.fetch(url, method="GET", headers={}, redirect="manual")).is_success)
+                self.assertGreater(await sb.extend_timeout(60), datetime.now(timezone.utc))
                 self.assertFalse(sb.closed)
                 async with sdk.sandbox.connect(sb.id) as second:
                     self.assertEqual(await second.fs.read_text_file("/tmp/example.txt"), "Hello, World!")

@@ -1,12 +1,18 @@
 """What a sandbox is made with, how long it lives; volumes and snapshots."""
 
+import http.client
+import os
+import socket
+import ssl
 import unittest
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from urllib.parse import urlsplit
 
 from deno_sandbox import DenoDeploy, HTTPStatusError
 from deno_sandbox.errors import AuthenticationError
 
-from shared import client
+from shared import client, sandbox
 
 
 class Service(unittest.TestCase):
@@ -59,7 +65,10 @@ class Service(unittest.TestCase):
         self.assertEqual((snapshot["slug"], snapshot["volume"]["slug"]), ("py-snapshot", "py-data"))
         self.assertEqual(client.snapshots.get("py-snapshot")["id"], snapshot["id"])
         self.assertIsNone(client.snapshots.get("none"))
-        self.assertEqual([item["slug"] for item in client.snapshots.list(search="py-", limit=5).items], ["py-snapshot"])
+        client.volumes.snapshot("py-data", slug="py-second")
+        page = client.snapshots.list(search="py-", limit=1)
+        after = client.snapshots.list(search="py-", limit=1, cursor=page.next_cursor)
+        self.assertEqual([item["slug"] for item in page.items + after.items], ["py-second", "py-snapshot"])
         copy = client.volumes.create(slug="py-copy", region="ord", capacity="1GB", from_snapshot="py-snapshot")
         with client.sandbox.create(volumes={"/data": "py-copy"}) as sb:
             self.assertEqual(sb.fs.read_text_file("/data/persistent.txt"), "This data persists!")
@@ -71,7 +80,8 @@ class Service(unittest.TestCase):
         self.assertEqual(client.volumes.list(search="py-", cursor=first.next_cursor).items, second.items)
         self.assertIsNone(second.get_next_page())
         client.volumes.delete("py-copy")
-        client.snapshots.delete("py-snapshot")
+        for slug in ["py-second", "py-snapshot"]:
+            client.snapshots.delete(slug)
         client.volumes.delete(volume["id"])
         self.assertIsNone(client.volumes.get("py-data"))
 
@@ -79,8 +89,50 @@ class Service(unittest.TestCase):
         """a bootable volume is a sandbox's root, and keeps what is installed on it"""
         volume = client.volumes.create(slug="py-root", region="ord", capacity="10GB", from_snapshot="builtin:debian-13")
         self.assertTrue(volume["is_bootable"])
-        with client.sandbox.create(root="py-root", allow_net=[]) as sb:
+        with booted(root="py-root", allow_net=[]) as sb:
             sb.spawn("sudo", args=["touch", "/installed"]).wait()
-        with client.sandbox.create(root=volume["id"], allow_net=[]) as sb:
+        with booted(root=volume["id"], allow_net=[]) as sb:
             self.assertTrue(sb.fs.stat("/installed")["is_file"])
         client.volumes.delete("py-root")
+
+
+class Doors(unittest.TestCase):
+    def test_http(self):
+        """servers are exposed by their port and by their process, under names that anybody can reach"""
+        code = "Deno.serve({ port: 8000 }, () => new Response('Hello from sandbox!'))"
+        with client.sandbox.create(port=8000, allow_net=[]) as sb:
+            with sb.deno.run(code=code, stdout="null", stderr="null") as process:
+                process.wait_http_ready()
+                for target in [{"port": 8000}, {"pid": process.pid}]:
+                    self.assertEqual(get(sb.expose_http(**target)), "Hello from sandbox!")
+            sb.close()
+
+    def test_ssh(self):
+        """the credentials of SSH have a host, a user name and a port"""
+        login = sandbox().expose_ssh()
+        self.assertEqual([type(login[name]) for name in ["hostname", "username", "port"]], [str, str, int])
+
+
+@contextmanager
+def booted(**options):
+    """A sandbox whose machine boots. The SDK gives up on it after ten seconds, which a machine that is busy otherwise may take."""
+    while True:
+        context = client.sandbox.create(**options)
+        try:
+            sb = context.__enter__()
+        except TimeoutError:
+            continue
+        with sb:
+            yield sb
+        return
+
+
+def get(url):
+    """A request to the gateway of this machine, wherever the resolver would look; its certificate is checked."""
+    host, port = urlsplit(url).hostname, urlsplit(url).port
+    trusted = ssl.create_default_context(cafile=os.environ["SBX_TEST_GATEWAY_CERTIFICATE"])
+    with socket.create_connection(("127.0.0.1", port)) as raw, trusted.wrap_socket(raw, server_hostname=host) as tls:
+        connection = http.client.HTTPConnection(host, port)
+        connection.sock = tls
+        connection.request("GET", "/")
+        return connection.getresponse().read().decode()
