@@ -44,7 +44,7 @@ export class LocalDomains implements DomainApi {
     const { socket: socketPath } = this.#findRunning(ref);
     const target = `${DOMAINS_TARGET}/${hostOf(domain)}`;
     const { socket, behind } = await openUpgrade({
-      ...{ socketPath, target, upgrade: HTTP_UPGRADE, signal },
+      ...{ socketPath, target, upgrade: HTTP_UPGRADE, allowHalfOpen: true, signal },
       first: first === undefined ? undefined : asPart(first),
     });
     return new PartedStream(socket, behind);

@@ -1,4 +1,7 @@
-/** HTTP upgrades at a supervisor's socket: what follows the answer's head is another protocol's. */
+/**
+ * HTTP upgrades at a supervisor's socket: what follows the answer's head is another protocol's. The head is read by hand:
+ * what an HTTP client reads ahead would be missing where the socket is handed over.
+ */
 import { connect, type Socket } from "node:net";
 import { throwIfAborted } from "../abort.ts";
 import { ERROR_EXITS, SbxError, type ErrorCode } from "../errors.ts";
@@ -17,6 +20,8 @@ export interface UpgradeRequest {
   fields?: readonly string[];
   /** Sent behind the head, before the answer. */
   first?: Buffer | undefined;
+  /** Whether this half stays open when the other one ends. */
+  allowHalfOpen?: boolean;
   signal: AbortSignal | undefined;
 }
 
@@ -31,9 +36,9 @@ export interface Upgraded {
 
 /** @throws SbxError `supervisor_lost`, what the supervisor refused it with, `aborted` */
 export async function openUpgrade(request: UpgradeRequest): Promise<Upgraded> {
-  const { socketPath, target, upgrade, fields = [], first, signal } = request;
+  const { socketPath, target, upgrade, fields = [], first, allowHalfOpen = false, signal } = request;
   throwIfAborted(signal, "connecting to the sandbox");
-  const socket = connect({ path: socketPath, allowHalfOpen: true });
+  const socket = connect({ path: socketPath, allowHalfOpen });
   const timer = setTimeout(() => socket.destroy(new Error("it took too long")), TIMEOUT_MS);
   const onAbort = (): unknown => socket.destroy(new Error("aborted"));
   signal?.addEventListener("abort", onAbort);
