@@ -121,7 +121,9 @@ test("exposeVscode of the official SDK has one of its own, at the gateway; its c
   const vscode = await sandbox.exposeVscode(FOLDER, {
     env: { COLOUR: "green" },
     editorSettings: { "editor.tabSize": 3 },
+    ...{ extensions: [], preview: "http://localhost:3000/", disableStopButton: true },
   });
+  assert.ok(vscode.stdout instanceof ReadableStream && vscode.stderr instanceof ReadableStream);
   const { host, hostname, port } = new URL(vscode.url);
   const [response] = (await once(
     get({

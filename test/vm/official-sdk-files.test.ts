@@ -271,4 +271,28 @@ describe("the official SDK: files", { timeout: 240_000 }, () => {
     await fs.download("readme-copy.md", `${down}/copy.md`);
     assert.equal(await readFile(`${down}/copy.md`, "utf8"), "content");
   });
+
+  test("what the official CLI does with the SDK: files into /app, a line with input, files by glob back", async () => {
+    const local = bench.home.scratch("cli");
+    await mkdir(`${local}/app`, { recursive: true });
+    await writeFile(`${local}/app/main.sh`, "cat; exit 3");
+    await sandbox.fs.upload(`${local}/app`, "/app");
+    const child = await sandbox.spawn("bash", {
+      ...{
+        args: ["-c", "tr a-z A-Z | sh main.sh"],
+        cwd: "/app/app",
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "inherit",
+      },
+    });
+    const writer = child.stdin?.getWriter();
+    await writer?.write(encoder.encode("typed\n"));
+    await writer?.close();
+    const { status, stdoutText } = await child.output();
+    assert.deepEqual([status.code, stdoutText], [3, "TYPED\n"]);
+    for await (const { path } of sandbox.fs.expandGlob("/app/app/*.sh"))
+      await sandbox.fs.download(path, `${local}/back.sh`);
+    assert.equal(await readFile(`${local}/back.sh`, "utf8"), "cat; exit 3");
+  });
 });
