@@ -1,6 +1,6 @@
 /**
- * The Runtime: everything a command may do. Implemented by the local embedded runtime and (later) by the client of a
- * control plane; commands and the control plane are written against this file alone.
+ * The Runtime: everything a command may do. Implemented by the local embedded runtime and by the client of a control
+ * plane; commands and the control plane are written against this file alone.
  *
  * A Runtime returns data and streams. It never prints, prompts or exits; every call takes an AbortSignal and every
  * handle can be disposed more than once.

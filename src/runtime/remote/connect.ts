@@ -19,7 +19,7 @@ export async function connectSandbox(
   { signal }: CallOptions,
   known?: SandboxInfo,
 ): Promise<RpcSandbox> {
-  const rpc = await openRpc(client, client.endpoints.webSocket(connectTarget(id), id), {}, signal);
+  const rpc = await openRpc(client, client.endpoints.webSocket(connectTarget(id), id), {}, { signal });
   return toSandbox(client, rpc, { id, known, signal });
 }
 
@@ -28,11 +28,11 @@ export async function openRpc(
   client: ControlClient,
   url: string,
   fields: Readonly<Record<string, string>>,
-  signal: AbortSignal | undefined,
+  { signal, handshakeTimeoutMs }: { signal: AbortSignal | undefined; handshakeTimeoutMs?: number },
 ): Promise<RpcClient> {
   return connectRpc({
     ...{ url, headers: { ...client.endpoints.headers, ...fields }, agent: client.webSocketAgent(url) },
-    ...(signal === undefined ? {} : { signal }),
+    ...{ handshakeTimeoutMs, ...(signal === undefined ? {} : { signal }) },
   });
 }
 

@@ -10,6 +10,8 @@ import { unknownInfo } from "./sandbox-info.ts";
 
 const CREATE_PATH = "/api/v3/sandboxes/create";
 const CONFIG_HEADER = "x-deno-sandbox-config";
+/** A server answers when the sandbox is up; before its first one it may have to build the image, `ms`. */
+const START_TIMEOUT_MS = 15 * 60_000;
 /** What a session that wrote to volumes has to end, `ms`. */
 const SESSION_END_MS = 15_000;
 
@@ -49,7 +51,9 @@ export async function createSandbox(
     : publishedConfig(spec, secrets, { server, now: Date.now() });
   const fields = { [CONFIG_HEADER]: encodeConfig(config) };
   onProgress?.({ stage: "start", message: `starting a sandbox at ${server}` });
-  const rpc = await openRpc(client, client.endpoints.webSocket(CREATE_PATH), fields, signal);
+  const rpc = await openRpc(client, client.endpoints.webSocket(CREATE_PATH), fields, {
+    ...{ signal, handshakeTimeoutMs: START_TIMEOUT_MS },
+  });
   const known = { ...unknownInfo(rpc.sandboxId ?? ""), ...knownOf(spec) };
   const onDispose = writesOn(spec) && isExtended ? async () => untilOver(context, rpc.sandboxId ?? "") : undefined;
   const sandbox = await toSandbox(client, rpc, { known, signal, ...(onDispose && { onDispose }) });

@@ -44,6 +44,8 @@ export interface RpcTarget {
   url?: string;
   /** Opens connections to a URL; direct ones if absent. */
   agent?: Agent | undefined;
+  /** How long a URL's opening handshake may take, `ms`. */
+  handshakeTimeoutMs?: number | undefined;
   /** Request path on the Unix socket, such as `/api/v3/sandbox/<id>/connect`. */
   requestPath?: string;
 }

@@ -10,13 +10,15 @@ import { SbxError } from "../errors.ts";
 import { MAX_HANDSHAKE_BYTES, refusalError } from "./handshake.ts";
 import { CLOSE_TIMEOUT_MS, type MessageSocket, type MessageSocketEvents } from "./message-socket.ts";
 
-/** How long the opening handshake may take, `ms`; a create answers when the sandbox is up. */
+/** How long the opening handshake may take if nobody says otherwise, `ms`. */
 const HANDSHAKE_TIMEOUT_MS = 120_000;
 
 export interface UrlWebSocketOptions {
   signal?: AbortSignal | undefined;
   /** Opens the connection, through a proxy perhaps; a direct one if absent. */
   agent?: Agent | undefined;
+  /** How long the opening handshake may take. */
+  handshakeTimeoutMs?: number | undefined;
 }
 
 /**
@@ -27,7 +29,7 @@ export interface UrlWebSocketOptions {
 export async function openUrlWebSocket(
   url: string,
   headers: Readonly<Record<string, string>>,
-  { signal, agent }: UrlWebSocketOptions = {},
+  { signal, agent, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS }: UrlWebSocketOptions = {},
 ): Promise<MessageSocket> {
   throwIfAborted(signal, "connecting to the sandbox");
   const { WebSocket } = await import("ws");
@@ -35,7 +37,7 @@ export async function openUrlWebSocket(
     headers: { ...headers },
     perMessageDeflate: false,
     maxPayload: MAX_CLIENT_MESSAGE_BYTES,
-    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    handshakeTimeout: handshakeTimeoutMs,
     closeTimeout: CLOSE_TIMEOUT_MS,
     allowSynchronousEvents: true,
     ...(agent === undefined ? {} : { agent }),

@@ -72,7 +72,7 @@ async function answerCall(name: ControlCallName, call: Call<unknown, object>): P
     ...more,
   });
   if (answer === "value") return { status: 200, body: await handle(params, context({})) };
-  const options = { ending, gone: signal, onFailure: call.onFailure };
+  const options = { ending, gone: signal, onFailure: call.onFailure, open: () => tenant.openStream() };
   const stream =
     answer === "progress"
       ? progressLines(async (onProgress) => handle(params, context({ signal: ending, onProgress })), options)

@@ -7,6 +7,8 @@ import { errorBodyOf } from "../http/answers.ts";
 const MAX_NEWS = 32;
 
 export interface LineAnswerOptions {
+  /** Takes a place among the organisation's answers. */
+  open: () => Disposable;
   /** Fires when the answer has to end. */
   ending: AbortSignal;
   /** Fires when nobody is there any more. */
@@ -19,6 +21,7 @@ export interface LineAnswerOptions {
 export async function* itemLines(source: AsyncIterable<unknown>, options: LineAnswerOptions): AsyncIterable<string> {
   const iterator: AsyncIterator<unknown, unknown> = source[Symbol.asyncIterator]();
   try {
+    using _place = options.open();
     for (;;) {
       const next = iterator.next();
       yield* beatUntil(next);
@@ -39,6 +42,17 @@ export async function* progressLines(
   run: (onProgress: (event: ProgressRecord) => void) => Promise<unknown>,
   options: LineAnswerOptions,
 ): AsyncIterable<string> {
+  try {
+    using _place = options.open();
+    yield* followProgress(run);
+  } catch (error) {
+    yield encodeControlLine(failure(error, options));
+  }
+}
+
+async function* followProgress(
+  run: (onProgress: (event: ProgressRecord) => void) => Promise<unknown>,
+): AsyncIterable<string> {
   const news: ProgressRecord[] = [];
   let wake = (): void => undefined;
   const result = run((event) => {
@@ -51,17 +65,13 @@ export async function* progressLines(
     state.isOver = true;
   };
   const over = result.then(settle, settle);
-  try {
-    while (!state.isOver) {
-      const { promise: woken, resolve } = Promise.withResolvers<void>();
-      wake = resolve;
-      if (news.length === 0) yield* beatUntil(Promise.race([woken, over]));
-      for (const event of news.splice(0)) yield encodeControlLine({ progress: event });
-    }
-    yield encodeControlLine({ result: await result });
-  } catch (error) {
-    yield encodeControlLine(failure(error, options));
+  while (!state.isOver) {
+    const { promise: woken, resolve } = Promise.withResolvers<void>();
+    wake = resolve;
+    if (news.length === 0) yield* beatUntil(Promise.race([woken, over]));
+    for (const event of news.splice(0)) yield encodeControlLine({ progress: event });
   }
+  yield encodeControlLine({ result: await result });
 }
 
 /** Empty lines, until something has happened: a connection that says nothing is taken for a broken one. */

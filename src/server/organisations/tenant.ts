@@ -14,6 +14,9 @@ export interface Demand {
   cpus: number;
 }
 
+/** Answers in lines that an organisation has at one time: each keeps its place in files and tables. */
+const MAX_STREAMS = 200;
+
 export class Tenant {
   readonly organisation: string;
   readonly runtime: OrganisationRuntime;
@@ -24,6 +27,7 @@ export class Tenant {
   readonly #admitting = new Mutex();
   readonly #volumes = new Mutex();
   readonly #checkpoints = new Mutex();
+  #streams = 0;
   readonly #apps = new Mutex();
   readonly #rate: CreationRate;
 
@@ -77,6 +81,21 @@ export class Tenant {
       }
       return make();
     });
+  }
+
+  /** Takes a place until it is disposed of. @throws ApiError `QUOTA_EXCEEDED` */
+  openStream(): Disposable {
+    if (this.#streams >= MAX_STREAMS) {
+      throw new ApiError("QUOTA_EXCEEDED", `at most ${MAX_STREAMS} answers in lines are open at one time`);
+    }
+    this.#streams++;
+    let isOpen = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (isOpen) this.#streams--;
+        isOpen = false;
+      },
+    };
   }
 
   /** Runs `make` if one more checkpoint may be kept. @throws ApiError `QUOTA_EXCEEDED` */

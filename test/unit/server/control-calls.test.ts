@@ -164,6 +164,19 @@ test("items come one a line, and the last line says that they are all", async (t
   assert.deepEqual(await linesOf(answer), [{ item: { time: 1, source: "console", text: "hello" } }, { end: true }]);
 });
 
+test("an organisation follows so many at one time, and what is over makes room", async (t) => {
+  const bench = await openBench(t);
+  bench.runtime.sandboxes = [sandboxInfo()];
+  const follow = async () => open(bench, "event.list", { follow: true });
+  const answers = await Promise.all(Array.from({ length: 200 }, follow));
+  const refused = await linesOf(await follow());
+  assert.equal((refused[0] as { error: { code: string } }).error.code, "QUOTA_EXCEEDED");
+  for (const answer of answers) answer.destroy();
+  let last: unknown[] = [];
+  const listOnce = async (): Promise<unknown[]> => linesOf(await open(bench, "event.list", {}));
+  while (JSON.stringify(last) !== '[{"end":true}]') last = await listOnce();
+});
+
 test("whoever follows is told when the token no longer holds, and the answer ends", async (t) => {
   const bench = await openBench(t);
   bench.runtime.sandboxes = [sandboxInfo()];
