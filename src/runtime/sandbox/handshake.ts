@@ -72,7 +72,9 @@ export function refusalError(
   const hint = body.sbx?.hint ?? body.hint ?? HINTS[code];
   const traceId = refusal.headers["x-deno-trace-id"];
   const status = refusal.status === 0 ? undefined : `status ${refusal.status}`;
-  const facts = [status, body.code, traceId === undefined ? undefined : `trace ${traceId}`];
+  // A server of sbx's own that knows what is wrong says it as this machine would; the rest is for whoever looks further.
+  const isTold = findCode(body.sbx?.code) !== undefined;
+  const facts = isTold ? [] : [status, body.code, traceId === undefined ? undefined : `trace ${traceId}`];
   const known = facts.filter((fact) => fact !== undefined);
   const message = body.message ?? `${what}${refusal.body === "" ? "" : `: ${body.text}`}`;
   return new SbxError(code, `${message}${known.length === 0 ? "" : ` (${known.join(", ")})`}`, {

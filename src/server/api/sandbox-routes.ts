@@ -1,8 +1,7 @@
 /** Sandboxes: their list, their end, their lifetime. They are made and used over WebSockets (http/upgrades.ts). */
 import { z } from "zod";
 import { lifetimeMs } from "../sandbox-config.ts";
-import { ApiError } from "../api-error.ts";
-import { findSandbox } from "../organisations/find-exactly.ts";
+import { findSandbox, notRunning } from "../organisations/find-exactly.ts";
 import { sandboxObject, stopAtObject, toSandboxObject } from "./objects.ts";
 import { answerPage, cursorParameter } from "./pagination.ts";
 import { pythonDictionary } from "./python-dictionary.ts";
@@ -39,7 +38,7 @@ async function extend(call: Call<unknown, z.output<typeof extendBody>>): Promise
   const { tenant, params, body, now } = call;
   const info = await findSandbox(tenant.runtime, params.id ?? "");
   if (info.status !== "running" && info.status !== "paused") {
-    throw new ApiError("SANDBOX_NOT_FOUND", `the sandbox ${info.id} is not running any more`);
+    throw notRunning(info.id);
   }
   const ms = lifetimeMs(body.stop_at_ms, tenant.quotas, now);
   return { status: 200, body: { stop_at_ms: await tenant.runtime.extend(info.id, ms) } };

@@ -6,7 +6,7 @@ import { ApiError, toApiError } from "../api-error.ts";
 import { UPGRADES } from "../api/routes.ts";
 import { matchPath } from "../api/route.ts";
 import type { ControlPlane } from "../control-plane.ts";
-import { findSandbox } from "../organisations/find-exactly.ts";
+import { findSandbox, notRunning } from "../organisations/find-exactly.ts";
 import type { Tenant } from "../organisations/tenant.ts";
 import { Relay } from "../relay/relay.ts";
 import { CONFIG_HEADER } from "../sandbox-config.ts";
@@ -124,7 +124,7 @@ async function create(
 async function requireRunning({ runtime }: Tenant, wish: Exclude<Wish, { kind: "ssh" }>): Promise<string> {
   const info = await findSandbox(runtime, wish.kind === "connect" ? wish.id : "");
   if (info.status === "running" || info.status === "paused") return info.id;
-  throw new ApiError("SANDBOX_NOT_FOUND", `the sandbox ${info.id} is not running any more`);
+  throw notRunning(info.id);
 }
 
 function findWish({ options }: ControlPlane, request: IncomingMessage): Wish {

@@ -19,7 +19,14 @@ export async function findSandbox(runtime: Runtime, id: string): Promise<Sandbox
 export async function findRunning(runtime: Runtime, id: string): Promise<SandboxInfo> {
   const info = await findSandbox(runtime, id);
   if (info.status === "running" || info.status === "paused") return info;
-  throw new ApiError("SANDBOX_NOT_FOUND", `the sandbox ${info.id} is not running any more`);
+  throw notRunning(info.id);
+}
+
+/** For a sandbox that is there and over: to the published API the same as one that is not there. */
+export function notRunning(id: string): ApiError {
+  return new ApiError("SANDBOX_NOT_FOUND", `the sandbox ${id} is not running any more`, {
+    detail: { code: "sandbox_stopped", hint: "sbx create" },
+  });
 }
 
 /** @throws ApiError `VOLUME_NOT_FOUND` */
