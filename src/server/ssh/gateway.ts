@@ -30,9 +30,10 @@ export interface SshGatewaySettings {
   publicPort: number | null;
   /** One of the server's own where it is null. */
   hostKeyPath: string | null;
-  /** `ms`, for tests. */
+  /** Other limits, `ms` and connections, for tests. */
   loginMs?: number;
   refusalMs?: number;
+  maxConnections?: number;
 }
 
 export interface SshGatewayOptions extends SshGatewaySettings {
@@ -141,7 +142,8 @@ export class SshGateway implements SshDoor, AsyncDisposable {
 
   #accept(socket: Socket): void {
     const { loginMs = limits.LOGIN_MS, refusalMs = limits.REFUSAL_MS, log } = this.#options;
-    if (this.#sockets.size >= limits.MAX_CONNECTIONS && !this.#strangers.makeRoom()) {
+    const { maxConnections = limits.MAX_CONNECTIONS } = this.#options;
+    if (this.#sockets.size >= maxConnections && !this.#strangers.makeRoom()) {
       socket.destroy();
       return;
     }

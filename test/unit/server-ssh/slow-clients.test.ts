@@ -5,6 +5,7 @@ import { PassThrough, Writable, type Duplex } from "node:stream";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client, ClientChannel } from "ssh2";
+import { MAX_STRANGERS } from "../../../src/server/ssh/limits.ts";
 import { exec, stuck, zeros } from "../ssh/ssh-bench.ts";
 import { openGateway } from "./ssh-gateway-bench.ts";
 
@@ -61,6 +62,32 @@ test("a stranger who goes on and on is hung up on, long before the time is over"
   await end;
   clearInterval(timer);
   while (!log().includes("ssh.refused")) await sleep(5);
+});
+
+test("as many strangers as there may be shut nobody out: the oldest of theirs gives way", async (t) => {
+  const { dial, login, client } = await openGateway(t);
+  const strangers = [];
+  for (let index = 0; index < MAX_STRANGERS; index++) strangers.push(await dial());
+  for (const stranger of strangers) stranger.resume();
+  const oldest = strangers[0];
+  assert.ok(oldest !== undefined && !oldest.destroyed);
+  const end = closed(oldest);
+  const connection = await client(await login());
+  await end;
+  assert.equal((await exec(connection, "true")).code, 0);
+  assert.ok(!strangers[2]?.destroyed);
+});
+
+test("where all connections are those of clients with names, one more is not taken, and they go on", async (t) => {
+  const { dial, login, client } = await openGateway(t, { maxConnections: 3 });
+  const connections = [];
+  for (let index = 0; index < 3; index++) connections.push(await client(await login()));
+  const refused = await dial();
+  let heard = "";
+  refused.on("data", (chunk: Buffer) => (heard += chunk.toString("latin1")));
+  await closed(refused);
+  assert.equal(heard, "");
+  for (const connection of connections) assert.equal((await exec(connection, "true")).code, 0);
 });
 
 test("a client that hangs up before it has said who it is leaves nothing", async (t) => {
