@@ -3,34 +3,25 @@
  * comes from outside is parsed with these schemas once.
  */
 import { z } from "zod";
+import {
+  BUILD_STEPS,
+  FRAMEWORKS,
+  MAX_LABELS,
+  MAX_VARIABLE_BYTES,
+  type AppConfig,
+  type BuildLogLine,
+  type Contexts,
+  type Progress,
+  type Stage,
+} from "./app-values.ts";
 
-/** The documented limit of labels; so is that of their parts, which is the one of sandboxes. */
-export const MAX_LABELS = 5;
 const MAX_LABEL_KEY_BYTES = 64;
 const MAX_LABEL_VALUE_BYTES = 128;
-/** Variables of one app, layer or revision. */
-export const MAX_VARIABLES = 100;
 const MAX_KEY_BYTES = 128;
-export const MAX_VARIABLE_BYTES = 16_384;
 const MAX_CONTEXTS = 16;
-/** Layers that an app or a layer refers to directly. */
-export const MAX_LAYER_REFS = 16;
 const MAX_COMMAND_CHARS = 4096;
 const MAX_ARGUMENTS = 256;
 const MAX_PATH_CHARS = 1024;
-
-/** Presets of the published service. */
-export const FRAMEWORKS = [
-  ...(["", "nextjs", "astro", "nuxt", "remix", "solidstart", "tanstackstart"] as const),
-  ...(["sveltekit", "fresh", "lume"] as const),
-] as const;
-
-/**
- * A slug is the first label of a host name, with room for `-` and the id of a revision behind it. It has no two dashes in
- * a row: behind those comes the name of the organisation (server/gateway/app-names.ts).
- */
-export const APP_SLUG = /^(?!.*--)[a-z](?:[a-z0-9-]{0,48}[a-z0-9])?$/;
-export const REVISION_ID = /^[0-9a-hjkmnp-z]{12}$/;
 
 const CLOSED_PREFIXES = ["DENO_", "LD_", "OTEL_"] as const;
 /** The published service's own exceptions. */
@@ -69,14 +60,13 @@ export const variableValueSchema = bytes(MAX_VARIABLE_BYTES).refine((text) => !t
   message: "must not hold a NUL",
 });
 
-export const contextsSchema = z.union([
+export const contextsSchema: z.ZodType<Contexts> = z.union([
   z.literal("all"),
   z
     .array(z.string().regex(/^[A-Za-z][A-Za-z0-9-]{0,63}$/))
     .min(1)
     .max(MAX_CONTEXTS),
 ]);
-export type Contexts = z.output<typeof contextsSchema>;
 
 export const appRuntimeSchema = z.discriminatedUnion("type", [
   z.object({
@@ -87,7 +77,7 @@ export const appRuntimeSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("static"), cwd: guestPath.optional(), spa: z.boolean().optional() }),
 ]);
 
-export const appConfigSchema = z
+export const appConfigSchema: z.ZodType<AppConfig> = z
   .object({
     framework: z.enum(FRAMEWORKS).optional(),
     install: command.optional(),
@@ -99,29 +89,18 @@ export const appConfigSchema = z
   .refine(({ framework = "", runtime }) => framework === "" || runtime === undefined, {
     message: "framework and runtime exclude each other",
   });
-export type AppConfig = z.output<typeof appConfigSchema>;
 
 export const revisionVariableSchema = z.object({ key: variableKeySchema, value: variableValueSchema });
-export type RevisionVariable = z.output<typeof revisionVariableSchema>;
-
-export const REVISION_STATUSES = ["skipped", "queued", "building", "succeeded", "failed"] as const;
-export type RevisionStatus = (typeof REVISION_STATUSES)[number];
-export const FAILURE_REASONS = ["error", "cancelled", "timed_out", "skipped"] as const;
-export type FailureReason = (typeof FAILURE_REASONS)[number];
-
-export const BUILD_STEPS = ["preparing", "installing", "building", "deploying"] as const;
-export type BuildStep = (typeof BUILD_STEPS)[number];
 
 /** Times are epoch `ms`. */
-export const stageSchema = z.discriminatedUnion("status", [
+export const stageSchema: z.ZodType<Stage> = z.discriminatedUnion("status", [
   z.object({ status: z.enum(["pending", "skipped"]) }),
   z.object({ status: z.literal("running"), start: z.number() }),
   z.object({ status: z.enum(["succeeded", "timed_out", "cancelled", "errored"]), start: z.number(), end: z.number() }),
 ]);
-export type Stage = z.output<typeof stageSchema>;
 
 /** How far a revision has come. */
-export const progressSchema = z.object({
+export const progressSchema: z.ZodType<Progress> = z.object({
   queued: stageSchema,
   preparing: stageSchema,
   installing: stageSchema,
@@ -130,14 +109,12 @@ export const progressSchema = z.object({
   /** Of each timeline that the revision is for. */
   timelines: z.array(z.object({ slug: z.string(), predeploy: stageSchema, warmup: stageSchema, routing: stageSchema })),
 });
-export type Progress = z.output<typeof progressSchema>;
 
 /** A line of a build log. The text may be a guest's. */
-export const buildLogSchema = z.object({
+export const buildLogSchema: z.ZodType<BuildLogLine> = z.object({
   time: z.number(),
   level: z.enum(["info", "error"]),
   message: z.string(),
   step: z.enum(BUILD_STEPS),
   timeline: z.string().optional(),
 });
-export type BuildLogLine = z.output<typeof buildLogSchema>;

@@ -12,10 +12,11 @@ import type {
   Progress,
   RevisionStatus,
   RevisionVariable,
-} from "../protocol/app-records.ts";
+} from "../protocol/app-values.ts";
 import type { Duplex } from "node:stream";
 import type { CallOptions } from "./types.ts";
 
+export { FRAMEWORKS, MAX_VARIABLE_BYTES } from "../protocol/app-values.ts";
 export type {
   AppConfig,
   BuildLogLine,
@@ -25,7 +26,7 @@ export type {
   Progress,
   RevisionStatus,
   RevisionVariable,
-} from "../protocol/app-records.ts";
+} from "../protocol/app-values.ts";
 
 export interface LayerRef {
   id: string;

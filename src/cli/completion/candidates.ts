@@ -39,7 +39,8 @@ export type LiveKind =
   | "checkpoints"
   | "roots"
   | "bases"
-  | "disk-sources";
+  | "disk-sources"
+  | "apps";
 
 export interface Completion {
   candidates: Candidate[];
@@ -69,6 +70,7 @@ type OperandKind =
   | "shell"
   | "secret"
   | "preset"
+  | "app"
   | "context"
   | "none";
 
@@ -82,6 +84,13 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   expose: ["running", "none"],
   forward: ["running", "none"],
   sync: ["running", "file", "none"],
+  deploy: ["running", "app", "none"],
+  "app:inspect": ["app", "none"],
+  "app:update": ["app", "none"],
+  "app:env": ["app", "none"],
+  "app:revisions": ["app", "none"],
+  "app:logs": ["app", "none"],
+  "app:remove": ["app"],
   fork: ["running", "none"],
   "checkpoint:create": ["running", "none"],
   "checkpoint:inspect": ["checkpoint", "none"],
@@ -291,6 +300,8 @@ function operandValues(id: string, position: number, before: readonly string[], 
       return { ...NOTHING, live: "secrets" };
     case "context":
       return { ...NOTHING, live: "contexts" };
+    case "app":
+      return { ...NOTHING, live: "apps" };
     case "preset":
       return fit(NET_MODES);
     case "none":

@@ -37,6 +37,8 @@ async function candidatesOf(
   switch (kind) {
     case "contexts":
       return []; // No runtime's: see contextNames.
+    case "apps":
+      return (await runtime.apps.list(call)).map(({ slug }) => ({ value: slug, description: "app" }));
     case "images":
       return (await runtime.images.list(call)).flatMap(({ names, distribution }) =>
         names.map((value) => ({ value, description: distribution })),

@@ -4,12 +4,11 @@ import {
   appConfigSchema,
   contextsSchema,
   labelsSchema,
-  MAX_LAYER_REFS,
-  MAX_VARIABLES,
   revisionVariableSchema,
   variableKeySchema,
   variableValueSchema,
 } from "../../protocol/app-records.ts";
+import { MAX_LAYER_REFS, MAX_VARIABLES } from "../../protocol/app-values.ts";
 import type { EnvVariableChange, EnvVariableSpec } from "../../runtime/apps.ts";
 
 /** Its form is the runtime's to judge. */

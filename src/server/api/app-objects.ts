@@ -1,13 +1,13 @@
 /** Objects of apps as the API has them: their schemas, and how they are made of the runtime's. */
 import { z } from "zod";
+import { contextsSchema } from "../../protocol/app-records.ts";
 import {
   BUILD_STEPS,
-  contextsSchema,
   FAILURE_REASONS,
   FRAMEWORKS,
   REVISION_STATUSES,
   type AppConfig,
-} from "../../protocol/app-records.ts";
+} from "../../protocol/app-values.ts";
 import type { Call } from "./route.ts";
 import type { AppInfo, AppLogLine, EnvVariable, LayerInfo, RevisionInfo, TimelineInfo } from "../../runtime/apps.ts";
 

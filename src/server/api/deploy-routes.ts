@@ -2,7 +2,7 @@
 import path from "node:path";
 import { z } from "zod";
 import { DEFAULT_SETTINGS } from "../../runtime/defaults.ts";
-import { FRAMEWORKS, type AppConfig } from "../../protocol/app-records.ts";
+import { FRAMEWORKS, type AppConfig } from "../../protocol/app-values.ts";
 import type { DeployAsset, DeploySpec, RevisionInfo } from "../../runtime/apps.ts";
 import { ApiError } from "../api-error.ts";
 import type { Quotas } from "../config.ts";

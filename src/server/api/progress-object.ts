@@ -1,6 +1,6 @@
 /** How far a revision is, as the API says it: each object is the whole. */
 import { z } from "zod";
-import type { Progress, Stage } from "../../protocol/app-records.ts";
+import type { Progress, Stage } from "../../protocol/app-values.ts";
 import type { AppConfig } from "../../runtime/apps.ts";
 import { iso } from "./app-objects.ts";
 

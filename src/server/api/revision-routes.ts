@@ -1,6 +1,6 @@
 /** Revisions: what was deployed, how far it is, and what was said while it was built. */
 import { z } from "zod";
-import { BUILD_STEPS, REVISION_STATUSES } from "../../protocol/app-records.ts";
+import { BUILD_STEPS, REVISION_STATUSES } from "../../protocol/app-values.ts";
 import { defined, retentionBody } from "./app-bodies.ts";
 import {
   buildLogObject,

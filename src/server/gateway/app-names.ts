@@ -8,7 +8,7 @@ import { DialError, type Target } from "../../gateway/gateway.ts";
 import type { AppAddress } from "../../runtime/apps.ts";
 import { SbxError, type ErrorCode } from "../../runtime/errors.ts";
 import { OWN_ORGANISATION } from "../../runtime/organisations.ts";
-import { APP_SLUG, REVISION_ID } from "../../protocol/app-records.ts";
+import { APP_SLUG, REVISION_ID } from "../../protocol/app-values.ts";
 import { ApiError } from "../api-error.ts";
 import type { Tenants } from "../organisations/tenants.ts";
 import { failureText, type ServerLog } from "../server-log.ts";

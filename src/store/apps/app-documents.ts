@@ -1,12 +1,7 @@
 /** What the records of apps hold besides the columns that are looked for; JSON in the database, parsed as a whole. */
 import { z } from "zod";
-import {
-  appConfigSchema,
-  contextsSchema,
-  FAILURE_REASONS,
-  progressSchema,
-  revisionVariableSchema,
-} from "../../protocol/app-records.ts";
+import { appConfigSchema, contextsSchema, progressSchema, revisionVariableSchema } from "../../protocol/app-records.ts";
+import { FAILURE_REASONS } from "../../protocol/app-values.ts";
 
 /** A variable has its value in clear, or sealed (sealed-values.ts). */
 export const storedVariableSchema = z.object({

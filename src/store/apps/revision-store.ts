@@ -2,7 +2,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { isAlive, ownIdentity } from "../../host/process-identity.ts";
-import { REVISION_STATUSES, type RevisionStatus } from "../../protocol/app-records.ts";
+import { REVISION_STATUSES, type RevisionStatus } from "../../protocol/app-values.ts";
 import { inTransaction } from "../database.ts";
 import { insertion, makerColumns, makerOf, parseRow, type SqlRow } from "../disks/disk-rows.ts";
 import { revisionDocumentSchema, type RevisionDocument } from "./app-documents.ts";

@@ -1,7 +1,7 @@
 /** Apps and layers as an organisation has them: slugs, labels, variables, secrets, who refers to whom. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_VARIABLES } from "../../../src/protocol/app-records.ts";
+import { MAX_VARIABLES } from "../../../src/protocol/app-values.ts";
 import type { EnvVariable } from "../../../src/runtime/apps.ts";
 import { FakeRuntime } from "../../fake-runtime.ts";
 

@@ -27,7 +27,10 @@ const DECISIONS: Readonly<Record<Decision, readonly string[]>> = {
     ...["volume attach", "volume create", "volume detach", "volume export", "volume inspect", "volume list"],
     ...["volume remove", "volume resize", "volume restore", "volume snapshot"],
   ],
-  refused: ["code", "image build", "image remove", "setup", "snapshot import", "sync", "volume import"],
+  refused: [
+    ...["code", "image build", "image remove", "setup", "snapshot import", "sync", "volume import", "deploy"],
+    ...["app create", "app env", "app inspect", "app list", "app logs", "app remove", "app revisions", "app update"],
+  ],
   none: [
     ...["completion", "config get", "config list", "config set", "config unset", "login", "logout", "serve", "version"],
     ...["context list", "context remove", "context show", "context use", "token create", "token list", "token revoke"],

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { APP_SLUG } from "../../../src/protocol/app-records.ts";
+import { APP_SLUG } from "../../../src/protocol/app-values.ts";
 import type { DeployAsset } from "../../../src/runtime/apps.ts";
 import { appLabel, readAppLabel } from "../../../src/server/gateway/app-names.ts";
 import { SCOPES } from "../../../src/server/tokens/token-format.ts";

@@ -1,6 +1,6 @@
 /** What all parts of the apps share: their records, and how layers are referred to. */
 import type { DatabaseSync } from "node:sqlite";
-import { MAX_LAYER_REFS } from "../../../protocol/app-records.ts";
+import { MAX_LAYER_REFS } from "../../../protocol/app-values.ts";
 import {
   appDocumentSchema,
   layerDocumentSchema,

@@ -2,7 +2,7 @@
  * The commands of a revision: what its config says, and where that is silent what is usual for its framework. A command
  * that is `null` or empty is left out.
  */
-import type { AppConfig } from "../../../protocol/app-records.ts";
+import type { AppConfig } from "../../../protocol/app-values.ts";
 
 export type Argv = [string, ...string[]];
 

@@ -2,7 +2,8 @@
 import { appendFileSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import path from "node:path";
-import { buildLogSchema, type BuildLogLine } from "../../../protocol/app-records.ts";
+import { buildLogSchema } from "../../../protocol/app-records.ts";
+import type { BuildLogLine } from "../../../protocol/app-values.ts";
 
 /** What a build says beyond this is not kept, `bytes`. */
 const MAX_LOG_BYTES = 4 * 1024 ** 2;

@@ -1,5 +1,5 @@
 /** Ends a build that somebody has given up, that takes too long, or whose process ends. */
-import type { FailureReason } from "../../../protocol/app-records.ts";
+import type { FailureReason } from "../../../protocol/app-values.ts";
 import type { RevisionStore } from "../../../store/apps/revision-store.ts";
 import { SbxError } from "../../errors.ts";
 

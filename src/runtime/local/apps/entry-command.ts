@@ -1,5 +1,5 @@
 /** How the program of a revision is started. Pure, but for a look at the files. */
-import type { AppConfig } from "../../../protocol/app-records.ts";
+import type { AppConfig } from "../../../protocol/app-values.ts";
 import { SbxError } from "../../errors.ts";
 import type { GuestFiles } from "../../files.ts";
 import { startOf, type Argv } from "./build-commands.ts";

@@ -1,7 +1,8 @@
 /** Revisions on this machine: their records and logs, whoever builds them. */
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { appConfigSchema, labelsSchema, MAX_VARIABLES, revisionVariableSchema } from "../../../protocol/app-records.ts";
+import { appConfigSchema, labelsSchema, revisionVariableSchema } from "../../../protocol/app-records.ts";
+import { MAX_VARIABLES } from "../../../protocol/app-values.ts";
 import type { RevisionNetwork } from "../../../store/apps/app-documents.ts";
 import type { RevisionRow } from "../../../store/apps/revision-store.ts";
 import { throwIfAborted } from "../../abort.ts";

@@ -1,5 +1,5 @@
 /** The stages of a revision: how each begins and ends. Pure. */
-import type { Progress, Stage } from "../../../protocol/app-records.ts";
+import type { Progress, Stage } from "../../../protocol/app-values.ts";
 
 export type StageName = Exclude<keyof Progress, "timelines">;
 export type TimelineStage = "predeploy" | "warmup" | "routing";

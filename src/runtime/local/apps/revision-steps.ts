@@ -1,5 +1,5 @@
 /** Notes in the database how far a revision is. Every step is there before the next one begins. */
-import type { BuildStep, FailureReason, Progress } from "../../../protocol/app-records.ts";
+import type { BuildStep, FailureReason, Progress } from "../../../protocol/app-values.ts";
 import type { AppContext } from "./app-context.ts";
 import {
   beginStage,

@@ -1,6 +1,6 @@
 /** What apps and layers may be called. */
 import { randomBytes, randomInt, randomUUID } from "node:crypto";
-import { APP_SLUG } from "../../../protocol/app-records.ts";
+import { APP_SLUG } from "../../../protocol/app-values.ts";
 import { usage } from "./app-faults.ts";
 
 const ADJECTIVES = ["amber", "brisk", "calm", "clever", "dusky", "eager", "fair", "gentle", "keen", "lively", "mild"];

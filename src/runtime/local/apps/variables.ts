@@ -2,7 +2,8 @@
  * Variables of apps and layers: how a change is merged with those that are there. A key may be there several times, if
  * no context has two of them. The value of a secret goes in and never comes out.
  */
-import { MAX_VARIABLES, variableKeySchema, variableValueSchema, type Contexts } from "../../../protocol/app-records.ts";
+import { variableKeySchema, variableValueSchema } from "../../../protocol/app-records.ts";
+import { MAX_VARIABLES, type Contexts } from "../../../protocol/app-values.ts";
 import type { StoredVariable } from "../../../store/apps/app-documents.ts";
 import type { EnvVariable, EnvVariableChange, EnvVariableSpec } from "../../apps.ts";
 import { requireValid, usage } from "./app-faults.ts";
