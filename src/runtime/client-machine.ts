@@ -21,6 +21,8 @@ export interface ClientMachine {
   readonly secrets: SecretApi;
   /** What is to be copied, checked before anything is made. @throws SbxError `folder_refused`, `file_error`, `usage` */
   planCopies(copies: readonly CopySpec[]): Promise<readonly PlannedUpload[]>;
+  /** Records of incomplete files, for as long as something is fetched: what a killed command leaves is removed by the next. */
+  openStaging(): Promise<Disposable & { record(path: string): Disposable }>;
   /** Where SSH clients find the key and the hosts of servers. */
   openSsh(): Promise<ClientSsh>;
 }

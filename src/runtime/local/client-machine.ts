@@ -26,6 +26,15 @@ export function localClientMachine(paths: StatePaths = statePaths()): ClientMach
         destination: guestPath,
       }));
     },
+    async openStaging() {
+      const { openState } = await import("./state.ts");
+      const { recordStaging } = await import("./abandoned-copies.ts");
+      const state = await openState(process.env, paths);
+      return {
+        record: (stagingPath) => recordStaging(state.staging, stagingPath),
+        [Symbol.dispose]: () => state[Symbol.dispose](),
+      };
+    },
     openSsh: async () => openSsh(path.join(paths.dataPath, "ssh")),
   };
 }

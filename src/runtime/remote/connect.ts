@@ -1,8 +1,9 @@
 /** Connections to sandboxes of a control plane: WebSockets that speak their RPC (runtime/sandbox). */
 import { connectTarget } from "../../protocol/sandbox-target.ts";
+import type { ClientMachine } from "../client-machine.ts";
 import { SbxError } from "../errors.ts";
 import { connectRpc, type RpcClient } from "../sandbox/rpc-client.ts";
-import { RpcSandbox, type RpcSandboxOptions } from "../sandbox/rpc-sandbox.ts";
+import { RpcSandbox, type RpcSandboxOptions, type StagingRecords } from "../sandbox/rpc-sandbox.ts";
 import type { CallOptions, SandboxInfo } from "../types.ts";
 import type { ControlClient } from "./control-client.ts";
 import { SANDBOX_ID, unknownInfo, withoutProcesses } from "./sandbox-info.ts";
@@ -16,11 +17,11 @@ import { SANDBOX_ID, unknownInfo, withoutProcesses } from "./sandbox-info.ts";
 export async function connectSandbox(
   client: ControlClient,
   id: string,
-  { signal }: CallOptions,
+  { signal, machine }: CallOptions & { machine: ClientMachine },
   known?: SandboxInfo,
 ): Promise<RpcSandbox> {
   const rpc = await openRpc(client, client.endpoints.webSocket(connectTarget(id), id), {}, { signal });
-  return toSandbox(client, rpc, { id, known, signal });
+  return toSandbox(client, rpc, { id, known, signal, machine });
 }
 
 /** @param fields of the handshake, beside those that every request has */
@@ -37,6 +38,7 @@ export async function openRpc(
 }
 
 export interface OpenedSandbox {
+  machine: ClientMachine;
   /** That was asked for; of a new one, the server says it. */
   id?: string;
   known?: SandboxInfo | undefined;
@@ -51,8 +53,9 @@ export async function toSandbox(client: ControlClient, rpc: RpcClient, opened: O
     const told = rpc.hasExtensions ? await rpc.call("sbx.info", {}, { signal: opened.signal }) : undefined;
     if (told !== undefined && told.id !== id) throw wrongSandbox(client);
     const info = withoutProcesses(told ?? opened.known ?? unknownInfo(id));
-    const { onDispose } = opened;
-    return new RpcSandbox({ client: rpc, info, ...(onDispose === undefined ? {} : { onDispose }) });
+    const { onDispose, machine } = opened;
+    const openStaging = async (): Promise<StagingRecords> => machine.openStaging();
+    return new RpcSandbox({ client: rpc, info, openStaging, ...(onDispose === undefined ? {} : { onDispose }) });
   } catch (error) {
     await rpc.close();
     const { guestError } = await import("../sandbox/guest-errors.ts");

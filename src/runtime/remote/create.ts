@@ -1,5 +1,6 @@
 /** Making a sandbox on a control plane. */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { AboutAnswer } from "../../protocol/control-calls.ts";
 import type { ClientMachine } from "../client-machine.ts";
 import type { CreateOptions, Sandbox } from "../runtime.ts";
 import type { SandboxInfo, SandboxSpec } from "../types.ts";
@@ -37,11 +38,14 @@ export async function createSandbox(
 ): Promise<Sandbox> {
   const { client, machine } = context;
   const { signal, onProgress } = options;
-  const isExtended = await client.offers("create", options);
+  const about = await client.about(options);
+  const isExtended = about?.features.includes("create") === true;
   const server = client.endpoints.name;
   // Before the values of secrets are asked for: a command may want a password for them.
   if (isExtended) extendedConfig(spec, []);
   else publishedConfig(spec, [], { server, now: Date.now() });
+  const notice = lifetimeNotice(spec, about, server);
+  if (notice !== undefined) options.onNotice?.(notice);
   const uploads = await machine.planCopies(spec.copies ?? []);
   const requests = spec.network?.secrets ?? [];
   const secrets = await machine.grantSecrets(requests, options);
@@ -56,7 +60,7 @@ export async function createSandbox(
   });
   const known = { ...unknownInfo(rpc.sandboxId ?? ""), ...knownOf(spec) };
   const onDispose = writesOn(spec) && isExtended ? async () => untilOver(context, rpc.sandboxId ?? "") : undefined;
-  const sandbox = await toSandbox(client, rpc, { known, signal, ...(onDispose && { onDispose }) });
+  const sandbox = await toSandbox(client, rpc, { known, signal, machine, ...(onDispose && { onDispose }) });
   try {
     if (!isExtended && spec.env !== undefined) await sandbox.setEnv(spec.env, options);
     for (const { sources, destination } of uploads) {
@@ -69,6 +73,13 @@ export async function createSandbox(
     await context.remove(sandbox.id).catch(() => undefined);
     throw error;
   }
+}
+
+/** A server gives less where more is asked for; that is not to be found out when the time is over. */
+function lifetimeNotice({ lifetime }: SandboxSpec, about: AboutAnswer | undefined, server: string): string | undefined {
+  const most = about?.limits["lifetime"];
+  if (typeof most !== "number" || lifetime.kind === "session" || lifetime.ms <= most) return undefined;
+  return `${server} gives a sandbox ${Math.floor(most / 60_000)} minutes at one time; sbx extend gives it more later`;
 }
 
 function knownOf({ labels = {}, memoryBytes = 0, lifetime }: SandboxSpec): Partial<SandboxInfo> {

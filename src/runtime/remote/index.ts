@@ -94,9 +94,9 @@ class RemoteRuntime implements Runtime {
   }
 
   async connect(ref: string, options: CallOptions = {}): Promise<Sandbox> {
-    if (SANDBOX_ID.test(ref)) return connectSandbox(this.#client, ref, options);
+    if (SANDBOX_ID.test(ref)) return connectSandbox(this.#client, ref, { ...options, machine: this.#machine });
     const info = await this.get(ref, options);
-    return connectSandbox(this.#client, info.id, options, info);
+    return connectSandbox(this.#client, info.id, { ...options, machine: this.#machine }, info);
   }
 
   async openRpc(): Promise<Duplex> {

@@ -24,6 +24,12 @@ export interface RpcSandboxOptions {
    * directory is gone.
    */
   onStaging?: (path: string) => Disposable;
+  /** The same for who has to open something first, which is done for the length of a download. */
+  openStaging?: () => Promise<StagingRecords>;
+}
+
+export interface StagingRecords extends Disposable {
+  record(path: string): Disposable;
 }
 
 /**
@@ -87,9 +93,11 @@ export class RpcSandbox implements Sandbox {
 
   async download(sources: string[], destination: string, options: CopyOptions = {}): Promise<CopyReport> {
     const { downloadFiles } = await import("./copy-files.ts");
+    const { onStaging: record, openStaging } = this.#options;
+    using opened = await openStaging?.();
     using records = new DisposableStack();
     const onStaging = (path: string): void => {
-      records.use(this.#options.onStaging?.(path));
+      records.use(opened === undefined ? record?.(path) : opened.record(path));
     };
     return await downloadFiles(this.#copyEnd, sources, destination, options, onStaging);
   }

@@ -29,6 +29,18 @@ export class FakeMachine implements ClientMachine {
     return copies.map(({ hostPath, guestPath }) => ({ sources: [hostPath], destination: guestPath }));
   }
 
+  readonly staged: string[] = [];
+
+  async openStaging() {
+    return {
+      record: (path: string) => {
+        this.staged.push(path);
+        return { [Symbol.dispose]: () => this.staged.splice(this.staged.indexOf(path), 1) };
+      },
+      [Symbol.dispose]: () => undefined,
+    };
+  }
+
   async openSsh() {
     return {
       ...{ directoryPath: "/ssh", identityPath: "/ssh/id", knownHostsPath: "/ssh/known_hosts" },

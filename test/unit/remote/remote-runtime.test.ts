@@ -197,6 +197,16 @@ test("the extension of the configuration is refused where it has a key that nobo
   assert.deepEqual(runtime.calls, []);
 });
 
+test("whoever asks for a longer life than the server gives is told before", async (t) => {
+  const { remote } = await openRemoteBench(t, { config: { quotas: { lifetime: "10m" } } });
+  const notices: string[] = [];
+  const onNotice = (text: string): unknown => notices.push(text);
+  await using _long = await remote.create({ lifetime: { kind: "duration", ms: 3_600_000 } }, { onNotice });
+  assert.match(notices.join(), /gives a sandbox 10 minutes at one time/);
+  await using _short = await remote.create({ lifetime: { kind: "duration", ms: 600_000 } }, { onNotice });
+  assert.equal(notices.length, 1);
+});
+
 test("copies are sent by the client; one that fails takes the sandbox with it", async (t) => {
   const { remote, runtime } = await openRemoteBench(t);
   const spec: SandboxSpec = {
