@@ -27,7 +27,11 @@ async function schemathesis(args: readonly string[]): Promise<{ status: number |
 }
 
 test("whatever is sent to whatever route, the answer is one that the document describes, and never a failure", async (t) => {
-  const { runtime, url, token, log } = await openBench(t, { quotas: { creationsPerMinute: 100_000 } });
+  const { runtime, url, token, log } = await openBench(
+    t,
+    { quotas: { creationsPerMinute: 100_000 } },
+    { withDoors: true },
+  );
   runtime.sandboxes = [sandboxInfo({ id: SANDBOX_ID, name: "box" })];
   runtime.volumes.volumes = [volumeInfo({ slug: "data" })];
   runtime.snapshots.snapshots = [snapshotInfo({ slug: "tools" })];
