@@ -19,7 +19,8 @@ It is printed this once: only its hash is kept. An organisation is there as soon
 volumes, snapshots and limits of its own, and nobody else's token reaches them. A personal token is for several, and its
 user names one with each request (DENO_DEPLOY_ORG).
 
-Scopes: read is for lists, sandboxes for making, using and ending them, volumes for changing volumes and snapshots.`);
+Scopes: read is for lists, sandboxes for making, using and ending them, volumes for changing volumes and snapshots, apps
+for changing apps and layers and for deploying.`);
 
   static override examples = [
     { description: "For yourself", command: "export DENO_DEPLOY_TOKEN=$(<%= config.bin %> token create)" },

@@ -44,7 +44,7 @@ export async function buildContent(row: RevisionRow, spec: DeploySpec, work: Wor
   ] as const;
   const isBuilt = commands.some(({ line }) => line !== undefined);
   await steps.run("preparing", async () => {
-    const what = source.kind === "assets" ? `${source.assets.size} assets` : `${source.path} of ${source.sandbox}`;
+    const what = source.kind === "assets" ? countOf(source.assets.size) : `${source.path} of ${source.sandbox}`;
     log.write({ level: "info", message: what, step: "preparing" });
     if (isBuilt) return;
     if (source.kind === "assets") {
@@ -97,6 +97,10 @@ async function openBuildPlace(row: RevisionRow, { source }: DeploySpec, work: Wo
     throw error;
   }
   return { sandbox, directory: APP_DIRECTORY, [Symbol.asyncDispose]: end };
+}
+
+function countOf(assets: number): string {
+  return assets === 1 ? "1 file" : `${assets} files`;
 }
 
 function rootOf(directory: string, root: string | undefined): string {
