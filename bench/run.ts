@@ -26,6 +26,7 @@ import { createCopyRow, mountRow } from "./rows/folders.ts";
 import { forkRow } from "./rows/fork.ts";
 import { idleRow, memoryRow } from "./rows/footprint.ts";
 import { serveCreateRow } from "./rows/serve-create.ts";
+import { serveGatewayRow } from "./rows/serve-gateway.ts";
 import { serveIdleRow } from "./rows/serve-idle.ts";
 import { serveListRow } from "./rows/serve-list.ts";
 import { serveRemoteRow } from "./rows/serve-remote.ts";
@@ -69,6 +70,7 @@ const ROWS: readonly Row[] = [
   serveStreamRow,
   serveIdleRow,
   serveRemoteRow,
+  serveGatewayRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };

@@ -20,7 +20,7 @@ const NETWORK_SCRIPT = [
   'ip address add 10.0.2.15/24 dev "$nic"; ip route add default via 10.0.2.2',
 ].join("\n");
 /** What a development server does at least: Node's own, with a short answer. */
-const SERVER = `
+export const SERVER = `
 const server = require("node:http").createServer((request, response) => {
   response.setHeader("content-type", "text/plain");
   response.end("hello from " + request.url + "\\n");
@@ -129,7 +129,7 @@ async function startExposed(bench: Bench, scriptPath: string, opened: AsyncDispo
   return { address: `127.0.0.1:${port}`, host, plain: true, path: "/" };
 }
 
-async function untilServed({ address, host = "" }: PeerTarget): Promise<void> {
+export async function untilServed({ address, host = "" }: PeerTarget): Promise<void> {
   const deadline = performance.now() + START_DEADLINE_MS;
   const { request } = await import("node:http");
   for (;;) {

@@ -2,7 +2,7 @@
  * `sbx serve`, the built one, as a process of its own with records of this run. Its organisations can be given sandboxes
  * that are only rows in their databases, and tokens.
  */
-import { mkdirSync, openSync, closeSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { organisationPaths } from "../../src/runtime/local/organisations/organisation-paths.ts";
 import type { StatePaths } from "../../src/runtime/local/paths.ts";
@@ -21,25 +21,31 @@ const LIMITS = { quotas: { sandboxes: 10_000, memory: "10000GB", cpus: 20_000, c
 export interface Served extends AsyncDisposable {
   readonly url: string;
   readonly pid: number;
+  /** What the gateway's certificates are from. */
+  readonly authorityPath: string;
   /** Where the organisation's runtime keeps things; not of the user's own. */
   pathsOf(organisation: string): StatePaths;
   makeToken(organisation?: string): string;
 }
 
-export async function openServed(bench: Bench): Promise<Served> {
+/** @param options.gateway whether it also serves URLs of sandboxes */
+export async function openServed(bench: Bench, { gateway = false } = {}): Promise<Served> {
   const dataPath = path.join(bench.scratchPath, "server");
   mkdirSync(dataPath, { recursive: true, mode: 0o700 });
   const configPath = path.join(dataPath, "server.json");
   writeFileSync(configPath, JSON.stringify(LIMITS));
   // A file, as the log of a service is one or a socket: each line is a system call.
-  const log = openSync(path.join(dataPath, "server.log"), "a");
-  const argv = bench.sbx("serve", "--listen", "127.0.0.1:0", "--data", dataPath, "--config", configPath, "--json");
+  const logPath = path.join(dataPath, "server.log");
+  const log = openSync(logPath, "a");
+  const doors = ["--ssh-listen", "off", "--gateway-listen", gateway ? "127.0.0.1:0" : "off"];
+  const listen = ["--listen", "127.0.0.1:0", ...doors];
+  const argv = bench.sbx("serve", ...listen, "--data", dataPath, "--config", configPath, "--json");
   const server = await startAnswering(argv, { stderr: log });
   closeSync(log);
   const tokens = TokenStore.open(dataPath);
   const { url } = startedSchema.parse(server.answer);
   return {
-    ...{ url, pid: server.pid },
+    ...{ url, pid: server.pid, authorityPath: path.join(dataPath, "gateway-localhost.pem") },
     pathsOf: (organisation) => organisationPaths(organisation, dataPath, bench.paths),
     makeToken: (organisation = OWN_ORGANISATION) =>
       tokens.create({
@@ -49,6 +55,8 @@ export async function openServed(bench: Bench): Promise<Served> {
     async [Symbol.asyncDispose]() {
       tokens[Symbol.dispose]();
       await server[Symbol.asyncDispose]();
+      const lines = readFileSync(logPath, "utf8").split("\n");
+      for (const line of lines) if (line.includes('"level":"error"')) bench.log(line);
     },
   };
 }
