@@ -14,6 +14,9 @@ import { ApiError } from "./api-error.ts";
 import type { Quotas } from "./config.ts";
 import { isPrivateHost } from "./private-hosts.ts";
 
+/** A sandbox's disk has so many bytes, or several times as many. */
+const DISK_STEP_BYTES = 1_000_000_000;
+
 /** @throws ApiError `INVALID_CONFIG` */
 export function parseExtension(value: unknown): ConfigExtension | undefined {
   if (value === undefined) return undefined;
@@ -36,8 +39,10 @@ export function extensionSpec(
 ): Partial<SandboxSpec> {
   const { name, image, checkpoint, root, cpus, diskBytes, lifetimeMs, volumes, network, budget } = extension;
   if (cpus !== undefined && cpus > quotas.cpus) throw invalid(`cpus: at most ${quotas.cpus}, not ${cpus}`);
-  if (diskBytes !== undefined && diskBytes > quotas.maxDisk) {
-    throw invalid(`diskBytes: at most ${quotas.maxDisk}, not ${diskBytes}`);
+  // In few sizes: each one needs templates of its own.
+  const wholeBytes = diskBytes === undefined ? undefined : Math.ceil(diskBytes / DISK_STEP_BYTES) * DISK_STEP_BYTES;
+  if (wholeBytes !== undefined && wholeBytes > quotas.maxDisk) {
+    throw invalid(`diskBytes: at most ${quotas.maxDisk}, in whole GB, not ${wholeBytes}`);
   }
   for (const { path } of volumes ?? []) {
     if (!isMountPath(path)) throw invalid(`volumes: ${JSON.stringify(path)} is not an absolute path other than /`);
@@ -48,7 +53,7 @@ export function extensionSpec(
     ...(checkpoint === undefined ? {} : { checkpoint }),
     ...(root === undefined ? {} : { root }),
     ...(cpus === undefined ? {} : { cpus }),
-    ...(diskBytes === undefined ? {} : { diskBytes }),
+    ...(wholeBytes === undefined ? {} : { diskBytes: wholeBytes }),
     ...(volumes === undefined ? {} : { volumes }),
     ...(budget === undefined ? {} : { budget }),
     ...(network === undefined ? {} : { network: networkSpec(network, secrets, quotas) }),
