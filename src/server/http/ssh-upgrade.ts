@@ -3,6 +3,7 @@
  * client names. The server relays what is encrypted between the two.
  */
 import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
 import { CONTROL_HEADER, CONTROL_VERSION } from "../../protocol/control-call.ts";
 import { SANDBOX_ID_HEADER } from "../../protocol/rpc-messages.ts";
 import { SSH_HOST_KEY_HEADER, SSH_KEY_HEADER, SSH_PUBLIC_KEY, SSH_UPGRADE } from "../../protocol/ssh-upgrade.ts";
@@ -11,12 +12,11 @@ import type { Tenant } from "../organisations/tenant.ts";
 import { ByteRelay } from "../relay/byte-relay.ts";
 import { TRACE_HEADER } from "./answers.ts";
 import type { EarlyBytes } from "./early-bytes.ts";
-import type { Upgrade } from "./upgrades.ts";
 
 /** @throws ApiError `UPGRADE_REQUIRED`, `INVALID_REQUEST`, and as the runtime refuses it */
 export async function openSshRelay(
   tenant: Tenant,
-  { request, socket, traceId }: Pick<Upgrade, "request" | "socket" | "traceId">,
+  { request, socket, traceId }: { request: IncomingMessage; socket: Duplex; traceId: string },
   { ref, early, signal }: { ref: string; early: EarlyBytes; signal: AbortSignal },
 ): Promise<{ id: string; relay: ByteRelay }> {
   const publicKey = requireKey(request);
