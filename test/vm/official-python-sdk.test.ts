@@ -16,6 +16,13 @@ let report: PythonReport;
 
 before(async () => {
   bench = await SdkBench.open(DOORS);
+  // A machine that boots, or a template that is made, may take longer than the SDK waits.
+  const { home } = bench;
+  await home.create("--name", "seed");
+  await home.bash("seed", "sudo touch /installed");
+  await home.must(["snapshot", "create", "py-root", "--from", "seed"]);
+  await home.must(["kill", "seed"]);
+  await home.must(["run", "--root", "py-root", "--", "true"]);
   const certificate = bench.server.gateway.certificate ?? "";
   report = await runPythonTests(MODULES, { ...bench.env, SBX_TEST_GATEWAY_CERTIFICATE: certificate });
 });
