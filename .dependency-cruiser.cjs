@@ -22,6 +22,8 @@ module.exports = {
     ),
     layer("commands-see-the-interface-only", "^src/(commands|cli)/", "^src/runtime/(local|remote)/"),
     layer("only-select-knows-both", "^src/(?!runtime/(select\\.ts|local/|remote/))", "^src/runtime/(local|remote)/"),
+    layer("remote-knows-no-machine", "^src/runtime/remote/", "^src/(runtime/local|store|vm|folders|metering)/"),
+    layer("local-knows-no-server", "^src/runtime/local/", "^src/runtime/remote/"),
     layer("runtime-interface-is-bare", "^src/runtime/[^/]+\\.ts$", "^src/(cli|supervisor|vm|guest|store)/", [
       "^src/runtime/select\\.ts$",
     ]),
