@@ -262,7 +262,9 @@ class LocalRuntime implements OrganisationRuntime {
   }
 
   #find(ref: string): SandboxRow {
-    return findSandbox(this.#state.store.list(), ref);
+    const { store } = this.#state;
+    // By its whole id, which is what programs know, one row has to be read; names are looked for among all.
+    return store.get(ref) ?? findSandbox(store.list(), ref);
   }
 
   #findRunning(ref: string): SandboxRow {
