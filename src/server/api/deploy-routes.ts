@@ -8,6 +8,7 @@ import { ApiError } from "../api-error.ts";
 import type { Quotas } from "../config.ts";
 import { findSandbox } from "../organisations/find-exactly.ts";
 import type { Tenant } from "../organisations/tenant.ts";
+import { requireScope } from "../tokens/authenticate.ts";
 import { defined, deployBody, deploySandboxBody } from "./app-bodies.ts";
 import { revisionObject, toRevisionObject } from "./app-objects.ts";
 import { route, type Answer, type Call, type Route } from "./route.ts";
@@ -30,7 +31,9 @@ async function deployAssets({ tenant, params, body, signal }: AssetsCall): Promi
   return { status: 202, body: toRevisionObject(await deploy(tenant, params.app ?? "", spec, signal)) };
 }
 
-async function deploySandbox({ tenant, params, body, signal }: SandboxCall): Promise<Answer> {
+async function deploySandbox({ tenant, caller, params, body, signal }: SandboxCall): Promise<Answer> {
+  // What the app answers may be all of the sandbox's files.
+  requireScope(caller, "sandboxes");
   const { id } = await findSandbox(tenant.runtime, params.id ?? "");
   const { production, preview, buildDirectory: root } = body;
   const source = { kind: "sandbox" as const, sandbox: id, path: path.posix.resolve(HOME, body.path) };

@@ -203,7 +203,9 @@ test("the network of a sandbox and its stored secrets go with its revisions, and
   runtime.secretList = [{ ...(await storedSecret()), name: "EXAMPLE_KEY" }];
   await runtime.apps.create({ slug: "shop" });
   const spec = { ...PRODUCTION, source: { kind: "sandbox" as const, sandbox: SANDBOX, path: "/home/app" } };
-  assert.equal((await over(runtime, await runtime.apps.deploy("shop", spec))).status, "succeeded");
+  const carried = await over(runtime, await runtime.apps.deploy("shop", spec));
+  assert.equal(carried.status, "succeeded");
+  assert.match((await logOf(runtime, carried.id)).join("\n"), /the secret GONE was given with the sandbox alone/);
   const created = runtime.calls.find(({ method }) => method === "create")?.args[0] as SandboxSpec;
   assert.deepEqual(
     [created.network?.policy.mode, created.network?.policy.rules.map(({ host }) => host), created.network?.secrets],

@@ -62,6 +62,23 @@ test("an app that does not run is started by who asks for it, and is busy where 
   assert.ok(guest.requests > 0);
 });
 
+test("one that does not come up any more is not tried again and again", async (t) => {
+  const bench = await openGatewayBench(t);
+  const { runtime } = bench;
+  const guest = runApps(runtime);
+  await deploy(runtime, "my-app");
+  for (const info of runtime.sandboxes) runtime.stop(info, "expired");
+  guest.isHealthy = false;
+  const made = (): number => runtime.calls.filter(({ method }) => method === "create").length;
+  const before = made();
+  for (let at = 0; at < 5; at++) assert.equal((await bench.ask("my-app.localhost")).status, 504);
+  assert.equal(made(), before + 1);
+  assert.deepEqual(
+    runtime.sandboxes.filter(({ status }) => status === "running"),
+    [],
+  );
+});
+
 test("a label says one thing, whatever the slug, the organisation and the revision are called", () => {
   const slug = fc.stringMatching(/^[a-z](?:[a-z0-9-]{0,20}[a-z0-9])?$/).filter((text) => APP_SLUG.test(text));
   const organisation = fc.oneof(fc.constant("local"), fc.stringMatching(/^[a-z0-9](?:[a-z0-9-]{0,10}[a-z0-9])?$/));

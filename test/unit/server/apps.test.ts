@@ -344,6 +344,10 @@ test("an organisation finds nothing of another's, by whatever name, and a token 
   }
   const reader = makeToken({ scopes: ["read", "sandboxes", "volumes"] });
   assert.equal((await call("GET", "/api/v2/apps/my-app", { token: reader })).status, 200);
+  const deployer = makeToken({ scopes: ["read", "apps"] });
+  runtime.sandboxes = [...runtime.sandboxes, sandboxInfo({ id: SANDBOX })];
+  const fromSandbox = { token: deployer, body: { app: "my-app" } };
+  assert.equal((await call("POST", `/api/v2/sandboxes/${SANDBOX}/deploy`, fromSandbox)).status, 403);
   assert.equal((await call("POST", "/api/v2/apps", { token: reader, body: {} })).status, 403);
   assert.equal((await call("POST", "/api/v2/apps/my-app/deploy", { token: reader, body: { assets: {} } })).status, 403);
 });

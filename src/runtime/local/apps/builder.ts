@@ -84,7 +84,7 @@ export class Builder implements RevisionWorker {
   }
 
   async #run(id: string, spec: DeploySpec): Promise<void> {
-    const { context, runtime, environment, logs, instances } = this.#options;
+    const { context, runtime, environment, logs, contents, instances } = this.#options;
     const log = logs.writer(id, context.now);
     const steps = new RevisionSteps(context, id);
     using watch = watchBuild(context.revisions, id, this.#ending.signal);
@@ -96,6 +96,7 @@ export class Builder implements RevisionWorker {
       const row = this.#require(id);
       const env = await variablesFor(context, row, "build");
       const work = { runtime, environment, steps, log, signal, env, keep };
+      await contents.removeLeftovers();
       await buildContent(row, spec, work);
       await this.#deploy(id, work);
       steps.succeed();
@@ -127,6 +128,9 @@ export class Builder implements RevisionWorker {
         const say = (message: string): void => log.write({ level: "info", message, step: "deploying", timeline: slug });
         say("starting an instance");
         const plan = await planInstance(this.#options, row, slug === PRODUCTION ? "production" : "development");
+        for (const name of plan.missingSecrets) {
+          say(`the secret ${name} was given with the sandbox alone and is not stored: the revision does not have it`);
+        }
         const line = commandOf(row.document.config.predeploy);
         const beforeStart = async (sandbox: Sandbox): Promise<void> => {
           const place = { sandbox, directory: APP_DIRECTORY };

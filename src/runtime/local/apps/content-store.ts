@@ -10,6 +10,7 @@ import { syncPath } from "../../../host/durable-file.ts";
 import { identifyProcess } from "../../../host/process-identity.ts";
 import { SbxError } from "../../errors.ts";
 
+const ARCHIVE = /^([0-9a-f]{64})\.tar$/;
 const UNFINISHED = /^\.new-(\d+)-/;
 
 export interface StoredContent {
@@ -83,12 +84,18 @@ export class ContentStore {
     if (!this.#options.isUsed(sha256)) await rm(this.pathOf(sha256), { force: true });
   }
 
-  /** What dead processes did not finish. */
-  removeLeftovers(): void {
-    for (const name of namesIn(this.#options.directory)) {
+  /** What dead processes did not finish, and archives that no revision has. */
+  async removeLeftovers(): Promise<void> {
+    const { directory, isUsed, lock } = this.#options;
+    const names = namesIn(directory);
+    if (names.length === 0) return;
+    await using _lock = await lock();
+    for (const name of names) {
       const pid = UNFINISHED.exec(name)?.[1];
-      if (pid === undefined || identifyProcess(Number(pid)) !== null) continue;
-      rmSync(path.join(this.#options.directory, name), { force: true });
+      const sha256 = ARCHIVE.exec(name)?.[1];
+      const isLeft =
+        pid === undefined ? sha256 !== undefined && !isUsed(sha256) : identifyProcess(Number(pid)) === null;
+      if (isLeft) rmSync(path.join(directory, name), { force: true });
     }
   }
 }

@@ -28,6 +28,9 @@ const INSTANCE = { memoryBytes: DEFAULT_SETTINGS.memoryBytes, cpus: DEFAULT_SETT
 /** For a program to answer its first request, `ms`. */
 const START_TIMEOUT_MS = 120_000;
 const POLL_MS = 100;
+/** Between two starts of one that does not come up, doubled each time, `ms`. */
+const BACKOFF_MS = 1000;
+const MAX_BACKOFF_MS = 60_000;
 /** Lines of a program that did not come up. */
 const LAST_LINES = 20;
 
@@ -48,6 +51,8 @@ export interface InstancePlan extends InstanceName {
   app: string;
   admit?: Admission;
   network: NetworkSpec;
+  /** Those of the sandbox it comes from that have no value here. */
+  missingSecrets: readonly string[];
   env: Record<string, string>;
   /** The archive of its files. */
   readFiles: () => Promise<AsyncIterable<Uint8Array>>;
@@ -62,6 +67,13 @@ interface Known {
   instance: Promise<Instance>;
   /** Gives up its start. */
   ending: AbortController;
+}
+
+interface Failure {
+  count: number;
+  /** Of `performance.now()`. */
+  until: number;
+  error: SbxError;
 }
 
 interface Instance {
@@ -80,6 +92,7 @@ export interface InstancesOptions {
 export class Instances implements AsyncDisposable {
   readonly #options: InstancesOptions;
   readonly #known = new Map<string, Known>();
+  readonly #failures = new Map<string, Failure>();
 
   constructor(options: InstancesOptions) {
     this.#options = options;
@@ -116,6 +129,7 @@ export class Instances implements AsyncDisposable {
       if (!key.startsWith(`${revision} `)) continue;
       known.ending.abort(new SbxError("aborted", "the revision is gone"));
       this.#known.delete(key);
+      this.#failures.delete(key);
       await letGo(known);
     }
     const { runtime } = this.#options;
@@ -138,6 +152,7 @@ export class Instances implements AsyncDisposable {
     signal: AbortSignal | undefined,
   ): Promise<Instance> {
     const key = keyOf(name);
+    this.#requirePatience(key);
     const known = this.#known.get(key) ?? this.#begin(key, name, plan);
     if (signal === undefined) return known.instance;
     const { promise: left, reject } = Promise.withResolvers<never>();
@@ -158,8 +173,25 @@ export class Instances implements AsyncDisposable {
       if (this.#known.get(key) === known) this.#known.delete(key);
     };
     this.#known.set(key, known);
+    known.instance.then(
+      () => this.#failures.delete(key),
+      (error: unknown) => this.#noteFailure(key, ending.signal, error),
+    );
     void known.instance.then(async ({ sandbox }) => sandbox.closed).then(forget, forget);
     return known;
+  }
+
+  /** One that does not come up is not tried again and again by whoever asks. */
+  #requirePatience(key: string): void {
+    const failure = this.#failures.get(key);
+    if (failure !== undefined && performance.now() < failure.until) throw failure.error;
+  }
+
+  #noteFailure(key: string, ending: AbortSignal, error: unknown): void {
+    if (ending.aborted || !(error instanceof SbxError) || error.code !== "guest_error") return;
+    const count = (this.#failures.get(key)?.count ?? 0) + 1;
+    const until = performance.now() + Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** count);
+    this.#failures.set(key, { count, until, error });
   }
 
   async #findOrStart(name: InstanceName, plan: () => Promise<InstancePlan>, signal: AbortSignal): Promise<Instance> {

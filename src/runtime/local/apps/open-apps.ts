@@ -49,7 +49,6 @@ export function openApps(options: OpenAppsOptions): OpenApps {
     lock: async () => lock(CONTENT_LOCK),
     isUsed: (sha256) => context.revisions.isUsed(sha256),
   });
-  contents.removeLeftovers();
   const instances = new Instances({ runtime, environment, lock });
   const builder = new Builder({ context, runtime, environment, logs, contents, instances });
   const revisions = new LocalRevisions({ context, logs, contents, worker: builder });

@@ -26,9 +26,11 @@ export async function planInstance(
   const network = document.network ?? OPEN_NETWORK;
   // Those that were given with a sandbox, and are not stored, went with it.
   const stored = network.secrets.length === 0 ? [] : await runtime.secrets.names();
+  const known = new Set(stored.map((secret) => secret.name));
   return {
     ...{ revision: id, context: name, app: row.app.slug },
-    network: networkOf(network, new Set(stored.map((secret) => secret.name))),
+    network: networkOf(network, known),
+    missingSecrets: network.secrets.filter((secret) => !known.has(secret)),
     env: { ...(await variablesFor(context, row, name)), ...runtimeVariables(row) },
     readFiles: async () => (await contents.read(content)).chunks,
     findCommand: async (sandbox) => entryCommand(document.config, sandbox.files),
