@@ -11,6 +11,8 @@ import { SbxError } from "../errors.ts";
 
 /** Until the head of an answer is there, `ms`: some calls take their time, and say nothing before they are done. */
 const HEAD_TIMEOUT_MS = 120_000;
+/** An answer that goes no further for so long is given up, `ms`. */
+const BODY_SILENCE_MS = 60_000;
 /** Longest answer that is read as a whole, `bytes`. */
 export const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const MAX_HEADER_BYTES = 64 * 1024;
@@ -40,7 +42,7 @@ export interface HttpAgents extends Disposable {
 
 /** @param direct whether no proxy is asked: to this machine itself, which proxies would take for theirs */
 export function openAgents(direct: boolean): HttpAgents {
-  const options = { keepAlive: true, maxSockets: 16, ...(direct ? {} : { proxyEnv: process.env }) };
+  const options = { keepAlive: true, ...(direct ? {} : { proxyEnv: process.env }) };
   let plain: http.Agent | undefined;
   let secure: https.Agent | undefined;
   const agentFor = ({ protocol }: URL): http.Agent =>
@@ -112,8 +114,10 @@ export async function readText({ body }: HttpAnswer, url: URL, signal?: AbortSig
   const onAbort = (): unknown => body.destroy(new Error("aborted"));
   signal?.addEventListener("abort", onAbort, { once: true });
   if (signal?.aborted === true) onAbort();
+  const silence = setTimeout(() => body.destroy(new Error("it says nothing any more")), BODY_SILENCE_MS);
   try {
     for await (const part of body as AsyncIterable<Buffer>) {
+      silence.refresh();
       bytes += part.length;
       if (bytes > MAX_ANSWER_BYTES) throw new Error(`its answer has more than ${MAX_ANSWER_BYTES} bytes`);
       parts.push(part);
@@ -123,6 +127,7 @@ export async function readText({ body }: HttpAnswer, url: URL, signal?: AbortSig
     if (signal?.aborted === true) throw abortedError(signal, "asking the server");
     throw new SbxError("connection_closed", `the answer of ${url.origin} broke off`, { cause, hint: RETRY_HINT });
   } finally {
+    clearTimeout(silence);
     signal?.removeEventListener("abort", onAbort);
   }
 }

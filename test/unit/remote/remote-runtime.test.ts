@@ -298,6 +298,20 @@ test("without a gateway there are no URLs, and what to use instead is said", asy
   assert.deepEqual(runtime.editor.running.size, 0);
 });
 
+test("a program can follow many things at once, and still ask for others", async (t) => {
+  const { remote, runtime } = await openRemoteBench(t);
+  runtime.sandboxes = [sandboxInfo({ name: "web" })];
+  const stop = new AbortController();
+  const following = Array.from({ length: 40 }, async () =>
+    collect(remote.events({ follow: true, signal: stop.signal })),
+  );
+  const ends = Promise.allSettled(following);
+  while (runtime.calls.filter(({ method }) => method === "events").length < 40) await remote.list();
+  assert.equal((await remote.get("web")).id, ID);
+  stop.abort();
+  await ends;
+});
+
 test("SSH is relayed for this machine's key, and the sandbox's key is known before the first byte", async (t) => {
   const { remote, runtime, machine } = await openRemoteBench(t);
   runtime.sandboxes = [sandboxInfo({ name: "web" })];
