@@ -32,6 +32,8 @@ export interface GatewayOptions {
   addresses?: readonly string[];
   /** Plain HTTP if absent. */
   tls?: GatewayTls;
+  /** Between two looks whether a client that says nothing is still there, `ms`; on the loopback nobody vanishes. */
+  keepAliveMs?: number;
   /** Makes what rewrites the heads of a connection's requests; they go on as they came if absent. */
   rewriterFor?: (socket: Socket) => HeadRewriter;
 }
@@ -92,7 +94,9 @@ class PortGateway implements Gateway, ConnectionHost {
 
   async open(port: number): Promise<void> {
     for (const address of this.#options.addresses ?? LOOPBACKS) {
-      const server = createServer({ allowHalfOpen: true, keepAlive: false }, (socket) => this.#accept(socket));
+      const { keepAliveMs = 0 } = this.#options;
+      const alive = { keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs };
+      const server = createServer({ allowHalfOpen: true, ...alive }, (socket) => this.#accept(socket));
       try {
         await listen(server, address, this.#servers.length === 0 ? port : this.port);
         this.#servers.push(server);

@@ -17,7 +17,7 @@ import { DomainStore, type NameKind } from "./domain-store.ts";
 import { forwardHead } from "./forwarded-head.ts";
 import { GivenCertificate, type CertificateFiles } from "./given-certificate.ts";
 import type { HttpDoor } from "./http-door.ts";
-import { GOODBYE_MS, PRUNE_MS, PUBLIC_LIMITS } from "./limits.ts";
+import { GOODBYE_MS, KEEP_ALIVE_MS, PRUNE_MS, PUBLIC_LIMITS } from "./limits.ts";
 import { appLabel, AppNames } from "./app-names.ts";
 import { labelOf, type NameResolver } from "./names.ts";
 import { openOwnAuthority } from "./own-authority.ts";
@@ -191,6 +191,7 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
       addresses: LOOPBACK_NAMES.includes(host) ? ["127.0.0.1", "::1"] : [host],
       find: (field: string): Target | undefined => this.#find(field),
       limits: PUBLIC_LIMITS,
+      keepAliveMs: KEEP_ALIVE_MS,
       ...(tls === undefined ? {} : { tls }),
       rewriterFor: (socket: Socket) => this.#rewriterFor(socket),
     };

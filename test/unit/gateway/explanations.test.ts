@@ -118,3 +118,18 @@ test("a server that resets a connection in the moment that it accepts it has clo
   const client = await bench.client();
   assert.match(await client.send(get()).ended(), /^HTTP\/1\.1 502 [^]*closed_early/);
 });
+
+test("one URL takes no more than its share of the connections, and gives it back", async (t) => {
+  const bench = await openBench(t, { guests: 10, guestsOfTarget: 1, halfClosedMs: 50 });
+  await bench.serve((socket) => socket.on("data", () => socket.write(answer("x"))).on("error", () => undefined));
+  const first = await bench.client();
+  await first.send(get()).until(({ text }) => text.endsWith("x"));
+  const second = await bench.client();
+  assert.match(await second.send(get()).ended(), /^HTTP\/1\.1 503 .*"code":"too_many_connections"/s);
+  first.socket.destroy();
+  for (;;) {
+    const third = await bench.client();
+    await third.send(get()).until(({ text }) => text.includes("\r\n\r\n"));
+    if (third.text.startsWith("HTTP/1.1 200")) break;
+  }
+});

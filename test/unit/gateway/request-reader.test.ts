@@ -118,3 +118,42 @@ test("behind a request for an upgrade nothing is passed, until the server has ag
   reader.passAll();
   assert.equal(reader.read(Buffer.from("\u0000\u0001 no HTTP")).passed?.toString(), "\u0000\u0001 no HTTP");
 });
+
+test("heads go on as they are rewritten, and bodies as they are, however the bytes are cut", () => {
+  const requests = [
+    get("/1"),
+    `${get("/2", "Content-Length: 5").replace("GET", "POST")}hello`,
+    `${get("/3", "Transfer-Encoding: chunked").replace("GET", "PUT")}3\r\nabc\r\n0\r\nX: y\r\n\r\n`,
+    get("/4"),
+  ];
+  const expected = requests.map((request) => request.replace("Host: a.localhost:1", "Host: b")).join("");
+  const bytes = Buffer.from(requests.join(""), "latin1");
+  for (let size = 1; size <= bytes.length; size++) {
+    const reader = new RequestReader(
+      () => undefined,
+      (head) => Buffer.from(head.toString("latin1").replace("Host: a.localhost:1", "Host: b"), "latin1"),
+    );
+    let passed = "";
+    for (let at = 0; at < bytes.length; at += size) {
+      passed += reader.read(bytes.subarray(at, at + size)).passed?.toString("latin1") ?? "";
+    }
+    assert.equal(passed, expected, `in pieces of ${size}`);
+  }
+});
+
+test("a head that is refused is neither passed on nor rewritten", () => {
+  const rewritten: string[] = [];
+  const reader = new RequestReader(
+    ({ target }) => {
+      if (target === "/2") throw new Error("not this one");
+    },
+    (head) => {
+      rewritten.push(head.toString("latin1", 0, 6));
+      return head;
+    },
+  );
+  const { passed, refused } = reader.read(Buffer.from(get("/1") + get("/2")));
+  assert.equal(passed?.toString("latin1"), get("/1"));
+  assert.equal(refused?.message, "not this one");
+  assert.deepEqual(rewritten, ["GET /1"]);
+});
