@@ -8,6 +8,7 @@ import { type Client, ClientConnection, type ConnectionHost, type HeadRewriter }
 import { acceptTls, type GatewayTls } from "./client-tls.ts";
 import { GATEWAY_LIMITS, type GatewayLimits, type Target } from "./target.ts";
 
+export { ANONYMOUS } from "./answers.ts";
 export type { HeadRewriter } from "./client-connection.ts";
 export type { GatewayTls } from "./client-tls.ts";
 export { DialError, type GatewayLimits, type Target } from "./target.ts";

@@ -1,4 +1,5 @@
 /** What `sbx serve` says when it is there. */
+import { isLoopback } from "../parsers/listen-address.ts";
 import { quoteWord } from "../output/shell-quote.ts";
 import type { RunningServer } from "../serve/run-server.ts";
 
@@ -24,7 +25,11 @@ export function serverJson({ url, token, ssh, gateway }: RunningServer): Record<
 }
 
 /** What a user of the URLs has to know beside the lines. */
-export function gatewayNotices({ gateway, access }: Pick<RunningServer, "gateway" | "access">): string[] {
+export function gatewayNotices({
+  gateway,
+  access,
+  listen,
+}: Pick<RunningServer, "gateway" | "access" | "listen">): string[] {
   if (gateway === undefined) return [];
   const { domain, port, certificatePath } = gateway;
   const urls = `servers of sandboxes get URLs such as https://NAME.${domain}${port === 443 ? "" : `:${port}`}`;
@@ -32,7 +37,13 @@ export function gatewayNotices({ gateway, access }: Pick<RunningServer, "gateway
   const names =
     "this machine's resolver does not know names below localhost: programs other than browsers, curl, and Node with " +
     "the NODE_OPTIONS above find them once libnss-myhostname is installed";
-  return [`${urls}${trust}`, ...(access.preloadPath === null ? [] : [names])];
+  const elsewhere =
+    "they lead to whoever opens them: for others than this machine give the gateway a domain (docs/gateway.md)";
+  return [
+    `${urls}${trust}`,
+    ...(access.preloadPath === null ? [] : [names]),
+    ...(domain === "localhost" && !isLoopback(listen) ? [elsewhere] : []),
+  ];
 }
 
 /** As Node reads NODE_OPTIONS. */

@@ -1,7 +1,6 @@
 /** The random names of sandboxes: made for an organisation's sandbox, found again by anybody who knows one. */
 import type { Duplex } from "node:stream";
-import { ANONYMOUS } from "../../gateway/answers.ts";
-import { DialError, type Target } from "../../gateway/gateway.ts";
+import { ANONYMOUS, DialError, type Target } from "../../gateway/gateway.ts";
 import type { DomainTarget } from "../../runtime/domains.ts";
 import { SbxError, type ErrorCode } from "../../runtime/errors.ts";
 import type { Tenant } from "../organisations/tenant.ts";

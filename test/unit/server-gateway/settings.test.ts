@@ -82,7 +82,13 @@ test("a resolver that does not know names below localhost is made up for, and sa
   assert.equal(urlAccess({ ...gateway, domain: "a.example" }, nameService("hosts: files dns\n")).preloadPath, null);
   assert.match(urlAccess(gateway, nameService("hosts: files dns\n")).preloadPath ?? "", /\/bin\/localhost-names\.cjs$/);
   const access = { certificatePath: gateway.certificatePath, preloadPath: "/opt/my sbx/bin/localhost-names.cjs" };
-  const server = { url: "http://127.0.0.1:8787", token: "ddo_x", gateway, access } as RunningServer;
+  const server = {
+    url: "http://127.0.0.1:8787",
+    token: "ddo_x",
+    gateway,
+    access,
+    listen: { host: "127.0.0.1", port: 8787 },
+  } as RunningServer;
   assert.deepEqual(environmentLines(server), [
     "export DENO_DEPLOY_ENDPOINT=http://127.0.0.1:8787",
     "export DENO_SANDBOX_ENDPOINT=http://127.0.0.1:8787",
@@ -94,6 +100,9 @@ test("a resolver that does not know names below localhost is made up for, and sa
   const [urls, names] = gatewayNotices(server);
   assert.match(urls ?? "", /^servers of sandboxes get URLs such as https:\/\/NAME\.localhost:8443; curl: --cacert /);
   assert.match(names ?? "", /libnss-myhostname/);
+  assert.equal(gatewayNotices(server).length, 2);
+  const open = gatewayNotices({ ...server, listen: { host: "0.0.0.0", port: 8787 } });
+  assert.match(open.at(-1) ?? "", /^they lead to whoever opens them/);
   assert.deepEqual(serverJson(server)["gateway"], {
     ...{ domain: "localhost", port: 8443, certificate: gateway.certificatePath },
   });
