@@ -95,6 +95,8 @@ export interface ExportReport {
 export interface ImportSpec {
   /** The name in the file if absent. */
   slug?: string;
+  /** The most that the disk in the file may have. */
+  maxBytes?: number;
 }
 
 export interface VolumeApi {

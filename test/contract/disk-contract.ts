@@ -1,8 +1,9 @@
 /** Volumes and snapshots. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { createReadStream, readFileSync } from "node:fs";
 import path from "node:path";
+import { Readable } from "node:stream";
 import { test } from "node:test";
 import { run } from "../../src/library/run.ts";
 import type { Place } from "./place.ts";
@@ -40,6 +41,11 @@ export function diskContract(place: () => Place): void {
     // The digest is the file's last field.
     assert.equal(bytes.subarray(-32).toString("hex"), report.sha256);
     assert.notEqual(createHash("sha256").update(bytes).digest("hex"), report.sha256);
+    const imported = await volumes.import(createReadStream(file), { slug: `back-${word}` });
+    assert.deepEqual([imported.slug, imported.capacityBytes], [`back-${word}`, 340 * MB]);
+    await volumes.remove(imported.id);
+    const cut = bytes.subarray(0, -1);
+    await assert.rejects(volumes.import(Readable.from([cut]), { slug: `cut-${word}` }), { code: "disk_file_invalid" });
     await volumes.remove(copy);
     assert.ok((await volumes.list({ removed: true })).some(({ slug }) => slug === copy));
     assert.equal((await volumes.restore(copy)).slug, copy);

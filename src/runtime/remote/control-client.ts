@@ -20,6 +20,7 @@ import type { CallOptions } from "../types.ts";
 import { Endpoints, type RemoteEndpoint } from "./endpoints.ts";
 import { openAgents, readText, type HttpAgents, type HttpAnswer } from "./http-answer.ts";
 import { readLines, resultOf } from "./line-reader.ts";
+import { readJsonLines } from "./published-lines.ts";
 import { unsupported } from "./unsupported.ts";
 
 export interface PublishedRequest {
@@ -87,6 +88,11 @@ export class ControlClient implements Disposable {
     }
   }
 
+  /** An answer of a call that came another way. @throws SbxError `server_failed` where it is none */
+  parse<N extends ControlCallName>(name: N, value: unknown, url: URL): ControlResult<N> {
+    return parseValue(CONTROL_CALLS[name].result, value, url) as ControlResult<N>;
+  }
+
   /** A call of the published API. Its answer's body as JSON (undefined for none), and its fields. */
   async published({ method, url, body, signal }: PublishedRequest): Promise<{
     value: unknown;
@@ -98,6 +104,14 @@ export class ControlClient implements Disposable {
     const received = await readText(answer, url, signal);
     requireSuccess(answer, received, url);
     return { value: received === "" ? undefined : parseJson(received, url), headers: answer.headers };
+  }
+
+  /** Objects of a stream of the published API, as they come. @throws SbxError as {@link call} */
+  async *publishedLines(url: URL, signal: AbortSignal | undefined): AsyncIterable<unknown> {
+    const headers = { ...this.endpoints.headers, accept: "application/x-ndjson" };
+    const answer = await this.#agents.request({ method: "GET", url, headers, signal });
+    if (answer.status !== 200) requireSuccess(answer, await readText(answer, url, signal), url);
+    yield* readJsonLines(answer, url, signal);
   }
 
   /** Another protocol at a place of the server's. @throws SbxError as {@link call} */

@@ -1,4 +1,5 @@
 /** Reads answers in lines (protocol/control-lines.ts). What ends without its last line is an error, not an end. */
+import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import type { ErrorBody } from "../../protocol/control-errors.ts";
 import { MAX_LINE_BYTES, MAX_SILENCE_MS, parseControlLine, type ControlLine } from "../../protocol/control-lines.ts";
@@ -8,13 +9,16 @@ import { refusalError } from "../sandbox/handshake.ts";
 import type { CallOptions, ProgressEvent } from "../types.ts";
 import type { HttpAnswer } from "./http-answer.ts";
 
+/** What lines come from: the body of an answer, or a connection that was upgraded. */
+export type LineSource = Pick<HttpAnswer, "headers"> & { body: Readable };
+
 /**
  * Items, progress and the result, up to the end. Leaving early hangs up.
  *
  * @throws SbxError what the server failed with, `connection_closed` where it broke off, `aborted`
  */
 export async function* readLines(
-  answer: HttpAnswer,
+  answer: LineSource,
   url: URL,
   signal: AbortSignal | undefined,
 ): AsyncIterable<Exclude<ControlLine, { end: true } | { error: unknown }>> {
@@ -46,7 +50,7 @@ export async function* readLines(
 }
 
 /** As if the call had been refused with it. */
-function failureOf({ headers }: HttpAnswer, error: ErrorBody): SbxError {
+function failureOf({ headers }: LineSource, error: ErrorBody): SbxError {
   return refusalError({ status: 0, headers, body: JSON.stringify(error) }, "server_failed");
 }
 
@@ -63,7 +67,7 @@ export async function resultOf(
   throw new SbxError("connection_closed", `the answer of ${url.origin} has no result`, { hint: "sbx list" });
 }
 
-async function* linesOf({ body }: HttpAnswer): AsyncIterable<string> {
+async function* linesOf({ body }: LineSource): AsyncIterable<string> {
   const decoder = new StringDecoder("utf8");
   const fail = (): unknown => body.destroy(new Error("it says nothing any more"));
   // Only while somebody waits: whoever takes his time with a line has not noticed the next one.

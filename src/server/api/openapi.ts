@@ -1,5 +1,6 @@
 /** The OpenAPI document, made of the schemas that requests are parsed with and that answers are made by. */
 import { z } from "zod";
+import { IMPORT_UPGRADE } from "../../protocol/import-upgrade.ts";
 import { SSH_UPGRADE } from "../../protocol/ssh-upgrade.ts";
 import { API_CODES, type ApiCode } from "../api-error.ts";
 import { CONFIG_HEADER } from "../sandbox-config.ts";
@@ -23,6 +24,7 @@ const UPGRADE_ERRORS: Readonly<Record<keyof typeof UPGRADES, readonly ApiCode[]>
   ],
   connect: ["SANDBOX_NOT_FOUND", "SANDBOX_NOT_RUNNING", "UPGRADE_REQUIRED"],
   ssh: ["SANDBOX_NOT_FOUND", "SANDBOX_NOT_RUNNING", "UPGRADE_REQUIRED"],
+  import: ["NOT_FOUND", "RATE_LIMITED", "UPGRADE_REQUIRED"],
 };
 
 /** Kept: to make it takes tens of milliseconds, and anybody may ask for it. */
@@ -73,12 +75,17 @@ function operation(route: Route): Json {
   };
 }
 
+const UPGRADED: Partial<Record<keyof typeof UPGRADES, string>> = {
+  ssh: `An upgrade to ${SSH_UPGRADE}.`,
+  import: `An upgrade to ${IMPORT_UPGRADE}.`,
+};
+
 function upgradeOperation(name: keyof typeof UPGRADES): Json {
   const { path, summary } = UPGRADES[name];
   const config = { name: CONFIG_HEADER, in: "header", required: true, schema: { type: "string" } };
   return {
-    ...{ summary, "x-scope": "sandboxes" },
-    description: name === "ssh" ? `An upgrade to ${SSH_UPGRADE}.` : "The handshake of a WebSocket.",
+    ...{ summary, "x-scope": name === "import" ? "volumes" : "sandboxes" },
+    description: UPGRADED[name] ?? "The handshake of a WebSocket.",
     parameters: [...pathParameters(path), ...(name === "create" ? [config] : []), orgParameter()],
     responses: { 101: { description: "connected" }, ...failures([...COMMON, ...UPGRADE_ERRORS[name]]) },
   };

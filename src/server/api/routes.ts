@@ -31,6 +31,8 @@ export const UPGRADES = {
   connect: { path: "/api/v3/sandbox/:id/connect", summary: "Connect to a sandbox" },
   /** Of sbx's own: not a WebSocket, but SSH. */
   ssh: { path: `${CONTROL_PATH}/sandbox/:ref/ssh`, summary: "SSH to a sandbox, for the key that is named" },
+  /** Neither. */
+  import: { path: `${CONTROL_PATH}/import/:kind`, summary: "A volume or snapshot of a file that the client sends" },
 } as const;
 
 /** For whoever runs the server; they need no token, and tell nothing of any organisation. */

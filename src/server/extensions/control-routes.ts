@@ -29,8 +29,8 @@ const HANDLERS: ControlHandlers<ControlCallName> = {
   ...METERING_HANDLERS,
 };
 
-/** What there is beside the calls: more in the configuration of a new sandbox, and SSH. */
-const FEATURES = ["create", "ssh"] as const;
+/** What there is beside the calls: more in the configuration of a new sandbox, SSH, and files on connections of their own. */
+const FEATURES = ["create", "ssh", "volume.import", "snapshot.import"] as const;
 
 const about = route({
   ...{ method: "GET", path: ABOUT_PATH, summary: "The server, and what the token's organisation may have" },

@@ -141,11 +141,11 @@ function faultsFor(faults: readonly string[], organisation: string): string[] {
   return organisation === OWN_ORGANISATION ? [...faults] : faults.map(() => "the server's files of it are damaged");
 }
 
-function volumeAnswer(volume: VolumeInfo, organisation: string): VolumeAnswer {
+export function volumeAnswer(volume: VolumeInfo, organisation: string): VolumeAnswer {
   return { ...volume, holders: [...volume.holders], faults: faultsFor(volume.faults, organisation) };
 }
 
-function snapshotAnswer(snapshot: SnapshotInfo, organisation: string): SnapshotAnswer {
+export function snapshotAnswer(snapshot: SnapshotInfo, organisation: string): SnapshotAnswer {
   return { ...snapshot, usedBy: [...snapshot.usedBy], faults: faultsFor(snapshot.faults, organisation) };
 }
 

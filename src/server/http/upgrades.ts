@@ -18,6 +18,7 @@ import { EarlyBytes } from "./early-bytes.ts";
 import { handshakeFields } from "./handshake-fields.ts";
 import { KEEP_ALIVE_MS } from "./limits.ts";
 import { requestUrl } from "./public-url.ts";
+import { openImport } from "./import-upgrade.ts";
 import { openSshRelay } from "./ssh-upgrade.ts";
 
 export interface Upgrade {
@@ -30,7 +31,11 @@ export interface Upgrade {
 }
 
 /** What a connection is for: a new sandbox, or one that is there. */
-type Wish = { kind: "create" } | { kind: "connect"; id: string } | { kind: "ssh"; ref: string };
+type Wish =
+  | { kind: "create" }
+  | { kind: "connect"; id: string }
+  | { kind: "ssh"; ref: string }
+  | { kind: "import"; of: string; slug: string | null };
 
 /** Answers a request for a WebSocket and, if it is granted, carries it until it ends. Never throws. */
 export async function serveUpgrade(plane: ControlPlane, upgrade: Upgrade): Promise<void> {
@@ -46,8 +51,9 @@ export async function serveUpgrade(plane: ControlPlane, upgrade: Upgrade): Promi
     route = UPGRADES[wish.kind].path;
     if (plane.draining.aborted) throw new ApiError("SHUTTING_DOWN", "the server is going away");
     caller = authenticate(plane.options.tokens, request, now());
-    requireScope(caller, "sandboxes");
-    await serveWish(plane, upgrade, { wish, caller, early, onJoined: (sandbox) => report(101, { sandbox }) });
+    requireScope(caller, wish.kind === "import" ? "volumes" : "sandboxes");
+    const onJoined = (sandbox?: string): void => report(101, sandbox === undefined ? {} : { sandbox });
+    await serveWish(plane, upgrade, { wish, caller, early, onJoined, onFailure });
   } catch (error) {
     const failure = early.signal.aborted
       ? new ApiError("CLIENT_GONE", "the client is gone", { cause: error })
@@ -55,6 +61,10 @@ export async function serveUpgrade(plane: ControlPlane, upgrade: Upgrade): Promi
     if (failure.status === 500) log.write("error", "failure", { trace: traceId, error: failureText(error) });
     report(failure.status, { code: failure.code });
     refuseSocket(socket, failure, traceId, { isOwn: request.headers[EXTENSIONS_HEADER] !== undefined });
+  }
+
+  function onFailure(failure: ApiError): void {
+    if (failure.status === 500) log.write("error", "failure", { trace: traceId, error: failureText(failure) });
   }
 
   function report(status: number, more: { sandbox?: string; code?: string }): void {
@@ -73,7 +83,9 @@ interface Serving {
   caller: Caller;
   early: EarlyBytes;
   /** When the client's bytes reach the sandbox. */
-  onJoined: (id: string) => void;
+  onJoined: (id?: string) => void;
+  /** What a connection that answers by itself has failed with. */
+  onFailure: (error: ApiError) => void;
 }
 
 async function serveWish(plane: ControlPlane, upgrade: Upgrade, serving: Serving): Promise<void> {
@@ -87,12 +99,22 @@ async function serveWish(plane: ControlPlane, upgrade: Upgrade, serving: Serving
     serving.onJoined(id);
     return plane.relays.track(relay, caller);
   }
+  if (wish.kind === "import") {
+    const tenant = await plane.tenants.open(caller.organisation);
+    const { of: kind, slug } = wish;
+    const connection = openImport(tenant, { ...upgrade, early, kind, slug, onFailure: serving.onFailure });
+    socket.setKeepAlive(true, KEEP_ALIVE_MS).setTimeout(0);
+    serving.onJoined(undefined);
+    return plane.relays.track(connection, caller);
+  }
   const handshake = handshakeFields(request);
   const tenant = await plane.tenants.open(caller.organisation);
   const created = wish.kind === "create" ? await create(plane, tenant, request, signal) : undefined;
   try {
     const id = created?.id ?? (await requireRunning(tenant, wish));
     const upstream = await tenant.runtime.openRpc(id, handshake, { signal });
+    if (signal.aborted) upstream.destroy();
+    signal.throwIfAborted();
     const relay = new Relay({ client: socket, early: early.release(), upstream, traceId });
     socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS).setTimeout(0);
     serving.onJoined(id);
@@ -121,18 +143,24 @@ async function create(
   }
 }
 
-async function requireRunning({ runtime }: Tenant, wish: Exclude<Wish, { kind: "ssh" }>): Promise<string> {
+async function requireRunning(
+  { runtime }: Tenant,
+  wish: Extract<Wish, { kind: "create" | "connect" }>,
+): Promise<string> {
   const info = await findSandbox(runtime, wish.kind === "connect" ? wish.id : "");
   if (info.status === "running" || info.status === "paused") return info.id;
   throw notRunning(info.id);
 }
 
 function findWish({ options }: ControlPlane, request: IncomingMessage): Wish {
-  const pathname = requestUrl(request, options.config.publicUrl)?.pathname;
+  const url = requestUrl(request, options.config.publicUrl);
+  const pathname = url?.pathname;
   if (pathname === UPGRADES.create.path) return { kind: "create" };
   const params = pathname === undefined ? undefined : matchPath(UPGRADES.connect.path, pathname);
   if (params?.id !== undefined) return { kind: "connect", id: params.id };
   const ssh = pathname === undefined ? undefined : matchPath(UPGRADES.ssh.path, pathname);
   if (ssh?.ref !== undefined) return { kind: "ssh", ref: ssh.ref };
+  const disk = pathname === undefined ? undefined : matchPath(UPGRADES.import.path, pathname);
+  if (disk?.kind !== undefined) return { kind: "import", of: disk.kind, slug: url?.searchParams.get("slug") ?? null };
   throw new ApiError("NOT_FOUND", "there is no WebSocket here");
 }

@@ -31,22 +31,27 @@ export async function importVolume(
 ): Promise<string> {
   const { disks } = context.state;
   const id = newVolumeId();
-  return importDisk(context, source, options, {
-    begin: (header, layer) => {
-      const slug = spec.slug ?? header.slug;
-      disks.checkName(slug);
-      const { sizeBytes: capacityBytes, imageId } = header;
-      disks.volumes.begin({ id, slug, capacityBytes, head: layer.id, imageId, base: null }, Date.now());
+  return importDisk(
+    context,
+    source,
+    { ...options, ...spec },
+    {
+      begin: (header, layer) => {
+        const slug = spec.slug ?? header.slug;
+        disks.checkName(slug);
+        const { sizeBytes: capacityBytes, imageId } = header;
+        disks.volumes.begin({ id, slug, capacityBytes, head: layer.id, imageId, base: null }, Date.now());
+      },
+      complete: async (layer) => {
+        disks.change(() => {
+          disks.layers.open(layer.id);
+          disks.volumes.ready(id);
+        });
+        return id;
+      },
+      forget: () => disks.volumes.forget(id),
     },
-    complete: async (layer) => {
-      disks.change(() => {
-        disks.layers.open(layer.id);
-        disks.volumes.ready(id);
-      });
-      return id;
-    },
-    forget: () => disks.volumes.forget(id),
-  });
+  );
 }
 
 /** As {@link importVolume}, of a snapshot. */
@@ -58,25 +63,30 @@ export async function importSnapshot(
 ): Promise<string> {
   const { disks, layerFiles } = context.state;
   const id = newSnapshotId();
-  return importDisk(context, source, options, {
-    begin: (header, layer) => {
-      const slug = spec.slug ?? header.slug;
-      disks.checkName(slug);
-      const { sizeBytes, imageId } = header;
-      const origin = { kind: "file" as const, id: "", name: header.slug };
-      const facts = { layer: layer.id, sizeBytes, imageId, source: origin, parentId: null, isClean: true };
-      disks.snapshots.begin({ id, slug, ...facts }, Date.now());
+  return importDisk(
+    context,
+    source,
+    { ...options, ...spec },
+    {
+      begin: (header, layer) => {
+        const slug = spec.slug ?? header.slug;
+        disks.checkName(slug);
+        const { sizeBytes, imageId } = header;
+        const origin = { kind: "file" as const, id: "", name: header.slug };
+        const facts = { layer: layer.id, sizeBytes, imageId, source: origin, parentId: null, isClean: true };
+        disks.snapshots.begin({ id, slug, ...facts }, Date.now());
+      },
+      complete: async (layer) => {
+        const stamp = await layerFiles.seal(layer);
+        disks.change(() => {
+          disks.layers.seal(layer.id, stamp);
+          disks.snapshots.ready(id);
+        });
+        return id;
+      },
+      forget: () => disks.snapshots.forget(id),
     },
-    complete: async (layer) => {
-      const stamp = await layerFiles.seal(layer);
-      disks.change(() => {
-        disks.layers.seal(layer.id, stamp);
-        disks.snapshots.ready(id);
-      });
-      return id;
-    },
-    forget: () => disks.snapshots.forget(id),
-  });
+  );
 }
 
 interface ImportKind {
@@ -89,13 +99,14 @@ interface ImportKind {
 async function importDisk(
   { state }: DiskContext,
   source: AsyncIterable<Uint8Array>,
-  options: CallOptions,
+  options: CallOptions & ImportSpec,
   kind: ImportKind,
 ): Promise<string> {
   const { disks, layerFiles } = state;
   const reader = new DiskFileReader(source);
   try {
     const header = await reader.header();
+    checkSize(header, options.maxBytes);
     await checkRoom(header, state.paths.dataPath);
     const shape = { parent: null, baseImage: null, format: "raw", sizeBytes: header.sizeBytes } as const;
     const layer: NewLayer = { id: newLayerId(), ...shape };
@@ -114,6 +125,15 @@ async function importDisk(
   } finally {
     await reader.close();
   }
+}
+
+function checkSize({ sizeBytes }: DiskFileHeader, maxBytes = Infinity): void {
+  if (sizeBytes <= maxBytes) return;
+  throw new SbxError(
+    "disk_file_invalid",
+    `the file cannot be imported: its disk has ${sizeBytes} bytes, and may have ${Math.max(0, maxBytes)}`,
+    { hint: "sbx volume list" },
+  );
 }
 
 /** What the file says it holds has to fit before a byte of it is written. */

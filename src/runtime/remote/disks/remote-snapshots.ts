@@ -1,11 +1,11 @@
 /** The snapshots of an organisation, through a control plane of sbx's own. */
-import type { ExportReport, ExportTarget, SnapshotApi, SnapshotInfo, SnapshotTree } from "../../disks.ts";
+import type { ExportReport, ExportTarget, ImportSpec, SnapshotApi, SnapshotInfo, SnapshotTree } from "../../disks.ts";
 import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
 import type { ControlClient } from "../control-client.ts";
-import { unsupported } from "../unsupported.ts";
 import { PublishedDisks } from "./published-disks.ts";
 import { writeExport } from "./remote-export.ts";
+import { sendImport } from "./remote-import.ts";
 import { given } from "./remote-volumes.ts";
 
 export class RemoteSnapshots implements SnapshotApi {
@@ -58,11 +58,9 @@ export class RemoteSnapshots implements SnapshotApi {
     return writeExport(this.#client.items("snapshot.export", { ref }, options), target, options);
   }
 
-  async import(): Promise<SnapshotInfo> {
-    throw unsupported(
-      "snapshots cannot be imported on a server",
-      "import it there: sbx snapshot import FILE, on the server's machine",
-    );
+  async import(source: AsyncIterable<Uint8Array>, spec: ImportSpec, options: CallOptions = {}): Promise<SnapshotInfo> {
+    const { value, url } = await sendImport(this.#client, "snapshot", source, { ...options, ...spec });
+    return this.#client.parse("snapshot.get", value, url);
   }
 
   async #isPublishedOnly(options: CallOptions): Promise<boolean> {

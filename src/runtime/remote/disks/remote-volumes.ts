@@ -1,11 +1,19 @@
 /** The volumes of an organisation, through a control plane of sbx's own. */
-import type { DiskAccess, ExportReport, ExportTarget, SnapshotInfo, VolumeApi, VolumeInfo } from "../../disks.ts";
+import type {
+  DiskAccess,
+  ExportReport,
+  ExportTarget,
+  ImportSpec,
+  SnapshotInfo,
+  VolumeApi,
+  VolumeInfo,
+} from "../../disks.ts";
 import type { VolumeSpec } from "../../disks.ts";
 import type { CallOptions } from "../../types.ts";
 import type { ControlClient } from "../control-client.ts";
-import { unsupported } from "../unsupported.ts";
 import { PublishedDisks } from "./published-disks.ts";
 import { writeExport } from "./remote-export.ts";
+import { sendImport } from "./remote-import.ts";
 
 export class RemoteVolumes implements VolumeApi {
   readonly #client: ControlClient;
@@ -56,11 +64,9 @@ export class RemoteVolumes implements VolumeApi {
     return writeExport(this.#client.items("volume.export", { ref }, options), target, options);
   }
 
-  async import(): Promise<VolumeInfo> {
-    throw unsupported(
-      "volumes cannot be imported on a server",
-      "import it there: sbx volume import FILE, on the server's machine",
-    );
+  async import(source: AsyncIterable<Uint8Array>, spec: ImportSpec, options: CallOptions = {}): Promise<VolumeInfo> {
+    const { value, url } = await sendImport(this.#client, "volume", source, { ...options, ...spec });
+    return this.#client.parse("volume.get", value, url);
   }
 
   async attach(
