@@ -263,8 +263,12 @@ export class ClientConnection {
 
   async #answerWaiting(target: Target): Promise<void> {
     const { waitMs } = this.#host.limits;
-    const isThere = await waitForServer(target, AbortSignal.any([AbortSignal.timeout(waitMs), this.#gone.signal]));
-    this.#close(answerWaiting(isThere));
+    try {
+      const isThere = await waitForServer(target, AbortSignal.any([AbortSignal.timeout(waitMs), this.#gone.signal]));
+      this.#close(answerWaiting(isThere));
+    } catch {
+      this.#close(refuse(404)); // There is no such name any more.
+    }
   }
 
   #explain(trouble: Trouble): void {

@@ -81,6 +81,8 @@ describe("a name", () => {
     const never = await bench.ask(domain.replace(/^.{26}/, "a".repeat(26)));
     assert.deepEqual(gone, never);
     assert.equal(gone.status, 404);
+    // Nor is it waited for, as by a page that was told that nothing listens.
+    assert.deepEqual(await bench.ask(domain, { headers: { "x-sbx-wait": "1" } }), never);
   });
 
   test("survives a server that was killed, and its records hold no name in clear", async (t) => {
