@@ -15,6 +15,8 @@ export interface OpenConnection {
 
 export class Relays {
   readonly #open = new Map<OpenConnection, Caller>();
+  /** Why none is to be open any more. */
+  #endReason: string | undefined;
 
   get size(): number {
     return this.#open.size;
@@ -23,6 +25,7 @@ export class Relays {
   /** Until it is closed. */
   async track(relay: OpenConnection, caller: Caller): Promise<void> {
     this.#open.set(relay, caller);
+    if (this.#endReason !== undefined) relay.close(CLOSE_GOING_AWAY, this.#endReason);
     await relay.closed;
     this.#open.delete(relay);
   }
@@ -37,8 +40,9 @@ export class Relays {
     }
   }
 
-  /** Closes all, and waits until they are. */
+  /** Closes all, those that are yet to come as well, and waits until those that are open are closed. */
   async closeAll(reason: string): Promise<void> {
+    this.#endReason = reason;
     const open = [...this.#open.keys()];
     for (const relay of open) relay.close(CLOSE_GOING_AWAY, reason);
     await Promise.all(open.map(async (relay) => relay.closed));

@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 import { test } from "node:test";
 import { sandboxInfo } from "../../fake-runtime.ts";
 import { openSandboxRpc } from "./fake-sandbox-rpc.ts";
-import { openBench, SANDBOX_ID, upgradeLines, type ServerBench } from "./harness.ts";
+import { configHeader, openBench, SANDBOX_ID, upgradeLines, type ServerBench } from "./harness.ts";
 
 const CONNECT = `/api/v3/sandbox/${SANDBOX_ID}/connect`;
 
@@ -125,4 +125,78 @@ test("slow fields and slow bodies are given up, and the client is told", async (
     exchange(bench.url, post(bench, ["Transfer-Encoding: chunked"], "5\r\n{")),
   ]);
   for (const answer of answers) assert.match(answer, /^HTTP\/1\.1 4\d\d [\s\S]*"code":"\w+"/);
+});
+
+test("a sandbox that does not read holds up its client, and no memory of the server's", async (t) => {
+  const { url, token, runtime } = await openBench(t);
+  const rpc = await openSandboxRpc(t);
+  runtime.rpc = rpc.open;
+  runtime.sandboxes = [sandboxInfo({ id: SANDBOX_ID })];
+  const socket = await open(url);
+  socket.write(`${upgradeLines(CONNECT, token).join("\r\n")}\r\n\r\n`);
+  const { socket: supervisor } = await rpc.accept();
+  supervisor.pause();
+  const chunk = Buffer.alloc(1024 * 1024);
+  for (let sent = 0; sent < 64; sent++) socket.write(chunk);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.ok(socket.writableLength > 32 * 1024 * 1024, `${socket.writableLength} bytes still wait at the client`);
+  let received = 0;
+  supervisor.on("data", (bytes: Buffer) => (received += bytes.length)).resume();
+  await until(() => received === 64 * chunk.length);
+  socket.destroy();
+});
+
+test("clients that vanish in any state, with or without a word, leave no connection and no failure", async (t) => {
+  const bench = await openBench(t, { quotas: { creationsPerMinute: 1000, sandboxes: 1000 } });
+  const { url, token, runtime } = bench;
+  const rpc = await openSandboxRpc(t);
+  runtime.rpc = async (...call) => {
+    const connection = await rpc.open(...call);
+    // As a supervisor does, this one notices.
+    const { socket } = await rpc.accept();
+    socket.resume().once("end", () => socket.end());
+    return connection;
+  };
+  runtime.sandboxes = [sandboxInfo({ id: SANDBOX_ID })];
+  const handshake = `${upgradeLines(CONNECT, token).join("\r\n")}\r\n\r\n`;
+  const config = `x-deno-sandbox-config: ${configHeader()}`;
+  const creation = `${upgradeLines("/api/v3/sandboxes/create", token, [config]).join("\r\n")}\r\n\r\n`;
+  const states: [title: string, bytes: string, answers: RegExp | undefined][] = [
+    ["before a word", "", undefined],
+    ["in the first line", "GET /api/v2/vol", undefined],
+    ["in the fields", "GET /api/v2/volumes HTTP/1.1\r\nHost: x\r\nAuth", undefined],
+    ["in a body", post(bench, ["Content-Length: 100"], '{"slug"'), undefined],
+    ["in a chunk", post(bench, ["Transfer-Encoding: chunked"], "50\r\n{"), undefined],
+    ["behind a request", get(bench, "/api/v2/sandboxes"), undefined],
+    ["behind many", get(bench, "/api/v2/sandboxes").repeat(200), undefined],
+    ["behind an answer", get(bench, "/api/v2/sandboxes"), /200 OK/],
+    ["behind a refusal", get(bench, "/nothing"), /404/],
+    ["behind a refused handshake", handshake.replace("Version: 13", "Version: 8"), /400/],
+    ["in a handshake", handshake.slice(0, -30), undefined],
+    ["behind a handshake", handshake, undefined],
+    ["behind a handshake's answer", handshake, /101/],
+    ["in a frame", `${handshake}\x82\xfe\x10\x00abcd`, /101/],
+    ["while a sandbox is made", creation, undefined],
+    ["behind what is no HTTP", "\x16\x03\x01\x02\x00", undefined],
+  ];
+  for (const [, bytes, answer] of states) {
+    for (const leave of ["destroy", "resetAndDestroy", "end"] as const) {
+      const socket = await open(url);
+      const closed = new Promise((resolve) => void socket.once("close", resolve));
+      let text = "";
+      socket.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+      if (bytes !== "") socket.write(bytes, "latin1");
+      if (answer !== undefined) await until(() => answer.test(text));
+      else if (leave === "end") await new Promise((resolve) => setTimeout(resolve, 5));
+      socket[leave]();
+      await closed;
+    }
+  }
+  for (;;) {
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    if (/^sbx_connections 0$/m.test(metrics)) break;
+  }
+  await until(() => runtime.sandboxes.every(({ id, status }) => id === SANDBOX_ID || status === "stopped"));
+  assert.doesNotMatch(bench.log(), /"event":"failure"|"status":5\d\d/);
+  assert.equal((await bench.call("GET", "/api/v2/volumes")).status, 200);
 });

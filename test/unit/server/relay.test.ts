@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
+import { Relays } from "../../../src/server/relay/relays.ts";
 import { sandboxInfo } from "../../fake-runtime.ts";
 import { configHeader, openBench, rawRequest, SANDBOX_ID, upgradeLines } from "./harness.ts";
 import { openSandboxRpc } from "./fake-sandbox-rpc.ts";
@@ -205,6 +206,19 @@ test("a server that drains says goodbye between two frames, keeps what has a lif
   assert.equal(runtime.find(first.id).status, "running");
   assert.equal(runtime.find(second.id).status, "stopped");
   await assert.rejects(fetch(`${url}/healthz`));
+});
+
+test("a connection that is made while the server drains is closed like the others", async () => {
+  const relays = new Relays();
+  await relays.closeAll("the server is going away");
+  const { promise: closed, resolve } = Promise.withResolvers<void>();
+  const codes: number[] = [];
+  const close = (code: number): void => {
+    codes.push(code);
+    resolve();
+  };
+  await relays.track({ closed, close }, { tokenId: "tok_1", organisation: "local", scopes: [] });
+  assert.deepEqual([codes, relays.size], [[1001], 0]);
 });
 
 test("what is not HTTP is answered, and the connection closed", async (t) => {
