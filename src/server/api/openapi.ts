@@ -42,7 +42,7 @@ function makeDocument(version: string): Json {
     const path = braced(route.path);
     paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation(route) };
   }
-  for (const name of ["create", "connect", "ssh"] as const) {
+  for (const name of ["create", "connect", "ssh", "import"] as const) {
     const path = braced(UPGRADES[name].path);
     paths[path] = { ...paths[path], get: upgradeOperation(name) };
   }

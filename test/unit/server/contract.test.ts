@@ -53,7 +53,10 @@ test("the routes are these, with these scopes", () => {
   ]);
   assert.deepEqual(
     Object.values(UPGRADES).map(({ path }) => path),
-    ["/api/v3/sandboxes/create", "/api/v3/sandbox/:id/connect", "/api/sbx/v1/sandbox/:ref/ssh"],
+    [
+      ...["/api/v3/sandboxes/create", "/api/v3/sandbox/:id/connect", "/api/sbx/v1/sandbox/:ref/ssh"],
+      "/api/sbx/v1/import/:kind",
+    ],
   );
   assert.deepEqual(Object.values(OPERATOR_PATHS), ["/healthz", "/readyz", "/metrics", "/openapi.json"]);
 });
