@@ -89,6 +89,8 @@ class FakeSocket extends EventEmitter {
   /** Methods by the id of their requests; a mutated message may repeat an id. */
   readonly #asked = new Map<unknown, string[]>();
   readonly #streams = new Map<number, "open" | "over">();
+  /** Of a text message that is not whole yet. */
+  readonly #pieces: Buffer[] = [];
 
   constructor(random: SeededRandom, extensions: boolean) {
     super();
@@ -117,9 +119,13 @@ class FakeSocket extends EventEmitter {
     this.emit("close", 1006, Buffer.alloc(0));
   }
 
-  send(message: string | Buffer, sent: () => void): void {
+  send(message: string | Buffer, ...rest: [sent: () => void] | [{ binary: false; fin: boolean }, () => void]): void {
+    const [options, sent] = rest.length === 2 ? rest : [undefined, rest[0]];
     try {
-      this.#check(message);
+      if (options === undefined) {
+        assert.equal(this.#pieces.length, 0, "a message between two pieces of another one");
+        this.#check(message);
+      } else this.#checkPiece(message as Buffer, options.fin);
     } catch (error) {
       this.failure ??= error instanceof Error ? error : new Error(String(error));
     }
@@ -165,6 +171,14 @@ class FakeSocket extends EventEmitter {
     if (parsed.method === "$sandbox.stream.cancel" && typeof streamId === "number" && this.#streams.has(streamId)) {
       this.#streams.set(streamId, "over");
     }
+  }
+
+  /** A text message in fragments is one message. */
+  #checkPiece(piece: Buffer, isLast: boolean): void {
+    this.#pieces.push(piece);
+    if (!isLast) return;
+    const text = Buffer.concat(this.#pieces.splice(0)).toString("utf8");
+    this.#check(text);
   }
 
   #check(message: string | Buffer): void {
