@@ -11,7 +11,7 @@ import { projectPath } from "./setup-project.mjs";
 import { run, step } from "./steps.mjs";
 
 /** Names of the lists. */
-export const PYTHON_LISTS = ["schemathesis"];
+export const PYTHON_LISTS = ["deno-sandbox", "schemathesis"];
 
 /**
  * Installs what a list names, unless it is there.

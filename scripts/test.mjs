@@ -184,7 +184,7 @@ await main(async () => {
   const wanted = readArguments(process.argv.slice(2));
   await prepareSystem({ tests: true });
   await prepareProject();
-  if (wanted.unit) for (const list of PYTHON_LISTS) await pythonPackages(list);
+  for (const list of PYTHON_LISTS) await pythonPackages(list);
   const units = wanted.unit ? testFiles("unit", wanted.words) : [];
   const machines = wanted.vm ? testFiles("vm", wanted.words) : [];
   const boundary = wanted.vm ? testFiles("boundary", wanted.words) : [];
