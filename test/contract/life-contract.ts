@@ -31,7 +31,7 @@ export function lifeContract(place: () => Place): void {
     assert.ok(expiresAt !== null);
     const later = await runtime.extend(sandbox.id, 20 * 60_000);
     assert.ok(later > expiresAt);
-    assert.equal(await runtime.extend(sandbox.id, 1000), later);
+    assert.ok((await runtime.extend(sandbox.id, 1000)) >= later);
   });
 
   test("a paused machine stands still, says so, and goes on", async () => {
