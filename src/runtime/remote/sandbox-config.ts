@@ -89,7 +89,7 @@ export function publishedConfig(
   { server, now }: { server: string; now: number },
 ): PublishedConfig {
   refuseOwnMachine(spec);
-  const { name, image, checkpoint, root, cpus, diskBytes, lifetime, volumes = [], network, copies = [] } = spec;
+  const { name, image, checkpoint, root, cpus, diskBytes, lifetime, volumes = [], network } = spec;
   const { memoryBytes = DEFAULT_SETTINGS.memoryBytes } = spec;
   const refuse = (what: string, hint?: string): never => {
     throw unsupported(`${server} has only the published API, which has no ${what}`, hint);
@@ -102,7 +102,6 @@ export function publishedConfig(
   if (diskBytes !== undefined && diskBytes !== DEFAULT_SETTINGS.diskBytes) {
     refuse("choice of the disk's size", "leave --disk out, or use a volume");
   }
-  if (copies.length > 0) refuse("copies of whole directories", "leave --copy out");
   if (volumes.some(({ access }) => access === "read-only")) refuse("read-only volumes", "attach it read-write");
   const allowed = publishedPatterns(network, secrets.length > 0, refuse);
   return {

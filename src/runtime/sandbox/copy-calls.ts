@@ -3,6 +3,7 @@
  * and may fail at either; the error that counts is the one that came first, and of two views of it the sandbox's own
  * words, not what its stream looked like.
  */
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { RemoteError } from "../../protocol/rpc-error.ts";
 import type { CopyStreamReport } from "../../protocol/rpc-methods-sbx.ts";
@@ -11,7 +12,6 @@ import { SbxError } from "../errors.ts";
 import type { CopyOptions } from "../runtime.ts";
 import { guestError } from "./guest-errors.ts";
 import type { RpcClient } from "./rpc-client.ts";
-import type { RpcReadable } from "./rpc-stream.ts";
 
 /** One end of a copy: a sandbox by its connection, with its id for messages. */
 export interface CopyEnd {
@@ -40,10 +40,11 @@ export async function sendFromGuest<R>(
   end: CopyEnd,
   sources: GuestSources,
   options: CopyOptions,
-  consume: (stream: RpcReadable) => Promise<R>,
+  consume: (stream: Readable) => Promise<R>,
 ): Promise<{ result: R; report: CopyStreamReport }> {
   const { client } = end;
   const { signal } = options;
+  if (!client.hasExtensions) return sendByCalls(end, sources, options, consume);
   const onLate = (late: { streamId: number }): void => client.refuseStream(late.streamId);
   const { paths, globs } = sources;
   const call = client.call("sbx.copySend", { paths, globs, ...account(options) }, { signal, onLate });
@@ -83,6 +84,7 @@ export async function receiveInGuest(
 ): Promise<CopyStreamReport> {
   const { client } = end;
   const { signal } = options;
+  if (!client.hasExtensions) return receiveByCalls(end, chunks, destination, options, onWritten);
   const stream = client.openWritable();
   stream.onWritten = onWritten;
   const params = { destination: destination.path, directory: destination.directory, streamId: stream.streamId };
@@ -101,6 +103,47 @@ export async function receiveInGuest(
     throw copyError(error, end);
   } finally {
     stopWatching();
+  }
+}
+
+/** Where the server has no copies: by single calls, which each may fail. */
+async function sendByCalls<R>(
+  end: CopyEnd,
+  sources: GuestSources,
+  options: CopyOptions,
+  consume: (stream: Readable) => Promise<R>,
+): Promise<{ result: R; report: CopyStreamReport }> {
+  const { needPublishedCopy, sendPublished } = await import("./published-copy.ts");
+  needPublishedCopy(sources, options);
+  const source = new WatchedSource(sendPublished(end.client, sources, options));
+  const stream = Readable.from(source, { objectMode: false });
+  try {
+    return { result: await consume(stream), report: { entries: 0, bytes: 0, skipped: [] } };
+  } catch (error) {
+    if (options.signal?.aborted === true) throw abortedError(options.signal, "the copy");
+    throw copyError(source.hasFailed ? source.failure : error, end);
+  } finally {
+    stream.destroy();
+  }
+}
+
+async function receiveByCalls(
+  end: CopyEnd,
+  chunks: AsyncIterable<Buffer>,
+  destination: GuestDestination,
+  options: CopyOptions,
+  onWritten: ((chunk: Buffer) => void) | undefined,
+): Promise<CopyStreamReport> {
+  const { needPublishedCopy } = await import("./published-copy.ts");
+  const { receivePublished } = await import("./published-receive.ts");
+  needPublishedCopy({ globs: false }, options);
+  const source = new WatchedSource(chunks);
+  try {
+    return await receivePublished(end.client, source, destination, options, onWritten);
+  } catch (error) {
+    if (options.signal?.aborted === true) throw abortedError(options.signal, "the copy");
+    if (source.hasFailed) throw source.failure;
+    throw copyError(error, end);
   }
 }
 

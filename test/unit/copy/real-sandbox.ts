@@ -20,7 +20,8 @@ export interface RealSandbox {
   home: string;
 }
 
-export async function openRealSandbox(t: TestContext): Promise<RealSandbox> {
+/** @param extensions whether the server has sbx's own calls, or the published ones alone */
+export async function openRealSandbox(t: TestContext, { extensions = true } = {}): Promise<RealSandbox> {
   const { link, home } = await openRealLink(t);
   const env = { PATH: process.env["PATH"] ?? "", HOME: home };
   const info = { id: `sbx_loc_${String(opened++).padStart(20, "0")}`, name: null } as unknown as SandboxInfo;
@@ -28,8 +29,8 @@ export async function openRealSandbox(t: TestContext): Promise<RealSandbox> {
   const scratch = new Scratch();
   const http = createServer();
   const webSockets = new WebSocketServer({ server: http, perMessageDeflate: false, maxPayload: 128 * 1024 * 1024 });
-  webSockets.on("headers", (headers) => headers.push("x-sbx-extensions: 1"));
-  webSockets.on("connection", (socket) => serveConnection(socket, state, { extensions: true }));
+  if (extensions) webSockets.on("headers", (headers) => headers.push("x-sbx-extensions: 1"));
+  webSockets.on("connection", (socket) => serveConnection(socket, state, { extensions }));
   await new Promise<void>((resolve) => http.listen(scratch.join("s"), resolve));
   const client = await connectRpc({ socketPath: scratch.join("s") });
   t.after(async () => {

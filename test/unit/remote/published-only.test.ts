@@ -82,7 +82,6 @@ test("what the published API has no words for is refused, by its name, and nothi
     [{ cpus: 3 }, /processors/],
     [{ diskBytes: 1 }, /disk/],
     [{ checkpoint: "c" }, /checkpoints/],
-    [{ copies: [{ hostPath: "/src", guestPath: "/app", placement: "as" }] }, /copies/],
     [{ volumes: [{ volume: "v", path: "/v", access: "read-only" }] }, /read-only volumes/],
     [{ network: network({ inspect: true }) }, /inspection/],
     [
