@@ -71,26 +71,29 @@ production. An app that nobody asks for stops after some minutes, and the next r
     if (given?.framework !== undefined) delete config.runtime;
     const spec = { source, config, production: flags.prod, preview: !flags.prod };
     const { id } = await runtime.apps.deploy(app.id, spec, { signal });
-    await this.#follow(runtime, id, flags);
+    const said = await this.#follow(runtime, id, flags);
     const revision = await runtime.apps.revisions.get(id, { signal });
-    this.#report(revision, app.slug, flags);
+    this.#report({ ...revision, failure: revision.failure ?? said ?? null }, app.slug, flags);
   }
 
   async #follow(
     { apps: { revisions } }: Runtime,
     id: string,
     { json, quiet }: { json: boolean; quiet: boolean },
-  ): Promise<void> {
+  ): Promise<string | undefined> {
     const { signal } = this.interrupt;
     const palette = await openPalette(this.context.stderr, this.context.env);
+    let last: string | undefined;
     try {
       for await (const line of revisions.buildLogs(id, { signal })) {
+        if (line.level === "error") last = line.message;
         if (!json && !quiet) this.context.stderr.write(`${buildLine(line, palette)}\n`);
       }
     } catch (error) {
       if (signal.aborted) await revisions.cancel(id);
       throw error;
     }
+    return last;
   }
 
   #report(revision: RevisionInfo, slug: string, flags: { json: boolean; quiet: boolean; prod: boolean }): void {

@@ -26,6 +26,7 @@ export type {
   Progress,
   RevisionStatus,
   RevisionVariable,
+  Stage,
 } from "../protocol/app-values.ts";
 
 export interface LayerRef {
@@ -180,16 +181,17 @@ export interface DeploySpec {
 
 export interface RevisionInfo {
   id: string;
-  app: { id: string; slug: string };
+  /** `null` where a server does not say. */
+  app: { id: string; slug: string } | null;
   status: RevisionStatus;
   failureReason: FailureReason | null;
-  /** One sentence more. */
+  /** One sentence more; `null` also where a server does not say. */
   failure: string | null;
   labels: Record<string, string>;
   layers: LayerRef[];
   env: RevisionVariable[];
   config: AppConfig;
-  /** SHA-256 of its files, and how large they are; `null` until they are stored. */
+  /** SHA-256 of its files, and how large they are; `null` until they are stored, and where a server does not say. */
   content: { sha256: string; bytes: number } | null;
   createdAt: number;
   cancelRequestedAt: number | null;
@@ -204,9 +206,9 @@ export interface TimelineInfo {
   app: { id: string; slug: string };
   /** Whose variables it has. */
   context: "production" | "development";
-  /** The active revision. */
-  revision: string;
-  updatedAt: number;
+  /** The active revision; `null` where a server does not say. */
+  revision: string | null;
+  updatedAt: number | null;
 }
 
 export interface RevisionApi {

@@ -39,7 +39,7 @@ export function appFields(app: AppInfo, timelines: readonly TimelineInfo[], nowM
     ["Layers", app.layers.map(({ slug }) => slug).join(", ") || "-"],
     ["Labels", labelsText(app.labels)],
     ["Variables", app.env.map(({ key }) => key).join(", ") || "-"],
-    ...timelines.map(({ slug, revision }): [string, string] => [`Active in ${slug}`, revision]),
+    ...timelines.map(({ slug, revision }): [string, string] => [`Active in ${slug}`, revision ?? "?"]),
     ["Created", humanTime(app.createdAt, nowMs)],
     ["Changed", humanTime(app.updatedAt, nowMs)],
   ];

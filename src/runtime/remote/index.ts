@@ -16,6 +16,7 @@ import type { CallOptions, CreateOptions, ImageApi, MachineApi, Runtime, Sandbox
 import type { SshApi } from "../ssh.ts";
 import type { PruneReport, SandboxInfo, SandboxSpec, SecretRequest } from "../types.ts";
 import type { EventOptions, EventRecord, LogLine, LogOptions, SandboxUsage, UsageOptions } from "../watching.ts";
+import { RemoteApps } from "./apps/remote-apps.ts";
 import { connectSandbox } from "./connect.ts";
 import { ControlClient } from "./control-client.ts";
 import { createSandbox } from "./create.ts";
@@ -79,7 +80,7 @@ class RemoteRuntime implements Runtime {
     this.editor = new RemoteEditor(this.#client);
     this.ssh = new RemoteSsh(this.#client, options.machine);
     this.metering = new RemoteMetering(this.#client);
-    this.apps = unsupportedApi("apps of a server cannot be used from here");
+    this.apps = new RemoteApps(this.#client);
   }
 
   async create(spec: SandboxSpec, options: CreateOptions = {}): Promise<Sandbox> {

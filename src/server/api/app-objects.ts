@@ -112,7 +112,8 @@ export function domainsOf(
   { tenant, doors }: Pick<Call<unknown, unknown>, "tenant" | "doors">,
   { app, slug, revision }: TimelineInfo,
 ): string[] {
-  const address = slug === "production" ? { app: app.slug } : { app: app.slug, revision };
+  if (slug !== "production" && revision === null) return [];
+  const address = slug === "production" ? { app: app.slug } : { app: app.slug, revision: revision ?? "" };
   const host = doors.http?.appHost(tenant.organisation, address);
   return host === undefined ? [] : [host];
 }

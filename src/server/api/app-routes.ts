@@ -73,7 +73,7 @@ async function remove({ tenant, params }: Call<unknown, unknown>): Promise<Answe
 async function timelines(call: Call<z.output<typeof pageQuery>, unknown>): Promise<Answer> {
   const { tenant, params, query, url } = call;
   const found = await tenant.runtime.apps.timelines(params.app ?? "");
-  const items = found.map((timeline) => ({ id: timeline.slug, createdAt: timeline.updatedAt, timeline }));
+  const items = found.map((timeline) => ({ id: timeline.slug, createdAt: timeline.updatedAt ?? 0, timeline }));
   return answerPage(items, query, url, ({ timeline }) => toTimelineObject(timeline, domainsOf(call, timeline)));
 }
 

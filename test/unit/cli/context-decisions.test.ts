@@ -17,6 +17,8 @@ type Decision = "elsewhere" | "refused" | "none";
 
 const DECISIONS: Readonly<Record<Decision, readonly string[]>> = {
   elsewhere: [
+    ...["app create", "app env", "app inspect", "app list", "app logs", "app remove", "app revisions", "app update"],
+    "deploy",
     ...["create", "run", "exec", "list", "inspect", "kill", "extend", "pause", "resume", "fork", "copy", "prune"],
     ...["logs", "events", "top", "usage", "doctor", "mcp", "ssh", "ssh-config", "ssh-proxy", "complete"],
     ...["checkpoint create", "checkpoint inspect", "checkpoint list", "checkpoint remove"],
@@ -43,10 +45,7 @@ const DECISIONS: Readonly<Record<Decision, readonly string[]>> = {
     ],
     ...["volume remove", "volume resize", "volume restore", "volume snapshot"],
   ],
-  refused: [
-    ...["code", "image build", "image remove", "setup", "sync", "deploy"],
-    ...["app create", "app env", "app inspect", "app list", "app logs", "app remove", "app revisions", "app update"],
-  ],
+  refused: ["code", "image build", "image remove", "setup", "sync"],
   none: [
     ...["completion", "config get", "config list", "config set", "config unset", "login", "logout", "serve", "version"],
     ...["context list", "context remove", "context show", "context use", "token create", "token list", "token revoke"],

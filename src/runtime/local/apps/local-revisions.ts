@@ -177,7 +177,7 @@ export class LocalRevisions implements RevisionApi {
     const slug = preview === undefined ? PRODUCTION : previewOf(preview);
     const timeline = this.timelinesOf({ app: app.id }).find((one) => one.slug === slug);
     if (timeline === undefined) throw appNotFound(app.slug);
-    return this.#options.worker.openHttp({ revision: timeline.revision, context: timeline.context }, options);
+    return this.#options.worker.openHttp({ revision: timeline.revision ?? "", context: timeline.context }, options);
   }
 
   /** All of an app, for its end; those that are being built are given up. */

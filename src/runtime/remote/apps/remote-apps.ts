@@ -1,0 +1,96 @@
+/** Apps of an organisation through a control plane, by the published API alone: that of sbx and of others alike. */
+import type {
+  AppApi,
+  AppChange,
+  AppInfo,
+  AppLogLine,
+  AppLogOptions,
+  AppSpec,
+  DeploySpec,
+  LayerApi,
+  RevisionApi,
+  RevisionInfo,
+  TimelineInfo,
+} from "../../apps.ts";
+import { MAX_APP_LOG_LINES } from "../../apps.ts";
+import type { CallOptions } from "../../types.ts";
+import * as z from "zod/mini";
+import type { ControlClient } from "../control-client.ts";
+import { appAnswer, appAnswers, logAnswers, revisionAnswer, timelineAnswers, toTimeline } from "./app-answers.ts";
+import { appBody, deployBody, deploySandboxBody } from "./app-bodies.ts";
+import { PublishedObjects } from "./published-objects.ts";
+import { RemoteLayers } from "./remote-layers.ts";
+import { RemoteRevisions } from "./remote-revisions.ts";
+
+const LOG_PAGE = 1000;
+
+export class RemoteApps implements AppApi {
+  readonly layers: LayerApi;
+  readonly revisions: RevisionApi;
+  readonly #objects: PublishedObjects;
+
+  constructor(client: ControlClient) {
+    this.#objects = new PublishedObjects(client);
+    this.layers = new RemoteLayers(this.#objects);
+    this.revisions = new RemoteRevisions(this.#objects);
+  }
+
+  async create(spec: AppSpec, options: CallOptions = {}): Promise<AppInfo> {
+    return this.#objects.send("POST", appAnswer(), ["apps"], appBody(spec), options);
+  }
+
+  async list(options: CallOptions & { labels?: Record<string, string>; layer?: string } = {}): Promise<AppInfo[]> {
+    const { labels = {}, layer, ...call } = options;
+    const url = this.#objects.at(["apps"], { layer });
+    for (const [key, value] of Object.entries(labels)) url.searchParams.set(`labels[${key}]`, value);
+    return this.#objects.list(appAnswers(), url, call);
+  }
+
+  async get(ref: string, options: CallOptions = {}): Promise<AppInfo> {
+    return this.#objects.get(appAnswer(), ["apps", ref], options);
+  }
+
+  async update(ref: string, change: AppChange, options: CallOptions = {}): Promise<AppInfo> {
+    return this.#objects.send("PATCH", appAnswer(), ["apps", ref], appBody(change), options);
+  }
+
+  async remove(ref: string, options: CallOptions = {}): Promise<AppInfo> {
+    const app = await this.get(ref, options);
+    await this.#objects.remove(["apps", app.id], options);
+    return app;
+  }
+
+  async deploy(ref: string, spec: DeploySpec, options: CallOptions = {}): Promise<RevisionInfo> {
+    const { source } = spec;
+    if (source.kind === "assets") {
+      const body = deployBody(source.assets, spec);
+      return this.#objects.send("POST", revisionAnswer(), ["apps", ref, "deploy"], body, options);
+    }
+    const { slug } = await this.get(ref, options);
+    const body = deploySandboxBody(slug, source, spec);
+    const answer = z.object({ revision_id: z.string() });
+    const place = ["sandboxes", source.sandbox, "deploy"];
+    const { revision_id: id } = await this.#objects.send("POST", answer, place, body, options);
+    return this.revisions.get(id, options);
+  }
+
+  async timelines(ref: string, options: CallOptions = {}): Promise<TimelineInfo[]> {
+    const found = await this.#objects.list(timelineAnswers(), this.#objects.at(["apps", ref, "timelines"]), options);
+    return found.map((timeline) => toTimeline(timeline, null));
+  }
+
+  async logs(ref: string, options: AppLogOptions = {}): Promise<AppLogLine[]> {
+    const { since = 0, until, revision, signal } = options;
+    const iso = (time: number | undefined): string | undefined =>
+      time === undefined ? undefined : new Date(time).toISOString();
+    const query = { start: iso(since), end: iso(until), revision_id: revision, limit: LOG_PAGE };
+    // Pages of an object, not of a list.
+    const pages = this.#objects.at(["apps", ref, "logs"], query);
+    const answers = z.pipe(
+      logAnswers(),
+      z.transform(({ logs }) => logs),
+    );
+    const lines = await this.#objects.list(answers, pages, signal === undefined ? {} : { signal });
+    return lines.slice(0, MAX_APP_LOG_LINES);
+  }
+}

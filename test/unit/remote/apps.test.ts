@@ -1,0 +1,143 @@
+/** Apps of a server, by the published API: as those of this machine, as far as the API has words for them. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { DeployAsset, DeploySpec } from "../../../src/runtime/apps.ts";
+import { sandboxInfo } from "../../fake-runtime.ts";
+import { runApps } from "../apps/fake-program.ts";
+import { openRemoteBench } from "./remote-bench.ts";
+
+const SANDBOX = "sbx_loc_0123456789abcdefghjk";
+const MAIN: DeploySpec["source"] = {
+  kind: "assets",
+  assets: new Map<string, DeployAsset>([
+    ["main.ts", { kind: "file", content: Buffer.from([0xff, 0x00, 0x0a]) }],
+    ["link", { kind: "symlink", target: "main.ts" }],
+  ]),
+};
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const collected: T[] = [];
+  for await (const item of items) collected.push(item);
+  return collected;
+}
+
+test("apps and layers are what they are on the server, whatever was asked of them", async (t) => {
+  const { remote, runtime } = await openRemoteBench(t);
+  const { apps, layers } = { apps: remote.apps, layers: remote.apps.layers };
+  await layers.create({ slug: "base", description: "common", env: [{ key: "A", value: "1" }] });
+  await layers.update("base", { env: [{ key: "A", remove: true }] });
+  const made = await apps.create({
+    ...{ slug: "shop", labels: { team: "a b" }, layers: ["base"], config: { install: null } },
+    env: [{ key: "KEY", value: "canary", isSecret: true, contexts: ["production"] }],
+  });
+  assert.ok(!JSON.stringify(made).includes("canary"));
+  await apps.create({});
+  const served = await runtime.apps.get("shop");
+  // The server tells the default of what was not said.
+  const local = { ...served, config: { crons: true, ...served.config } };
+  assert.deepEqual(made, local);
+  assert.deepEqual(await apps.list({ labels: { team: "a b" }, layer: "base" }), [local]);
+  assert.deepEqual(await layers.list({ search: "comm" }), await runtime.apps.layers.list());
+  assert.deepEqual(await layers.users("base"), await runtime.apps.layers.users("base"));
+  const [variable] = made.env;
+  const changed = await apps.update(made.id, { env: [{ id: variable?.id ?? "", remove: true }], labels: {} });
+  assert.deepEqual([changed.env, changed.labels], [[], {}]);
+  await assert.rejects(layers.remove("base"), { code: "layer_in_use" });
+  await apps.remove("shop");
+  await layers.remove("base");
+  await assert.rejects(apps.get("shop"), { code: "app_not_found" });
+  await assert.rejects(layers.get("base"), { code: "layer_not_found" });
+  await assert.rejects(apps.create({ slug: "No" }), { code: "usage" });
+});
+
+test("a deployment is made, followed to its end, read, kept and removed", async (t) => {
+  const { remote, runtime } = await openRemoteBench(t);
+  const guest = runApps(runtime);
+  const { apps } = remote;
+  await apps.create({ slug: "shop" });
+  const spec = {
+    source: MAIN,
+    production: true,
+    preview: false,
+    env: [{ key: "A", value: "1" }],
+    labels: { sha: "x" },
+  };
+  const queued = await apps.deploy("shop", spec);
+  assert.deepEqual([queued.status, queued.env, queued.labels], ["queued", spec.env, spec.labels]);
+  const progress = await collect(apps.revisions.progress(queued.id));
+  const [last] = await collect(runtime.apps.revisions.progress(queued.id));
+  assert.deepEqual(progress.at(-1), last);
+  assert.ok(guest.unpacked[0]?.includes(Buffer.from([0xff, 0x00, 0x0a])));
+  const lines = await collect(apps.revisions.buildLogs(queued.id, { step: "deploying" }));
+  assert.deepEqual(lines, await collect(runtime.apps.revisions.buildLogs(queued.id, { step: "deploying" })));
+  const [timeline] = await apps.revisions.timelines(queued.id);
+  assert.deepEqual([timeline?.slug, timeline?.context, timeline?.revision], ["production", "production", queued.id]);
+  assert.deepEqual(
+    (await apps.timelines("shop")).map(({ slug }) => slug),
+    ["production"],
+  );
+  assert.deepEqual(
+    (await apps.revisions.list("shop", { status: "succeeded" })).map(({ id }) => id),
+    [queued.id],
+  );
+  assert.equal((await apps.revisions.keep(queued.id, true)).isKept, true);
+  await assert.rejects(apps.revisions.remove(queued.id), { code: "revision_in_use" });
+  await assert.rejects(apps.revisions.get("000000000009"), { code: "revision_not_found" });
+  await assert.rejects(collect(apps.revisions.buildLogs("000000000009")), { code: "revision_not_found" });
+});
+
+test("all of an app's log comes, whatever the pages", async (t) => {
+  const { remote, runtime } = await openRemoteBench(t);
+  runApps(runtime);
+  await remote.apps.create({ slug: "shop" });
+  const { id } = await remote.apps.deploy("shop", { source: MAIN, production: true, preview: false });
+  await collect(remote.apps.revisions.progress(id));
+  runtime.logLines = Array.from({ length: 2500 }, (_, at) => ({
+    ...{ time: 1_700_000_000_000 + at, source: "process" as const, text: `line ${at}` },
+    process: { pid: 1, stream: "stdout" as const },
+  }));
+  const lines = await remote.apps.logs("shop", { since: 1_700_000_000_000 });
+  assert.deepEqual(
+    [lines.length, lines.at(-1)],
+    [2500, { time: 1_700_000_002_499, level: "info", message: "line 2499", revision: id }],
+  );
+});
+
+test("a sandbox of the server is deployed there, and what the API has no words for is refused, not left out", async (t) => {
+  const { remote, runtime } = await openRemoteBench(t);
+  runApps(runtime, { files: { "server.ts": "Deno.serve()" } });
+  runtime.sandboxes = [sandboxInfo()];
+  await remote.apps.create({ slug: "shop" });
+  const source = { kind: "sandbox" as const, sandbox: SANDBOX, path: "/home/app/site" };
+  const spec = { source, production: true, preview: false };
+  const config = { runtime: { type: "dynamic" as const, entrypoint: "server.ts", args: ["x"] } };
+  const { id } = await remote.apps.deploy("shop", { ...spec, config });
+  await collect(remote.apps.revisions.progress(id));
+  const revision = await remote.apps.revisions.get(id);
+  assert.deepEqual([revision.status, revision.config.runtime], ["succeeded", config.runtime]);
+  for (const more of [
+    { config: { runtime: { type: "static" as const, cwd: "." } } },
+    { config: { predeploy: "migrate" } },
+    { labels: { a: "b" } },
+    { env: [{ key: "A", value: "1" }] },
+  ]) {
+    await assert.rejects(
+      remote.apps.deploy("shop", { ...spec, ...more }),
+      { code: "unsupported" },
+      JSON.stringify(more),
+    );
+  }
+});
+
+test("a build that is given up is given up on the server", async (t) => {
+  const { remote, runtime } = await openRemoteBench(t);
+  runApps(runtime);
+  runtime.createGate = new Promise(() => undefined);
+  await remote.apps.create({ slug: "shop" });
+  const { id } = await remote.apps.deploy("shop", { source: MAIN, production: true, preview: false });
+  assert.ok((await remote.apps.revisions.cancel(id)).cancelRequestedAt !== null);
+  await collect(remote.apps.revisions.progress(id));
+  assert.equal((await remote.apps.revisions.get(id)).failureReason, "cancelled");
+  await remote.apps.revisions.remove(id);
+  assert.deepEqual(await remote.apps.revisions.list("shop"), []);
+});
