@@ -6,6 +6,7 @@
 import type { Duplex } from "node:stream";
 import { TRACE_HEADER } from "../http/answers.ts";
 import { closeFrame, FrameBoundary } from "./frame-boundary.ts";
+import { freeWhenWritten } from "./free-chunk.ts";
 
 const HEAD_END = "\r\n\r\n";
 /** Of the handshake's answer, `bytes`. */
@@ -147,7 +148,7 @@ export class Relay {
   }
 
   #write(bytes: Buffer): void {
-    if (this.#client.write(bytes) || this.#upstream.isPaused()) return;
+    if (this.#client.write(bytes, freeWhenWritten(bytes, this.#client)) || this.#upstream.isPaused()) return;
     this.#upstream.pause();
     this.#client.once("drain", () => this.#upstream.resume());
   }
