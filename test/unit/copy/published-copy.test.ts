@@ -3,6 +3,10 @@ import assert from "node:assert/strict";
 import { linkSync, mkdirSync, readFileSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { connectRpc } from "../../../src/runtime/sandbox/rpc-client.ts";
+import { RpcSandbox } from "../../../src/runtime/sandbox/rpc-sandbox.ts";
+import { sandboxInfo } from "../../fake-runtime.ts";
+import { startFakeServer } from "../rpc-client/fake-server.ts";
 import { openRealSandbox } from "./real-sandbox.ts";
 import { leftovers, picture, Scratch } from "./scratch.ts";
 
@@ -114,4 +118,44 @@ test("from sandbox to sandbox, whatever each one's server has", async (t) => {
   assert.deepEqual(pictureOf(join(own.home, "there")), wanted);
   await own.sandbox.transfer(["there"], published.sandbox, "back");
   assert.deepEqual(pictureOf(join(published.home, "back")), wanted);
+});
+
+test("a server's names lead nowhere else than below the destination, and its sizes bind it", async () => {
+  const info = (more: object): object => ({
+    ...{ isFile: false, isDirectory: false, isSymlink: false, isBlockDevice: false, isCharDevice: false },
+    ...{ isFifo: false, isSocket: false, size: 0, mode: 0o644, dev: 0, ino: 0, nlink: 1, uid: 0, gid: 0, rdev: 0 },
+    ...{ blksize: 0, blocks: 0, mtime: "2026-01-02T03:04:05Z", atime: "2026-01-02T03:04:05Z" },
+    ...{ birthtime: "2026-01-02T03:04:05Z", ctime: "2026-01-02T03:04:05Z", ...more },
+  });
+  for (const name of ["../../evil", "..", "a/../../evil", "/etc/evil", "x\0y"]) {
+    await using server = await startFakeServer({
+      extensions: false,
+      methods: {
+        lstat: ({ path }) => info(path === "tree" ? { isDirectory: true } : { isFile: true, size: 4 }),
+        readDir: () => [{ name, isFile: true, isDirectory: false, isSymlink: false }],
+        readFile: () => Buffer.from("evil").toString("base64"),
+      },
+    });
+    using scratch = new Scratch();
+    mkdirSync(scratch.join("a/b"), { recursive: true });
+    const client = await connectRpc({ socketPath: server.socketPath });
+    const sandbox = new RpcSandbox({ client, info: sandboxInfo() });
+    await assert.rejects(sandbox.download(["tree"], scratch.join("a/b/out")), { code: "copy_refused" }, name);
+    await sandbox[Symbol.asyncDispose]();
+    assert.ok(!picture(scratch.path).some((line) => line.includes("evil")), name);
+  }
+  await using large = await startFakeServer({
+    extensions: false,
+    methods: {
+      lstat: () => info({ isFile: true, size: 600_000 }),
+      open: () => ({ fileHandleId: 1 }),
+      fileRead: () => ({ data: Buffer.alloc(2_000_000, 1).toString("base64") }),
+      fileClose: () => null,
+    },
+  });
+  using scratch = new Scratch();
+  const client = await connectRpc({ socketPath: large.socketPath });
+  await using sandbox = new RpcSandbox({ client, info: sandboxInfo() });
+  await sandbox.download(["file"], scratch.join("file"));
+  assert.equal(readFileSync(scratch.join("file")).length, 600_000);
 });
