@@ -7,7 +7,9 @@ export function appNotFound(ref: string): SbxError {
 }
 
 export function layerNotFound(ref: string): SbxError {
-  return new SbxError("layer_not_found", `there is no layer ${quote(ref)}`, { hint: "sbx app layer list" });
+  return new SbxError("layer_not_found", `there is no layer ${quote(ref)}`, {
+    hint: "a layer is named by its whole id or slug",
+  });
 }
 
 export function revisionNotFound(id: string): SbxError {
