@@ -23,17 +23,17 @@ export interface ContextView {
 }
 
 /** This machine first, then those of the file by name, and the one that the environment names by its address. */
-export function contextViews({ contexts }: Contexts, chosen: ChosenContext): ContextView[] {
+export function contextViews({ contexts }: Contexts, chosen: ChosenContext | undefined): ContextView[] {
   const views: ContextView[] = [
-    { name: LOCAL_CONTEXT, endpoint: null, organisation: null, hasToken: false, current: chosen.endpoints === null },
+    { name: LOCAL_CONTEXT, endpoint: null, organisation: null, hasToken: false, current: chosen?.endpoints === null },
   ];
   for (const [name, { endpoint, organisation, token }] of Object.entries(contexts).sort(([a], [b]) =>
     a < b ? -1 : 1,
   )) {
-    const current = chosen.isStored && chosen.name === name;
+    const current = chosen?.isStored === true && chosen.name === name;
     views.push({ name, endpoint, organisation, hasToken: token !== null, current });
   }
-  if (chosen.endpoints !== null && !chosen.isStored) {
+  if (chosen !== undefined && chosen.endpoints !== null && !chosen.isStored) {
     const { endpoint, organisation } = chosen.endpoints;
     views.push({ name: endpoint, endpoint, organisation, hasToken: chosen.token !== null, current: true });
   }

@@ -1,7 +1,8 @@
 /** `sbx context list`: the places where commands can work. */
 import { loadContexts } from "../../cli/contexts/change-contexts.ts";
-import { findContext } from "../../cli/contexts/find-context.ts";
+import { findContext, type ChosenContext } from "../../cli/contexts/find-context.ts";
 import { renderTable } from "../../cli/output/table.ts";
+import { SbxError } from "../../runtime/errors.ts";
 import { PlainCommand } from "../../cli/plain-command.ts";
 import { CONTEXT_COLUMNS, contextRow, contextViews } from "../../cli/view/context-view.ts";
 
@@ -20,12 +21,23 @@ export default class ContextList extends PlainCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(ContextList);
-    const views = contextViews(await loadContexts(this.context.env), await findContext(this.context.env, undefined));
+    const views = contextViews(await loadContexts(this.context.env), await this.#inUse());
     if (flags.json) this.printJson(views);
     else if (flags.quiet) for (const { name } of views) this.print(name);
     else {
       const options = { width: this.stdoutWidth, palette: await this.stdoutPalette() };
       this.print(renderTable(CONTEXT_COLUMNS, views.map(contextRow), options));
+    }
+  }
+
+  /** A wrong SBX_CONTEXT is what somebody may be looking here for. */
+  async #inUse(): Promise<ChosenContext | undefined> {
+    try {
+      return await findContext(this.context.env, undefined);
+    } catch (error) {
+      if (!(error instanceof SbxError) || error.code === "config_invalid") throw error;
+      this.notice(error.message);
+      return undefined;
     }
   }
 }

@@ -53,7 +53,7 @@ const CODES: Record<string, ErrorCode> = {
 
 /** What to do about it, where the answer does not say. */
 const HINTS: Partial<Record<ErrorCode, string>> = {
-  not_authenticated: "log in anew: sbx login",
+  not_authenticated: "log in again: sbx login CONTEXT (sbx context show says which)",
   sandbox_not_found: "sbx list",
   server_failed: "tell whoever runs the server, with the trace id",
   server_unreachable: "try again in a moment",

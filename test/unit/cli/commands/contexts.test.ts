@@ -201,6 +201,15 @@ test("the list has this machine, all servers, and the one that only the environm
   assert.match((await bench.call("context:list")).stdout, /^\* +work +https:\/\/sandboxes\.example +- +yes$/m);
 });
 
+test("the list is there when SBX_CONTEXT is wrong: that is what somebody may be looking for", async (t) => {
+  const { call } = openBench(t);
+  const { status, stdout, stderr } = await call("context:list", ["--json"], { env: { SBX_CONTEXT: "wrok" } });
+  const [local] = JSON.parse(stdout) as { current: boolean }[];
+  assert.deepEqual([status, local?.current], [0, false]);
+  assert.equal(stderr, 'sbx: there is no context "wrok", which SBX_CONTEXT names\n');
+  assert.equal((await call("context:show", [], { env: { SBX_CONTEXT: "wrok" } })).status, 2);
+});
+
 test("a person is told where a command looks, a program is not", async (t) => {
   const bench = openBench(t);
   await logIn(bench, "--name", "work", "--org", "acme");
