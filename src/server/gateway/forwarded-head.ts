@@ -5,11 +5,8 @@
 
 const HEAD_END = "\r\n\r\n";
 /** RFC 7239 and its forerunners; `Proxy` becomes `HTTP_PROXY` in programs of CGI. */
-const CLAIMS = /^(?:forwarded|x-forwarded(?:-[a-z-]+)?|x-real-ip|proxy|x-sbx-[a-z-]+):/i;
-const FOR = /^x-forwarded-for:/i;
-const HOST = /^host:/i;
-const CONNECTION = /^connection:/i;
-const UPGRADE = /\bupgrade\b/i;
+const CLAIM = /^(?:forwarded|x-forwarded(?:-.+)?|x-real-ip|proxy|x-sbx-.+)$/;
+const UPGRADE = /(?:^|,)[ \t]*upgrade[ \t]*(?:,|$)/i;
 
 export interface Forwarding {
   /** As clients know the server: `name.example` or `name.example:8443`. */
@@ -26,13 +23,13 @@ export interface Forwarding {
 /** @param head whole and well formed (gateway/request-head.ts), with its empty line */
 export function forwardHead(head: Buffer, { host, address, isOnce }: Forwarding): Buffer {
   const [request = "", ...fields] = head.toString("latin1", 0, head.length - HEAD_END.length).split("\r\n");
+  const isUpgrade = fields.some((field) => nameOf(field) === "connection" && UPGRADE.test(valueOf(field)));
+  const closes = isOnce && !isUpgrade;
   const isKept = (field: string): boolean => {
-    if (HOST.test(field)) return false;
-    if (FOR.test(field)) return address === null;
-    if (isOnce && CONNECTION.test(field) && !UPGRADE.test(field)) return false;
-    return !CLAIMS.test(field);
+    const name = nameOf(field);
+    if (name === "host" || (name === "connection" && closes)) return false;
+    return !CLAIM.test(name) || (name === "x-forwarded-for" && address === null);
   };
-  const isUpgrade = fields.some((field) => CONNECTION.test(field) && UPGRADE.test(field));
   const lines = [
     request,
     `Host: ${host}`,
@@ -40,7 +37,16 @@ export function forwardHead(head: Buffer, { host, address, isOnce }: Forwarding)
     ...(address === null ? [] : [`X-Forwarded-For: ${address}`]),
     "X-Forwarded-Proto: https",
     `X-Forwarded-Host: ${host}`,
-    ...(isOnce && !isUpgrade ? ["Connection: close"] : []),
+    ...(closes ? ["Connection: close"] : []),
   ];
   return Buffer.from(`${lines.join("\r\n")}${HEAD_END}`, "latin1");
+}
+
+/** To many programs `X_Forwarded_For` is `X-Forwarded-For`: in the variables of CGI and WSGI they are one. */
+function nameOf(field: string): string {
+  return field.slice(0, field.indexOf(":")).toLowerCase().replaceAll("_", "-");
+}
+
+function valueOf(field: string): string {
+  return field.slice(field.indexOf(":") + 1);
 }
