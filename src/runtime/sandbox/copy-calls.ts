@@ -10,26 +10,8 @@ import type { CopyStreamReport } from "../../protocol/rpc-methods-sbx.ts";
 import { abortedError } from "../abort.ts";
 import { SbxError } from "../errors.ts";
 import type { CopyOptions } from "../runtime.ts";
+import type { CopyEnd, GuestDestination, GuestSources } from "./copy-ends.ts";
 import { guestError } from "./guest-errors.ts";
-import type { RpcClient } from "./rpc-client.ts";
-
-/** One end of a copy: a sandbox by its connection, with its id for messages. */
-export interface CopyEnd {
-  client: RpcClient;
-  id: string;
-}
-
-export interface GuestSources {
-  paths: string[];
-  /** Whether the guest takes them for patterns. */
-  globs: boolean;
-}
-
-export interface GuestDestination {
-  path: string;
-  /** Whether sources land in it under their own names. */
-  directory: boolean;
-}
 
 /**
  * Has a sandbox send a copy and hands the stream to `consume`.

@@ -16,7 +16,8 @@ import { SkippedList } from "../copy/skipped-list.ts";
 import { unpack } from "../copy/unpack.ts";
 import { SbxError } from "../errors.ts";
 import type { CopyOptions, CopyReport } from "../runtime.ts";
-import { type CopyEnd, type GuestDestination, type GuestSources, receiveInGuest, sendFromGuest } from "./copy-calls.ts";
+import { receiveInGuest, sendFromGuest } from "./copy-calls.ts";
+import type { CopyEnd, GuestDestination, GuestSources } from "./copy-ends.ts";
 
 /** What relative paths in a sandbox are relative to. */
 const GUEST_HOME = "/home/app";

@@ -10,7 +10,7 @@ import { MAX_PATH_BYTES, type CopyEntry } from "../copy/copy-records.ts";
 import { RecordEncoder } from "../copy/record-encoder.ts";
 import { SbxError } from "../errors.ts";
 import type { CopyOptions } from "../runtime.ts";
-import type { GuestSources } from "./copy-calls.ts";
+import type { GuestSources } from "./copy-ends.ts";
 import type { RpcClient } from "./rpc-client.ts";
 
 /** What one message carries, and a file that is read whole, `bytes`. */

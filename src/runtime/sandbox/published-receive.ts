@@ -5,7 +5,7 @@ import type { CopyEntry, CopyEvent } from "../copy/copy-records.ts";
 import { RecordDecoder } from "../copy/record-decoder.ts";
 import { SkippedList } from "../copy/skipped-list.ts";
 import type { CopyOptions } from "../runtime.ts";
-import type { GuestDestination } from "./copy-calls.ts";
+import type { GuestDestination } from "./copy-ends.ts";
 import type { RpcClient } from "./rpc-client.ts";
 
 /** What one message carries, and a file that is written at once, `bytes`. */

@@ -7,7 +7,7 @@ import { SbxError } from "../errors.ts";
 import type { GuestFiles } from "../files.ts";
 import type { CallOptions, CopyOptions, CopyReport, ExecSession, Sandbox, TunnelTarget } from "../runtime.ts";
 import type { ExecSpec, SandboxInfo } from "../types.ts";
-import type { CopyEnd } from "./copy-calls.ts";
+import type { CopyEnd } from "./copy-ends.ts";
 import { startExec, startInBackground } from "./exec-session.ts";
 import { RpcGuestFiles } from "./guest-files.ts";
 import { guestError } from "./guest-errors.ts";
