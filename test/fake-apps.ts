@@ -4,10 +4,12 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { AppRuntime } from "../src/runtime/local/apps/instances.ts";
+import type { InstanceLimits } from "../src/runtime/local/apps/instance-pool.ts";
 import { LazyApps } from "../src/runtime/local/apps/lazy-apps.ts";
 import type { Identifiers } from "../src/runtime/local/apps/slugs.ts";
 import { openApps } from "../src/runtime/local/apps/open-apps.ts";
 import { APP_TABLES } from "../src/store/apps/app-tables.ts";
+import { FakeWarm } from "./fake-warm.ts";
 import { KeyringError, type Keyring } from "../src/store/secrets/keyring.ts";
 
 const NO_KEYRING: Keyring = {
@@ -29,14 +31,21 @@ function makeRoot(): string {
 }
 
 export class FakeApps extends LazyApps {
+  /** Memories that are kept. */
+  readonly warm: FakeWarm;
+  /** To be set before the first call. */
+  limits: Partial<InstanceLimits> = {};
+
   constructor(runtime: AppRuntime & { now: number }) {
+    const warm = new FakeWarm(runtime);
     super(async () => {
       const directory = mkdtempSync(path.join(makeRoot(), "apps-"));
       return openApps({
         ...{ database: memoryDatabase(), dataPath: directory, statePath: directory, keyring: NO_KEYRING },
-        ...{ runtime, environment: {}, now: () => runtime.now, ids: countedIdentifiers() },
+        ...{ runtime, warm, limits: this.limits, environment: {}, now: () => runtime.now, ids: countedIdentifiers() },
       });
     });
+    this.warm = warm;
   }
 }
 

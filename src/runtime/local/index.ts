@@ -27,6 +27,7 @@ import type { PruneReport, SandboxInfo, SandboxSpec } from "../types.ts";
 import type { EventOptions, EventRecord, LogLine, LogOptions, SandboxUsage, UsageOptions } from "../watching.ts";
 import { recordStaging } from "./abandoned-copies.ts";
 import { LazyApps } from "./apps/lazy-apps.ts";
+import type { OpenApps } from "./apps/open-apps.ts";
 import { createFromCheckpoint } from "./copies/create-from-checkpoint.ts";
 import { forkSandbox } from "./copies/fork.ts";
 import { LocalCheckpoints } from "./copies/local-checkpoints.ts";
@@ -129,7 +130,7 @@ class LocalRuntime implements OrganisationRuntime {
     this.editor = new LocalEditor({ context, findRunning, runtime: this });
     this.metering = new LocalMetering(state);
     this.ssh = new LocalSsh({ state, findReady: (ref) => this.#findReady(ref) });
-    this.#apps = new LazyApps(async () => (await import("./apps/local-state.ts")).openLocalApps(state, this));
+    this.#apps = new LazyApps(async () => this.#openApps());
     this.apps = this.#apps;
     this.appDoor = this.#apps;
   }
@@ -249,6 +250,15 @@ class LocalRuntime implements OrganisationRuntime {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#apps[Symbol.asyncDispose]();
     this.#state[Symbol.dispose]();
+  }
+
+  async #openApps(): Promise<OpenApps> {
+    const [{ openLocalApps }, { WarmMachines }] = await Promise.all([
+      import("./apps/local-state.ts"),
+      import("./copies/warm-machines.ts"),
+    ]);
+    const findRunning = (ref: string): SandboxRow => this.#findRunning(ref);
+    return openLocalApps(this.#state, this, new WarmMachines({ context: () => this.#createContext, findRunning }));
   }
 
   get #createContext(): CreateContext {

@@ -18,6 +18,9 @@ export interface CheckpointRow {
   spec: string;
 }
 
+/** What names of those begin with that are kept for apps. Nobody else's can: they have no slash. */
+export const APP_CHECKPOINTS = "app/";
+
 export type NewCheckpoint = Pick<CheckpointRow, "id" | "name" | "directory" | "spec">;
 
 export class CheckpointStore {
@@ -63,6 +66,16 @@ export class CheckpointStore {
 
   list(): CheckpointRow[] {
     return this.#database.prepare("SELECT * FROM checkpoints ORDER BY created_at DESC, id").all().map(toCheckpoint);
+  }
+
+  /** Those that somebody has named; the others are kept for apps, and come and go with them. */
+  listNamed(): CheckpointRow[] {
+    return this.list().filter(({ name }) => !name.startsWith(APP_CHECKPOINTS));
+  }
+
+  /** Those that are kept for apps. */
+  listOfApps(): CheckpointRow[] {
+    return this.list().filter(({ name }) => name.startsWith(APP_CHECKPOINTS));
   }
 
   abandoned(): CheckpointRow[] {

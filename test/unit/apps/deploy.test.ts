@@ -126,7 +126,7 @@ test("an instance has the variables of its context: the revision's before the ap
   const spec = { ...PRODUCTION, preview: true, env: [{ key: "D", value: "revision" }] };
   const revision = await over(runtime, await apps.deploy("shop", spec));
   assert.equal(revision.status, "succeeded");
-  const starts = runtime.calls.filter(({ method }) => method === "start");
+  const starts = runtime.calls.filter(({ method, args }) => method === "start" && "env" in (args[0] as object));
   const [production, development] = starts.map(({ args }) => (args[0] as { env: Record<string, string> }).env);
   const own = { A: "low", B: "base", C: "app", D: "revision" };
   const { PORT, DENO_SERVE_ADDRESS, DENO_DEPLOYMENT_ID, ...rest } = production ?? {};

@@ -29,7 +29,9 @@ export interface FakeAppGuest {
 export function runApps(runtime: FakeRuntime, options: FakeProgramOptions = {}): FakeAppGuest {
   const { files = { "main.ts": "Deno.serve(() => new Response('hi'))" }, archive = "tar" } = options;
   const guest: FakeAppGuest = { isHealthy: true, unpacked: [], requests: 0 };
-  runtime.programs.set("install", () => 0);
+  for (const name of ["install", "mkfifo"]) runtime.programs.set(name, () => 0);
+  // What stops the reader of a program's output.
+  if (!runtime.programs.has("sh")) runtime.programs.set("sh", () => 0);
   runtime.programs.set("tar", async ({ spec, stdin, stdout }) => {
     if (spec.argv.includes("--create")) {
       stdout.write(archive);

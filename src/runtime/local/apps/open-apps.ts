@@ -10,9 +10,11 @@ import { Builder } from "./builder.ts";
 import { BuildLogs } from "./build-log.ts";
 import { ContentStore } from "./content-store.ts";
 import { Instances, type AppRuntime } from "./instances.ts";
+import type { InstanceLimits } from "./instance-pool.ts";
 import { LocalApps } from "./local-apps.ts";
 import { LocalRevisions } from "./local-revisions.ts";
 import { RANDOM_IDENTIFIERS, type Identifiers } from "./slugs.ts";
+import type { WarmInstances } from "./warm-instances.ts";
 
 const CONTENT_LOCK = "app-contents";
 const KEY_LOCK = "app-key";
@@ -27,6 +29,9 @@ export interface OpenAppsOptions {
   runtime: AppRuntime;
   /** That of {@link CallerEnvironment}, for all sandboxes of revisions. */
   environment: NonNullable<CallerEnvironment["environment"]>;
+  /** Keeps the memory of instances. */
+  warm: WarmInstances;
+  limits?: Partial<InstanceLimits> | undefined;
   now: () => number;
   ids?: Identifiers;
 }
@@ -37,7 +42,7 @@ export interface OpenApps extends AsyncDisposable {
 
 export function openApps(options: OpenAppsOptions): OpenApps {
   const { database, dataPath, statePath, keyring, runtime, environment, now } = options;
-  const { ids = RANDOM_IDENTIFIERS } = options;
+  const { warm, limits, ids = RANDOM_IDENTIFIERS } = options;
   const lock = async (name: string, signal?: AbortSignal): Promise<AsyncDisposable> =>
     acquireLock(database, name, signal === undefined ? {} : { signal });
   const sealed = new SealedValues({ database, directory: statePath, keyring, lock: async () => lock(KEY_LOCK) });
@@ -49,7 +54,7 @@ export function openApps(options: OpenAppsOptions): OpenApps {
     lock: async () => lock(CONTENT_LOCK),
     isUsed: (sha256) => context.revisions.isUsed(sha256),
   });
-  const instances = new Instances({ runtime, environment, lock });
+  const instances = new Instances({ runtime, environment, lock, warm, limits });
   const builder = new Builder({ context, runtime, environment, logs, contents, instances });
   const revisions = new LocalRevisions({ context, logs, contents, worker: builder });
   return {

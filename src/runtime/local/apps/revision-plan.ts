@@ -27,9 +27,12 @@ export async function planInstance(
   // Those that were given with a sandbox, and are not stored, went with it.
   const stored = network.secrets.length === 0 ? [] : await runtime.secrets.names();
   const known = new Set(stored.map((secret) => secret.name));
+  const bound = networkOf(network, known);
   return {
     ...{ revision: id, context: name, app: row.app.slug },
-    network: networkOf(network, known),
+    network: bound,
+    // The value of a sealed variable would lie open on the disk; a placeholder would be refused in the copy.
+    isWarmable: bound.secrets.length === 0 && !document.inherited.some((one) => one.sealed !== null && isIn(one, name)),
     missingSecrets: network.secrets.filter((secret) => !known.has(secret)),
     env: { ...(await variablesFor(context, row, name)), ...runtimeVariables(row) },
     readFiles: async () => (await contents.read(content)).chunks,

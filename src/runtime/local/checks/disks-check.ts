@@ -24,7 +24,7 @@ export async function checkDisks(context: DiskContext, options: CallOptions = {}
     const { disks } = context.state;
     const volumes = disks.volumes.listReady();
     const snapshots = disks.snapshots.listReady();
-    const checkpoints = disks.checkpoints.list().filter(isReady);
+    const checkpoints = disks.checkpoints.listNamed().filter(isReady);
     const damaged = await findDamaged(context, options);
     const [first] = damaged;
     if (first !== undefined) return reportDamaged(damaged, first);
@@ -67,7 +67,7 @@ async function findDamaged(context: DiskContext, { signal }: CallOptions): Promi
     const [fault] = await chainFaults(context, disks.layers.chain(layer));
     if (fault !== undefined) damaged.push({ kind, slug, fault });
   }
-  for (const checkpoint of disks.checkpoints.list().filter(isReady)) {
+  for (const checkpoint of disks.checkpoints.listNamed().filter(isReady)) {
     signal?.throwIfAborted();
     const [fault] = await checkpointFaults(context, checkpoint);
     if (fault !== undefined) damaged.push({ kind: "checkpoint", slug: checkpoint.name, fault });

@@ -1,9 +1,7 @@
 /** The checkpoints of this machine. */
-import { mkdirSync, rmSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
-import { syncPath, writeDurably } from "../../../host/durable-file.ts";
 import type { CheckpointRow } from "../../../store/disks/checkpoint-store.ts";
 import { DISK_NAME, DISK_NAME_RULE, newCheckpointId } from "../../../store/disks/disk-names.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
@@ -13,10 +11,9 @@ import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
 import type { DiskContext } from "../disks/disk-context.ts";
 import { findNamed } from "../disks/find-disk.ts";
-import { collectGarbage } from "../disks/garbage.ts";
 import { LOCAL_REGION } from "../sandbox-id.ts";
 import { checkpointFaults } from "./checkpoint-faults.ts";
-import { saveMachine } from "./save-machine.ts";
+import { discardCheckpoint, makeCheckpoint, openCheckpoint, type CheckpointPlace } from "./checkpoint-files.ts";
 import { openSaved, savedFiles } from "./saved-machine.ts";
 import { checkpointsPath } from "./scratch.ts";
 import type { CopyOrigin } from "./start-copy.ts";
@@ -47,25 +44,11 @@ export class LocalCheckpoints implements CheckpointApi {
 
   async create(ref: string, name: string, options: CallOptions = {}): Promise<CheckpointInfo & MachineCopyReport> {
     throwIfAborted(options.signal, "making the checkpoint");
-    const { state } = this.#context;
     const source = this.#findRunning(ref);
     const row = this.#begin(source, name);
     options.onProgress?.({ stage: "copy", message: "copying the machine" });
-    try {
-      mkdirSync(row.directory, { recursive: true, mode: 0o700 });
-      const files = savedFiles(row.directory);
-      const { saved, layerId, answer } = await saveMachine(this.#context, source, {
-        ...{ files, durable: true, volumes: "refuse", signal: options.signal },
-      });
-      state.disks.change(() => state.disks.checkpoints.hold(row.id, layerId));
-      await writeDurably(files.recordPath, JSON.stringify(saved), 0o600);
-      await syncPath(path.dirname(row.directory));
-      state.disks.change(() => state.disks.checkpoints.ready(row.id, layerId, row.spec));
-      return { ...(await this.get(row.id)), pausedMs: answer.pausedMs };
-    } catch (error) {
-      await this.#discard(row);
-      throw error;
-    }
+    const { pausedMs } = await makeCheckpoint(this.#context, source, row, options.signal);
+    return { ...(await this.get(row.id)), pausedMs };
   }
 
   async list(options: CallOptions = {}): Promise<CheckpointInfo[]> {
@@ -88,21 +71,17 @@ export class LocalCheckpoints implements CheckpointApi {
     throwIfAborted(options.signal, "removing the checkpoint");
     const row = this.#find(ref);
     const info = await this.#infoOf(row);
-    await this.#discard(row);
+    await discardCheckpoint(this.#context, row);
     return info;
   }
 
   /** What a sandbox starts from. @throws SbxError `checkpoint_not_found`, `checkpoint_broken` */
   async open(ref: string): Promise<CopyOrigin> {
-    const { name, directory, layer } = this.#find(ref);
-    const files = savedFiles(directory);
-    const saved = await openSaved(files, name);
-    if (layer === null) throw new SbxError("checkpoint_broken", `checkpoint ${name} has no disk`);
-    return { name, saved, files, layerId: layer, volumes: [] };
+    return openCheckpoint(this.#find(ref));
   }
 
   get #ready(): CheckpointRow[] {
-    return this.#context.state.disks.checkpoints.list().filter(({ state }) => state === "ready");
+    return this.#context.state.disks.checkpoints.listNamed().filter(({ state }) => state === "ready");
   }
 
   #find(ref: string): CheckpointRow {
@@ -114,7 +93,7 @@ export class LocalCheckpoints implements CheckpointApi {
     });
   }
 
-  #begin(source: SandboxRow, name: string): Pick<CheckpointRow, "id" | "name" | "directory" | "spec"> {
+  #begin(source: SandboxRow, name: string): CheckpointPlace {
     const { disks, paths } = this.#context.state;
     if (!DISK_NAME.test(name)) {
       throw new SbxError("usage", `${JSON.stringify(name)} cannot be the name of a checkpoint`, {
@@ -134,14 +113,6 @@ export class LocalCheckpoints implements CheckpointApi {
       disks.checkpoints.begin(row, Date.now());
     });
     return row;
-  }
-
-  async #discard({ id, directory }: Pick<CheckpointRow, "id" | "directory">): Promise<void> {
-    const { state } = this.#context;
-    state.disks.change(() => state.disks.checkpoints.doom(id), { frees: true });
-    rmSync(directory, { recursive: true, force: true });
-    state.disks.change(() => state.disks.checkpoints.forget(id), { frees: true });
-    await collectGarbage(state);
   }
 
   async #infoOf({ id, name, createdAt, directory, spec }: CheckpointRow): Promise<CheckpointInfo> {

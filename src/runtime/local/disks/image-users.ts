@@ -21,8 +21,9 @@ export function imageUsers({ layers, volumes, snapshots, checkpoints }: DiskStor
     ...snapshots
       .list()
       .flatMap(({ layer, slug }) => (standsOn(layer) ? [{ kind: "snapshot" as const, name: slug }] : [])),
+    // Those of apps are not: without one its app starts anew.
     ...checkpoints
-      .list()
+      .listNamed()
       .flatMap(({ layer, name }) => (layer !== null && standsOn(layer) ? [{ kind: "checkpoint" as const, name }] : [])),
   ];
 }
