@@ -1,16 +1,10 @@
 /** `sbx app env`: the variables of an app. */
-import * as Args from "@oclif/core/args";
-import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../../cli/base-command.ts";
 import { appArg } from "../../cli/flags/app.ts";
+import { readVariables, variableFlags, variablesArg } from "../../cli/flags/app-variables.ts";
 import { prose } from "../../cli/output/prose.ts";
 import { renderTable } from "../../cli/output/table.ts";
-import { parseEnvPair } from "../../cli/parsers/env-pair.ts";
-import { askHidden, readHidden } from "../../cli/prompts/hidden-text.ts";
 import { VARIABLE_COLUMNS, variableRow } from "../../cli/view/app-view.ts";
-import { MAX_VARIABLE_BYTES, type EnvVariableChange } from "../../runtime/apps.ts";
-
-const CONTEXTS = ["production", "development", "build"] as const;
 
 export default class AppEnv extends SbxCommand {
   static override summary = "Show or change the variables of an app.";
@@ -31,41 +25,16 @@ of the app has its value.`);
     { description: "A secret", command: "<%= config.bin %> app env shop --secret API_KEY < key.txt" },
   ];
 
-  static override args = {
-    app: appArg,
-    variables: Args.string({ description: "NAME=VALUE.", multiple: true, ignoreStdin: true }),
-  };
+  static override args = { app: appArg, variables: variablesArg };
 
-  static override flags = {
-    secret: Flags.string({ summary: "Secret to set; its value is no argument.", helpValue: "NAME" }),
-    remove: Flags.string({
-      summary: "Variable to remove.",
-      helpValue: "NAME",
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    for: Flags.option({
-      summary: "Where it is there; everywhere if absent.",
-      options: CONTEXTS,
-      multiple: true,
-      multipleNonGreedy: true,
-    })(),
-  };
+  static override flags = variableFlags;
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(AppEnv);
     const { signal } = this.interrupt;
-    const contexts = flags.for === undefined ? {} : { contexts: [...flags.for] };
-    const env: EnvVariableChange[] = (args.variables ?? []).map((text) => {
-      const [key, value] = parseEnvPair(text, this.context.env);
-      return { key, value, ...contexts };
-    });
-    for (const key of flags.remove ?? []) env.push({ key, remove: true, ...contexts });
     await using runtime = await this.openRuntime();
     const { id } = await runtime.apps.get(args.app, { signal });
-    if (flags.secret !== undefined) {
-      env.push({ key: flags.secret, value: await this.#secretValue(flags.secret), isSecret: true, ...contexts });
-    }
+    const env = await readVariables(args.variables ?? [], flags, { context: this.context, signal });
     const app =
       env.length === 0 ? await runtime.apps.get(id, { signal }) : await runtime.apps.update(id, { env }, { signal });
     if (flags.json) this.printJson(app.env);
@@ -74,11 +43,5 @@ of the app has its value.`);
       const display = { width: this.stdoutWidth, palette: await this.stdoutPalette() };
       this.print(renderTable(VARIABLE_COLUMNS, app.env.map(variableRow), display));
     }
-  }
-
-  async #secretValue(name: string): Promise<string> {
-    const prompt = { context: this.context, signal: this.interrupt.signal };
-    if (this.context.stdin.isTTY === true) return askHidden(`Value of ${name}`, prompt);
-    return readHidden(`the value of ${name}`, MAX_VARIABLE_BYTES, prompt);
   }
 }

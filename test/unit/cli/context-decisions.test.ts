@@ -18,7 +18,7 @@ type Decision = "elsewhere" | "refused" | "none";
 const DECISIONS: Readonly<Record<Decision, readonly string[]>> = {
   elsewhere: [
     ...["app create", "app env", "app inspect", "app list", "app logs", "app remove", "app revisions", "app update"],
-    "deploy",
+    ...["deploy", "layer create", "layer env", "layer list", "layer remove"],
     ...["create", "run", "exec", "list", "inspect", "kill", "extend", "pause", "resume", "fork", "copy", "prune"],
     ...["logs", "events", "top", "usage", "doctor", "mcp", "ssh", "ssh-config", "ssh-proxy", "complete"],
     ...["checkpoint create", "checkpoint inspect", "checkpoint list", "checkpoint remove"],

@@ -8,7 +8,7 @@ export function appNotFound(ref: string): SbxError {
 
 export function layerNotFound(ref: string): SbxError {
   return new SbxError("layer_not_found", `there is no layer ${quote(ref)}`, {
-    hint: "a layer is named by its whole id or slug",
+    hint: "sbx layer list",
   });
 }
 

@@ -11,6 +11,10 @@ import AppLogs from "../../../../src/commands/app/logs.ts";
 import AppRemove from "../../../../src/commands/app/remove.ts";
 import AppRevisions from "../../../../src/commands/app/revisions.ts";
 import AppUpdate from "../../../../src/commands/app/update.ts";
+import LayerCreate from "../../../../src/commands/layer/create.ts";
+import LayerEnv from "../../../../src/commands/layer/env.ts";
+import LayerList from "../../../../src/commands/layer/list.ts";
+import LayerRemove from "../../../../src/commands/layer/remove.ts";
 import Deploy from "../../../../src/commands/deploy.ts";
 import { FakeRuntime, sandboxInfo } from "../../../fake-runtime.ts";
 import { runApps } from "../../apps/fake-program.ts";
@@ -75,6 +79,27 @@ test("variables are set, removed and listed; a secret comes from stdin and is sh
       ["KEY", null],
     ],
   );
+});
+
+test("layers are made, filled, listed with how many apps have them, and removed when none has", async () => {
+  const runtime = new FakeRuntime();
+  await runCommand(LayerCreate, "layer:create", ["common", "--description", "for all"], { runtime });
+  await runCommand(LayerCreate, "layer:create", ["web", "--layer", "common"], { runtime });
+  const set = await runCommand(LayerEnv, "layer:env", ["common", "A=1", "--secret", "KEY"], {
+    runtime,
+    stdin: "canary",
+  });
+  assert.deepEqual(rows(set.stdout), ["NAME|VALUE|CONTEXTS", "A|1|all", "KEY|(secret)|all"]);
+  await runCommand(AppCreate, "app:create", ["shop", "--layer", "web", "--layer", "common"], { runtime });
+  const { stdout } = await runCommand(LayerList, "layer:list", ["for all"], { runtime });
+  assert.match(rows(stdout)[1] ?? "", /^common\|1\|2\|-\|.* ago\|for all$/);
+  const held = await runCommand(LayerRemove, "layer:remove", ["common"], { runtime });
+  assert.deepEqual([held.status, held.stdout], [1, ""]);
+  assert.match(held.stderr, /common is used by shop, web/);
+  await runtime.apps.remove("shop");
+  assert.equal((await runCommand(LayerRemove, "layer:remove", ["web", "common"], { runtime })).status, 0);
+  const missing = await runCommand(LayerEnv, "layer:env", ["gone"], { runtime });
+  assert.deepEqual([missing.status, /sbx layer list/.test(missing.stderr)], [1, true]);
 });
 
 test("a sandbox's directory goes to production, its build is told as it goes, and the app is made if need be", async () => {
