@@ -47,7 +47,7 @@ at a port of its own (docs/control-plane.md).`);
       parse: async (text) => parseSshListen(text),
     })(),
     "gateway-listen": Flags.custom<GatewayListen>({
-      summary: `The same for HTTPS to servers of sandboxes, ${DEFAULT_GATEWAY_LISTEN} or else a free port if absent.`,
+      summary: `The same for HTTPS to servers of sandboxes, ${DEFAULT_GATEWAY_LISTEN} or else a free port if absent; off for none.`,
       helpValue: "ADDRESS:PORT",
       parse: async (text) => parseGatewayListen(text),
     })(),

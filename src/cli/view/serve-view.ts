@@ -3,6 +3,9 @@ import { isLoopback } from "../parsers/listen-address.ts";
 import { quoteWord } from "../output/shell-quote.ts";
 import type { RunningServer } from "../serve/run-server.ts";
 
+/** In a shell: what the variable holds already, and a blank behind it. */
+const KEEPING_OTHERS = '"${NODE_OPTIONS:+$NODE_OPTIONS }"';
+
 /** Lines for a shell, after which the published SDKs speak to the server, and programs to servers of its sandboxes. */
 export function environmentLines({ url, token, access }: Pick<RunningServer, "url" | "token" | "access">): string[] {
   const { certificatePath, preloadPath } = access;
@@ -12,7 +15,9 @@ export function environmentLines({ url, token, access }: Pick<RunningServer, "ur
     `export DENO_SANDBOX_ENDPOINT=${url}`,
     ...(token === undefined ? [] : [`export DENO_DEPLOY_TOKEN=${token}`]),
     ...(certificate === null ? [] : [`export NODE_EXTRA_CA_CERTS=${certificate}`, `export DENO_CERT=${certificate}`]),
-    ...(preloadPath === null ? [] : [`export NODE_OPTIONS=${quoteWord(`--require=${nodeWord(preloadPath)}`)}`]),
+    ...(preloadPath === null
+      ? []
+      : [`export NODE_OPTIONS=${KEEPING_OTHERS}${quoteWord(`--require=${nodeWord(preloadPath)}`)}`]),
   ];
 }
 

@@ -95,7 +95,7 @@ test("a resolver that does not know names below localhost is made up for, and sa
     "export DENO_DEPLOY_TOKEN=ddo_x",
     "export NODE_EXTRA_CA_CERTS='/data/it'\\''s here/gateway-localhost.pem'",
     "export DENO_CERT='/data/it'\\''s here/gateway-localhost.pem'",
-    `export NODE_OPTIONS='--require="/opt/my sbx/bin/localhost-names.cjs"'`,
+    `export NODE_OPTIONS="\${NODE_OPTIONS:+$NODE_OPTIONS }"'--require="/opt/my sbx/bin/localhost-names.cjs"'`,
   ]);
   const [urls, names] = gatewayNotices(server);
   assert.match(urls ?? "", /^servers of sandboxes get URLs such as https:\/\/NAME\.localhost:8443; curl: --cacert /);
