@@ -3,7 +3,6 @@
  * an empty chunk, of anything but silence after its cancel, and of a second end; hence the one flag that rules them.
  */
 import { BINARY_CHUNK_BYTES, PLAIN_CHUNK_BYTES, STREAM_WINDOW_BYTES } from "../../protocol/rpc-limits.ts";
-import { encodeBase64 } from "../../protocol/rpc-base64.ts";
 import type { SerializedError } from "../../protocol/rpc-error.ts";
 import { encodeNotification } from "../../protocol/rpc-messages.ts";
 import { toSerializedError } from "./call-error.ts";
@@ -128,15 +127,8 @@ export class OutgoingStream {
   #sendPart(part: Uint8Array): void {
     this.#windowBytes -= part.length;
     this.#sent = true;
-    if (this.#binary) {
-      this.#socket.sendStreamData(this.streamId, part);
-      return;
-    }
-    const data = encodeBase64(part);
-    // By hand: the data needs no escaping, and this is the hot path of every plain client.
-    this.#socket.send(
-      `{"jsonrpc":"2.0","method":"$sandbox.stream.enqueue","params":{"streamId":${this.streamId},"data":"${data}"}}`,
-    );
+    if (this.#binary) this.#socket.sendStreamData(this.streamId, part);
+    else this.#socket.sendStreamText(this.streamId, part);
   }
 
   #announce(): void {

@@ -14,7 +14,8 @@ const READ_TIMEOUT_MS = 500;
 
 export class RpcSocket {
   readonly #socket: WebSocket;
-  readonly #frames = new FramePool();
+  readonly #binaryFrames = new FramePool("binary");
+  readonly #textFrames = new FramePool("text");
   #unsentBytes = 0;
   #pings = 0;
   #pingTimer: NodeJS.Timeout | undefined;
@@ -65,11 +66,18 @@ export class RpcSocket {
     }
   }
 
-  /** Sends one frame of stream data; the payload may change at once. @param payload 1 byte to 256 KiB */
+  /** Sends one chunk of stream data as a binary frame; the payload may change at once. @param payload 1 byte to 256 KiB */
   sendStreamData(streamId: number, payload: Uint8Array): void {
     if (!this.open) return;
-    const { message, release } = this.#frames.encode(streamId, payload);
+    const { message, release } = this.#binaryFrames.encode(streamId, payload);
     this.send(message, release);
+  }
+
+  /** The same for a client without the extensions. */
+  sendStreamText(streamId: number, payload: Uint8Array): void {
+    if (!this.open) return;
+    const { message, release } = this.#textFrames.encodeText(streamId, payload);
+    this.#socket.send(message, { binary: false }, this.#count(message, release));
   }
 
   /**
