@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import { TRACE_HEADER } from "../http/answers.ts";
 import { closeFrame, FrameBoundary } from "./frame-boundary.ts";
 import { freeWhenWritten } from "./free-chunk.ts";
+import { CLOSE_POLICY } from "./relays.ts";
 
 const HEAD_END = "\r\n\r\n";
 /** Of the handshake's answer, `bytes`. */
@@ -15,8 +16,10 @@ const MAX_HEAD_BYTES = 64 * 1024;
 const CLOSE_TIMEOUT_MS = 2000;
 /** What a client has to read the last words of a sandbox in, `ms`. */
 const READ_TIMEOUT_MS = 30_000;
-/** What the sandbox has to end the client's streams in, `ms`. */
-const STREAMS_TIMEOUT_MS = 1000;
+/** What the sandbox has to end the client's streams in, on a machine that is busy, `ms`. */
+const STREAMS_TIMEOUT_MS = 5000;
+/** The same where the client's token does not hold any more. */
+const SHORT_STREAMS_TIMEOUT_MS = 1000;
 
 export interface RelayOptions {
   client: Duplex;
@@ -69,8 +72,9 @@ export class Relay {
     this.#client.unpipe(this.#upstream);
     this.#client.resume();
     this.#upstream.end();
-    this.#hangUpAfter(CLOSE_TIMEOUT_MS);
-    const timer = setTimeout(() => this.#stopWaiting(), STREAMS_TIMEOUT_MS).unref();
+    const patienceMs = code === CLOSE_POLICY ? SHORT_STREAMS_TIMEOUT_MS : STREAMS_TIMEOUT_MS;
+    this.#hangUpAfter(patienceMs + CLOSE_TIMEOUT_MS);
+    const timer = setTimeout(() => this.#stopWaiting(), patienceMs).unref();
     this.#client.once("close", () => clearTimeout(timer));
     if (!this.#isUpgraded) this.#client.destroy();
   }

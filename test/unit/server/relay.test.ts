@@ -193,10 +193,11 @@ test("a server that drains says goodbye between two frames, keeps what has a lif
   lasting.socket.on("data", (chunk: Buffer) => received.push(chunk));
   await until(() => Buffer.concat(received).length === 4);
   const over = server[Symbol.asyncDispose]();
-  // A sandbox that does not end the streams, and is not waited for.
+  // A sandbox that has no Close to say itself.
   await once(first.socket.resume(), "end");
-  first.socket.write(Buffer.from([3, 4]));
+  first.socket.end(Buffer.from([3, 4]));
   session.socket.resume();
+  second.socket.resume().once("end", () => second.socket.end());
   await once(lasting.socket, "end");
   await over;
   const bytes = Buffer.concat(received);
