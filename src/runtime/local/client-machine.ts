@@ -1,6 +1,6 @@
 /** This machine, for a runtime elsewhere. Its state is opened only where something of it is needed. */
 import path from "node:path";
-import type { ClientMachine, ClientSsh } from "../client-machine.ts";
+import type { ClientMachine, ClientSsh, CopyRecords } from "../client-machine.ts";
 import type { SecretApi } from "../network.ts";
 import { statePaths, type StatePaths } from "./paths.ts";
 
@@ -18,13 +18,26 @@ export function localClientMachine(paths: StatePaths = statePaths()): ClientMach
       });
     },
     secrets: storedSecrets(paths),
-    async planCopies(copies) {
-      if (copies.length === 0) return [];
+    async planCopies(copies, server) {
+      if (copies.length === 0) return { make: async () => undefined };
       const { planFolders } = await import("./folders/plan-folders.ts");
-      return planFolders({ copies }, paths).copies.map(({ hostPath, isDirectory, guestPath }) => ({
-        sources: [isDirectory ? `${hostPath}/.` : hostPath],
-        destination: guestPath,
-      }));
+      const planned = planFolders({ copies }, paths).copies;
+      return {
+        async make(sandbox, options) {
+          const { makeCopiesDirectory } = await import("./folders/copies-on-servers.ts");
+          const { makeInitialCopies } = await import("./folders/initial-copies.ts");
+          const directory = makeCopiesDirectory(paths, { server, id: sandbox.id });
+          // A directory that is there receives what is copied, under the names that are written down.
+          for (const { isDirectory, guestPath } of planned) {
+            if (isDirectory) await sandbox.files.makeDirectory(guestPath, options);
+          }
+          await makeInitialCopies(sandbox, planned, directory, options);
+        },
+      };
+    },
+    copies: {
+      list: async (sandbox) => (await copiesOf(paths)).list(sandbox),
+      compare: async (sandbox, options) => (await copiesOf(paths)).compare(sandbox, options),
     },
     async openStaging() {
       const { openState } = await import("./state.ts");
@@ -37,6 +50,10 @@ export function localClientMachine(paths: StatePaths = statePaths()): ClientMach
     },
     openSsh: async () => openSsh(path.join(paths.dataPath, "ssh")),
   };
+}
+
+async function copiesOf(paths: StatePaths): Promise<CopyRecords> {
+  return (await import("./folders/copies-on-servers.ts")).copyRecords(paths);
 }
 
 /** The same as those of the runtime of this machine: they are its user's, wherever sandboxes are. */

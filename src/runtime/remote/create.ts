@@ -46,7 +46,7 @@ export async function createSandbox(
   else publishedConfig(spec, [], { server, now: Date.now() });
   const notice = lifetimeNotice(spec, about, server);
   if (notice !== undefined) options.onNotice?.(notice);
-  const uploads = await machine.planCopies(spec.copies ?? []);
+  const copies = await machine.planCopies(spec.copies ?? [], server);
   const requests = spec.network?.secrets ?? [];
   const secrets = await machine.grantSecrets(requests, options);
   const saved = spec.checkpoint === undefined ? {} : await context.secretsOfCheckpoint(spec.checkpoint, options);
@@ -63,10 +63,7 @@ export async function createSandbox(
   const sandbox = await toSandbox(client, rpc, { known, signal, machine, ...(onDispose && { onDispose }) });
   try {
     if (!isExtended && spec.env !== undefined) await sandbox.setEnv(spec.env, options);
-    for (const { sources, destination } of uploads) {
-      const report = await sandbox.upload(sources, destination, options);
-      for (const { path, reason } of report.skipped) options.onNotice?.(`not copied: ${path}: ${reason}`);
-    }
+    await copies.make(sandbox, options);
     return sandbox;
   } catch (error) {
     await sandbox[Symbol.asyncDispose]();

@@ -27,13 +27,14 @@ import { RemoteVolumes } from "./disks/remote-volumes.ts";
 import { RemoteCheckpoints } from "./remote-checkpoints.ts";
 import { RemoteEditor } from "./remote-editor.ts";
 import { RemoteExposures } from "./remote-exposures.ts";
+import { RemoteFolders } from "./remote-folders.ts";
 import { RemoteImages } from "./remote-images.ts";
 import { RemoteMetering } from "./remote-metering.ts";
 import { RemoteSsh } from "./remote-ssh.ts";
 import { RemoteMachine } from "./remote-machine.ts";
 import { RemoteNetwork } from "./remote-network.ts";
 import { SANDBOX_ID } from "./sandbox-info.ts";
-import { unsupported, unsupportedApi } from "./unsupported.ts";
+import { unsupported } from "./unsupported.ts";
 
 export type { RemoteEndpoint };
 
@@ -74,7 +75,11 @@ class RemoteRuntime implements Runtime {
     this.machine = new RemoteMachine(this.#client);
     this.network = new RemoteNetwork(this.#client);
     this.secrets = options.machine.secrets;
-    this.folders = unsupportedApi("directories are not compared with a sandbox on a server", "sbx copy");
+    this.folders = new RemoteFolders({
+      ...{ machine: options.machine, server: this.#client.endpoints.name },
+      get: async (ref, call) => this.get(ref, call),
+      connect: async (ref, call) => this.connect(ref, call),
+    });
     this.volumes = new RemoteVolumes(this.#client);
     this.snapshots = new RemoteSnapshots(this.#client);
     this.editor = new RemoteEditor(this.#client);

@@ -22,7 +22,7 @@ const DECISIONS: Readonly<Record<Decision, readonly string[]>> = {
     ...["create", "run", "exec", "list", "inspect", "kill", "extend", "pause", "resume", "fork", "copy", "prune"],
     ...["logs", "events", "top", "usage", "doctor", "mcp", "ssh", "ssh-config", "ssh-proxy", "complete"],
     ...["checkpoint create", "checkpoint inspect", "checkpoint list", "checkpoint remove"],
-    ...["expose", "forward", "image inspect", "image list"],
+    ...["expose", "forward", "sync", "code", "image inspect", "image list"],
     ...["net allow", "net check", "net deny", "net log", "net presets", "net show"],
     ...["secret list", "secret remove", "secret rotate", "secret set"],
     ...[
@@ -45,7 +45,7 @@ const DECISIONS: Readonly<Record<Decision, readonly string[]>> = {
     ],
     ...["volume remove", "volume resize", "volume restore", "volume snapshot"],
   ],
-  refused: ["code", "image build", "image remove", "setup", "sync"],
+  refused: ["image build", "image remove", "setup"],
   none: [
     ...["completion", "config get", "config list", "config set", "config unset", "login", "logout", "serve", "version"],
     ...["context list", "context remove", "context show", "context use", "token create", "token list", "token revoke"],

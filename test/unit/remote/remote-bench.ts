@@ -1,5 +1,6 @@
 /** A remote runtime in front of a real control plane in this process, whose own runtime is one in memory. */
 import type { TestContext } from "node:test";
+import { SbxError } from "../../../src/runtime/errors.ts";
 import type { ClientMachine } from "../../../src/runtime/client-machine.ts";
 import { openRpcDoor } from "../../../src/runtime/local/rpc-door.ts";
 import { openRemoteRuntime } from "../../../src/runtime/remote/index.ts";
@@ -25,9 +26,20 @@ export class FakeMachine implements ClientMachine {
     return requests.map(({ name, hosts }) => ({ name, hosts: hosts ?? [], value: this.values[name] ?? "" }));
   }
 
-  async planCopies(copies: Parameters<ClientMachine["planCopies"]>[0]) {
-    return copies.map(({ hostPath, guestPath }) => ({ sources: [hostPath], destination: guestPath }));
+  async planCopies(copies: Parameters<ClientMachine["planCopies"]>[0]): ReturnType<ClientMachine["planCopies"]> {
+    return {
+      async make(sandbox, options) {
+        for (const { hostPath, guestPath } of copies) await sandbox.upload([hostPath], guestPath, options);
+      },
+    };
   }
+
+  readonly copies: ClientMachine["copies"] = {
+    list: async () => [],
+    compare: async () => {
+      throw new SbxError("folder_refused", "nothing was copied", { hint: "sbx copy" });
+    },
+  };
 
   readonly staged: string[] = [];
 

@@ -5,7 +5,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import path from "node:path";
-import type { SandboxRow } from "../../../store/sandbox-store.ts";
 import { throwIfAborted } from "../../abort.ts";
 import { pack } from "../../copy/pack.ts";
 import { unpack } from "../../copy/unpack.ts";
@@ -25,6 +24,13 @@ const STAGING = "sync-";
 /** Conflicts that an error names. */
 const MAX_NAMED = 10;
 
+export interface ComparedSandbox {
+  id: string;
+  name: string | null;
+  /** Of this machine: where it is written down what was copied. */
+  directory: string;
+}
+
 export interface ComparisonOptions extends CallOptions {
   hostPath?: string;
   connect: (options: CallOptions) => Promise<Sandbox>;
@@ -33,7 +39,7 @@ export interface ComparisonOptions extends CallOptions {
 }
 
 /** @throws SbxError `folder_refused`, `guest_error`; nothing is left then */
-export async function openComparison(row: SandboxRow, options: ComparisonOptions): Promise<Comparison> {
+export async function openComparison(row: ComparedSandbox, options: ComparisonOptions): Promise<Comparison> {
   const [index, manifest] = chooseCopy(row, options.hostPath);
   const stagingPath = path.join(row.directory, `${STAGING}${process.pid}-${randomBytes(4).toString("hex")}`);
   const { signal, onProgress } = options;
@@ -102,7 +108,7 @@ function isProcess(pid: number): boolean {
 }
 
 /** The one copy that is meant. @throws SbxError `folder_refused` */
-function chooseCopy(row: SandboxRow, hostPath: string | undefined): [number, Manifest] {
+function chooseCopy(row: ComparedSandbox, hostPath: string | undefined): [number, Manifest] {
   const title = row.name ?? row.id;
   const manifests = [...readManifests(row.directory)];
   if (manifests.length === 0) {
@@ -129,7 +135,7 @@ function chooseCopy(row: SandboxRow, hostPath: string | undefined): [number, Man
 const DIRECTORY: ManifestEntry = { kind: "directory", mode: 0o755, size: 0, mtimeMs: 0, content: "" };
 
 interface Parts {
-  row: SandboxRow;
+  row: ComparedSandbox;
   index: number;
   manifest: Manifest;
   stagingPath: string;
