@@ -4,12 +4,13 @@
  */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { AnswerReader } from "./answer-reader.ts";
 import { answerWaiting, explain, refuse, refuseOrigin, type Trouble } from "./answers.ts";
 import { isForeignOrigin } from "./origin.ts";
 import { HeadError, type RequestHead } from "./request-head.ts";
 import { type Reading, RequestReader } from "./request-reader.ts";
 import { ServerAnswer } from "./server-answer.ts";
-import { DialError, type GatewayLimits, type Target } from "./target.ts";
+import { DialError, type GatewayLimits, type Seat, type Target } from "./target.ts";
 import { waitForServer } from "./wait-for-server.ts";
 
 /** The gateway, as a connection sees it. */
@@ -32,6 +33,9 @@ export interface Client {
   /** Heads as they go on; as they came if absent. */
   rewrite?: HeadRewriter | undefined;
 }
+
+/** With no server behind it any more, a client that says nothing may stay so long, `ms`. */
+const REST_MS = 60_000;
 
 /** @param host that the connection is for, as it stands in the field, in lower case */
 export type HeadRewriter = (head: Buffer, host: string) => Buffer;
@@ -57,6 +61,11 @@ export class ClientConnection {
   #head: RequestHead | undefined;
   #server: Duplex | undefined;
   #answer = new ServerAnswer();
+  /** Where there are several servers: when one may give way to another. */
+  #seat: Seat | undefined;
+  readonly #answers = new AnswerReader();
+  /** Nothing is under way; the server may go, and the next request finds another one. */
+  #isResting = false;
   /** What the client sent behind a request for an upgrade. */
   #held: Buffer | undefined;
   #headTimer: NodeJS.Timeout | undefined;
@@ -90,7 +99,7 @@ export class ClientConnection {
 
   /** Ends it at once; an orderly end could pass for the end of an answer. */
   destroy(): void {
-    if (this.#server === undefined) this.#socket.destroy();
+    if (this.#server === undefined || this.#isResting) this.#socket.destroy();
     else this.#client.reset();
   }
 
@@ -110,7 +119,8 @@ export class ClientConnection {
   #receive(chunk: Buffer): void {
     if (this.#deaf) return;
     const reading = this.#reader.read(chunk);
-    if (this.#server === undefined) this.#begin(reading);
+    if (this.#isResting) this.#next(reading);
+    else if (this.#server === undefined) this.#begin(reading);
     else this.#goOn(this.#server, reading);
   }
 
@@ -132,6 +142,7 @@ export class ClientConnection {
     const isOpen = this.#target.takesForeignPages === true;
     if (head.upgrades && !isOpen && isForeignOrigin(head.origin, this.#hostField)) throw new OwnAnswer(refuseOrigin());
     this.#head = head;
+    if (this.#target.seatOf !== undefined) this.#answers.expect(head.method);
   }
 
   /** Before there is a server: the first request. */
@@ -162,6 +173,46 @@ export class ClientConnection {
     if (refused !== undefined) this.#refuseLater(server);
     if (!this.#reader.isWithinHead) this.#stopHeadTimer();
     else if (passed !== undefined || this.#headTimer === undefined) this.#startHeadTimer();
+    this.#restIfDone();
+  }
+
+  /** With nothing under way: another request, to the same server if that is still the one to ask. */
+  #next(reading: Reading): void {
+    const { passed, upgrade, refused } = reading;
+    const server = this.#server;
+    if (passed === undefined) {
+      if (refused !== undefined) this.#close(refused instanceof OwnAnswer ? refused.bytes : refuse(400));
+      else this.#startHeadTimer();
+      return;
+    }
+    this.#isResting = false;
+    clearTimeout(this.#lastTimer);
+    if (server !== undefined && this.#seat?.goOn() === true) {
+      this.#goOn(server, reading);
+      return;
+    }
+    this.#stopHeadTimer();
+    this.#server = undefined;
+    server?.destroy();
+    this.#answer = new ServerAnswer();
+    this.#socket.pause();
+    if (upgrade !== undefined) this.#expectUpgrade(upgrade.held);
+    void this.#connect(passed, refused !== undefined);
+  }
+
+  #restIfDone(): void {
+    if (this.#seat === undefined || this.#deaf || this.#hasEnded || this.#answer.isUpgraded) return;
+    if (!this.#answers.isAtRest || !this.#reader.isBetweenRequests || this.#isResting) return;
+    this.#isResting = true;
+    this.#seat.rest();
+  }
+
+  /** The server has gone while nothing was under way: its client need not know. */
+  #serverLeft(server: Duplex): void {
+    this.#server = undefined;
+    server.destroy();
+    clearTimeout(this.#lastTimer);
+    this.#lastTimer = setTimeout(() => this.#socket.end(), REST_MS);
   }
 
   /** Answers that are under way are still carried; a refusal among them could be taken for a part of one. */
@@ -191,6 +242,7 @@ export class ClientConnection {
       return;
     }
     this.#server = server;
+    this.#seat = target.seatOf?.(server);
     if (server.destroyed) {
       this.#serverFailed(); // A guest can reset a connection with the segment behind the one that opened it.
       return;
@@ -211,16 +263,25 @@ export class ClientConnection {
   #join(server: Duplex): void {
     const socket = this.#socket;
     server.on("data", (chunk: Buffer) => {
+      if (this.#server !== server) return;
+      if (this.#seat !== undefined) this.#answers.see(chunk);
       const outcome = this.#answer.see(chunk);
       this.#lastTimer?.refresh();
       if (!socket.write(chunk)) server.pause();
       if (outcome !== undefined) this.#upgradeAnswered(server, outcome);
+      this.#restIfDone();
     });
     server.on("drain", () => {
       if (!this.#answer.isAwaited) socket.resume();
     });
-    server.on("end", () => this.#serverEnded());
-    server.on("error", () => this.#serverFailed());
+    server.on("end", () => this.#serverOver(server, () => this.#serverEnded()));
+    server.on("error", () => this.#serverOver(server, () => this.#serverFailed()));
+  }
+
+  #serverOver(server: Duplex, tell: () => void): void {
+    if (this.#server !== server) return;
+    if (this.#isResting) this.#serverLeft(server);
+    else tell();
   }
 
   #expectUpgrade(held: Buffer | undefined): void {
@@ -238,6 +299,7 @@ export class ClientConnection {
 
   #clientEnded(): void {
     this.#hasEnded = true;
+    if (this.#isResting) this.#socket.end();
     if (this.#server !== undefined) this.#server.end();
     else if (this.#head === undefined) this.#socket.end();
     // Mostly it is gone altogether, which a server that is silent would never notice.

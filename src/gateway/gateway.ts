@@ -11,7 +11,7 @@ import { GATEWAY_LIMITS, type GatewayLimits, type Target } from "./target.ts";
 export { ANONYMOUS } from "./answers.ts";
 export type { HeadRewriter } from "./client-connection.ts";
 export type { GatewayTls } from "./client-tls.ts";
-export { DialError, type GatewayLimits, type Target } from "./target.ts";
+export { DialError, type GatewayLimits, type Seat, type Target } from "./target.ts";
 
 const LOOPBACKS = ["127.0.0.1", "::1"] as const;
 /** A free port of one family that is taken in the other: try another one. */

@@ -36,6 +36,11 @@ export class RequestReader {
     return this.#partial.length > 0;
   }
 
+  /** What comes next is the head of a request, or the rest of one. */
+  get isBetweenRequests(): boolean {
+    return this.#body === undefined && !this.#opaque;
+  }
+
   /** From now on the bytes are not HTTP. */
   passAll(): void {
     this.#opaque = true;

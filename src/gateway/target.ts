@@ -2,6 +2,14 @@
 import type { Duplex } from "node:stream";
 import type { ANONYMOUS, Subject, Trouble } from "./answers.ts";
 
+/** One of several servers behind a URL, which is chosen anew when nothing is under way. */
+export interface Seat {
+  /** Every request has had its answer. */
+  rest(): void;
+  /** Whether the next request may go there as well; if not it is dialled anew. */
+  goOn(): boolean;
+}
+
 /** A server that has a URL. */
 export interface Target {
   readonly subject: Subject | typeof ANONYMOUS;
@@ -13,6 +21,8 @@ export interface Target {
    * @throws {@link DialError}, or an error with the `code` ECONNREFUSED where nothing listens
    */
   dial(first: Buffer | undefined, signal: AbortSignal): Promise<Duplex>;
+  /** What is to be told of a connection that `dial` returned; one server for each connection if absent. */
+  readonly seatOf?: (server: Duplex) => Seat | undefined;
   /** Whether pages of other sites may open WebSockets to it; not if absent. */
   readonly takesForeignPages?: boolean;
 }

@@ -243,6 +243,15 @@ export interface AppAddress {
   revision?: string;
 }
 
+/** A connection to an instance of an app. Between two requests it may give way to one that goes elsewhere. */
+export interface AppConnection {
+  readonly stream: Duplex;
+  /** Nothing is under way: the instance has room for another one, and may end. */
+  rest(): void;
+  /** Whether the next request may take it; if not, another connection is to be opened, and this one closed. */
+  goOn(): boolean;
+}
+
 /** The way of a control plane's gateway to apps. */
 export interface AppDoor {
   /**
@@ -252,7 +261,7 @@ export interface AppDoor {
    * @param options.admit asked before an instance is made
    * @throws SbxError `app_not_found`, also for a revision without a preview; why it does not start
    */
-  openHttp(address: AppAddress, options?: OpenAppOptions): Promise<Duplex>;
+  openHttp(address: AppAddress, options?: OpenAppOptions): Promise<AppConnection>;
 }
 
 export interface OpenAppOptions extends CallOptions {
@@ -296,6 +305,15 @@ export interface AppApi {
    * @throws SbxError `app_not_found`, `layer_not_found`, `sandbox_not_found`, `usage`
    */
   deploy(ref: string, spec: DeploySpec, options?: CallOptions): Promise<RevisionInfo>;
+  /**
+   * Makes a revision that was built production: it is started and has to answer a request, and only then takes all new
+   * ones. What is under way at the one before comes to its end there.
+   *
+   * @param revision the one that was production before if absent
+   * @throws SbxError `revision_not_found`, `usage` for one that was not built, `guest_error` with what it said if it does
+   * not come up; production stays as it is then
+   */
+  activate(ref: string, revision?: string, options?: CallOptions): Promise<TimelineInfo>;
   /** By slug. */
   timelines(ref: string, options?: CallOptions): Promise<TimelineInfo[]>;
   /** What its programs said within the last day, in the order of time, and no more than {@link MAX_APP_LOG_LINES}. */

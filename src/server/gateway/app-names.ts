@@ -5,7 +5,7 @@
 import type { Duplex } from "node:stream";
 import { ANONYMOUS } from "../../gateway/answers.ts";
 import { DialError, type Target } from "../../gateway/gateway.ts";
-import type { AppAddress } from "../../runtime/apps.ts";
+import type { AppAddress, AppConnection } from "../../runtime/apps.ts";
 import { SbxError, type ErrorCode } from "../../runtime/errors.ts";
 import { OWN_ORGANISATION } from "../../runtime/organisations.ts";
 import { APP_SLUG, REVISION_ID } from "../../protocol/app-values.ts";
@@ -44,6 +44,7 @@ export interface AppPlace {
 export class AppNames implements NameResolver {
   readonly #options: AppNamesOptions;
   readonly #targets = new Map<string, Target>();
+  readonly #connections = new WeakMap<Duplex, AppConnection>();
 
   constructor(options: AppNamesOptions) {
     this.#options = options;
@@ -58,6 +59,7 @@ export class AppNames implements NameResolver {
       subject: ANONYMOUS,
       isPaused: () => false,
       dial: async (first, signal) => this.#dial(place, first, signal),
+      seatOf: (stream) => this.#connections.get(stream),
       takesForeignPages: true, // an app's own business
     };
     this.#targets.set(label, target);
@@ -72,7 +74,9 @@ export class AppNames implements NameResolver {
     for (const address of addresses) {
       try {
         const admit: typeof tenant.admit = async (demand, make) => tenant.admit(demand, make);
-        return await tenant.runtime.appDoor.openHttp(address, { first, signal, admit });
+        const connection = await tenant.runtime.appDoor.openHttp(address, { first, signal, admit });
+        this.#connections.set(connection.stream, connection);
+        return connection.stream;
       } catch (error) {
         const isMissing = error instanceof SbxError && error.code === "app_not_found";
         if (isMissing && address !== addresses.at(-1)) continue;

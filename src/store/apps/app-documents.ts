@@ -42,6 +42,8 @@ export const revisionDocumentSchema = z.object({
   failureReason: z.enum(FAILURE_REASONS).nullable(),
   failure: z.string().nullable(),
   finishedAt: z.number().nullable(),
+  /** When it last became production; absent if it never was. */
+  productionAt: z.number().optional(),
   /** Whether it stays when there are too many. */
   isKept: z.boolean(),
   progress: progressSchema,

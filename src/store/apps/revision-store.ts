@@ -1,5 +1,5 @@
 /** Revisions and the timelines in which they are active. */
-import type { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { z } from "zod";
 import { isAlive, ownIdentity } from "../../host/process-identity.ts";
 import { REVISION_STATUSES, type RevisionStatus } from "../../protocol/app-values.ts";
@@ -31,11 +31,14 @@ export interface TimelineRow {
   updatedAt: number;
 }
 
+export const PRODUCTION_TIMELINE = "production";
+
 const SELECT = "SELECT revisions.*, apps.slug AS app_slug FROM revisions JOIN apps ON apps.id = app";
 const UNFINISHED = "status IN ('queued', 'building')";
 
 export class RevisionStore {
   readonly #database: DatabaseSync;
+  #active: StatementSync | undefined;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
@@ -63,15 +66,8 @@ export class RevisionStore {
   }
 
   /** Changes what is given and leaves the rest. Nothing happens to one that is not there any more. */
-  change(id: string, { status, content, document }: RevisionChange): void {
-    inTransaction(this.#database, () => {
-      const row = this.get(id);
-      if (row === undefined) return;
-      const merged = JSON.stringify({ ...row.document, ...document });
-      this.#database
-        .prepare("UPDATE revisions SET status = ?, content = ?, document = ? WHERE id = ?")
-        .run(status ?? row.status, content ?? row.content, merged, id);
-    });
+  change(id: string, change: RevisionChange): void {
+    inTransaction(this.#database, () => this.#change(id, change));
   }
 
   /** The first request counts. */
@@ -103,10 +99,20 @@ export class RevisionStore {
     return this.#database.prepare("SELECT 1 FROM revisions WHERE content = ?").get(content) !== undefined;
   }
 
-  /** Makes a revision the active one of a timeline. */
+  /** Makes a revision the active one of a timeline: all of it or nothing, whatever is killed in between. */
   activate(app: string, slug: string, revision: string, now: number): void {
-    const statement = "INSERT OR REPLACE INTO timelines (app, slug, revision, updated_at) VALUES (?, ?, ?, ?)";
-    this.#database.prepare(statement).run(app, slug, revision, now);
+    inTransaction(this.#database, () => {
+      const statement = "INSERT OR REPLACE INTO timelines (app, slug, revision, updated_at) VALUES (?, ?, ?, ?)";
+      this.#database.prepare(statement).run(app, slug, revision, now);
+      if (slug === PRODUCTION_TIMELINE) this.#change(revision, { document: { productionAt: now } });
+    });
+  }
+
+  /** The active revision of a timeline. Asked for with every request of the gateway. */
+  activeIn(app: string, slug: string): string | undefined {
+    this.#active ??= this.#database.prepare("SELECT revision FROM timelines WHERE app = ? AND slug = ?");
+    const revision = this.#active.get(app, slug)?.revision;
+    return typeof revision === "string" ? revision : undefined;
   }
 
   /** By slug. */
@@ -115,6 +121,15 @@ export class RevisionStore {
     const statement = `SELECT timelines.*, apps.slug AS app_slug FROM timelines JOIN apps ON apps.id = timelines.app
       WHERE ${column} = ? ORDER BY timelines.slug`;
     return this.#database.prepare(statement).all(value).map(toTimeline);
+  }
+
+  #change(id: string, { status, content, document }: RevisionChange): void {
+    const row = this.get(id);
+    if (row === undefined) return;
+    const merged = JSON.stringify({ ...row.document, ...document });
+    this.#database
+      .prepare("UPDATE revisions SET status = ?, content = ?, document = ? WHERE id = ?")
+      .run(status ?? row.status, content ?? row.content, merged, id);
   }
 }
 

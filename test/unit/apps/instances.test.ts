@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
-import type { RevisionVariable } from "../../../src/runtime/apps.ts";
+import type { AppConnection, RevisionVariable } from "../../../src/runtime/apps.ts";
 import { SbxError } from "../../../src/runtime/errors.ts";
 import { FakeRuntime } from "../../fake-runtime.ts";
 import { runApps } from "./fake-program.ts";
@@ -20,6 +20,7 @@ async function deployed(limits: FakeRuntime["apps"]["limits"] = {}): Promise<{
   guest: ReturnType<typeof runApps>;
   deploy: (env?: RevisionVariable[]) => Promise<string>;
   open: () => Promise<Duplex>;
+  connect: () => Promise<AppConnection>;
 }> {
   const runtime = new FakeRuntime();
   runtime.apps.limits = { connections: 2, instances: 2, waitMs: 50, restMs: 1, drainMs: 50, ...limits };
@@ -30,9 +31,10 @@ async function deployed(limits: FakeRuntime["apps"]["limits"] = {}): Promise<{
     for await (const progress of runtime.apps.revisions.progress(id)) assert.ok(progress.queued);
     return id;
   };
-  const open = async (): Promise<Duplex> => runtime.apps.openHttp({ app: "shop" });
+  const connect = async (): Promise<AppConnection> => runtime.apps.openHttp({ app: "shop" });
+  const open = async (): Promise<Duplex> => (await connect()).stream;
   await deploy();
-  return { runtime, guest, deploy, open };
+  return { runtime, guest, deploy, open, connect };
 }
 
 function running(runtime: FakeRuntime): string[] {
@@ -140,4 +142,69 @@ test("a program that has ended is started again with the next request", async ()
   (await open()).destroy();
   const [only, ...others] = running(runtime);
   assert.ok(only !== dead && others.length === 0);
+});
+
+test("a connection with nothing under way takes no room, and its next request goes on where there is some", async () => {
+  const { runtime, connect } = await deployed({ instances: 1 });
+  const first = await connect();
+  first.rest();
+  const [second, third] = [await connect(), await connect()];
+  assert.equal(first.goOn(), false);
+  second.rest();
+  assert.equal(first.goOn(), true);
+  for (const { stream } of [first, second, third]) stream.destroy();
+  assert.equal(running(runtime).length, 1);
+});
+
+test("with the switch every further request goes to the new revision, and the old one ends with what is under way", async () => {
+  const { runtime, deploy, connect } = await deployed();
+  const [before] = running(runtime);
+  const [resting, busy] = [await connect(), await connect()];
+  resting.rest();
+  await deploy();
+  assert.equal(resting.goOn(), false);
+  const after = await connect();
+  after.rest();
+  assert.ok(running(runtime).includes(before ?? ""));
+  busy.stream.destroy();
+  await until(() => !running(runtime).includes(before ?? ""));
+  assert.equal(after.goOn(), true);
+});
+
+test("what does not come to its end at an old revision is ended all the same", async () => {
+  const { runtime, deploy, connect } = await deployed({ drainMs: 20 });
+  const [before] = running(runtime);
+  const busy = await connect();
+  await deploy();
+  await connect();
+  await until(() => !running(runtime).includes(before ?? ""));
+  busy.stream.destroy();
+});
+
+test("a revision is made production again once it answers, and the one before that by asking for none", async () => {
+  const { runtime, guest, deploy } = await deployed({ restMs: 60_000 });
+  const { apps } = runtime;
+  const [first] = (await apps.timelines("shop")).map(({ revision }) => revision ?? "");
+  const second = await deploy();
+  assert.equal((await apps.activate("shop", first)).revision, first);
+  assert.equal((await apps.activate("shop")).revision, second);
+  assert.equal((await apps.activate("shop")).revision, first);
+  loseAll(runtime);
+  guest.isHealthy = false;
+  await assert.rejects(apps.activate("shop", second), { code: "guest_error" });
+  assert.equal((await apps.timelines("shop"))[0]?.revision, first);
+});
+
+test("what was not built, or is another app's, is never production", async () => {
+  const { runtime, guest, deploy } = await deployed();
+  const { apps } = runtime;
+  await assert.rejects(apps.activate("shop"), { code: "usage" });
+  guest.isHealthy = false;
+  const broken = await deploy();
+  await assert.rejects(apps.activate("shop", broken), { code: "usage" });
+  await assert.rejects(apps.activate("shop", "000000000000"), { code: "revision_not_found" });
+  await apps.create({ slug: "other" });
+  const [mine] = (await apps.timelines("shop")).map(({ revision }) => revision ?? "");
+  await assert.rejects(apps.activate("other", mine), { code: "revision_not_found" });
+  await assert.rejects(apps.activate("none", mine), { code: "app_not_found" });
 });

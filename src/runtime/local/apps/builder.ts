@@ -1,8 +1,7 @@
 /** Builds revisions: files, commands, an instance that answers, and only then the switch of the timelines. */
-import type { Duplex } from "node:stream";
 import type { RevisionNetwork } from "../../../store/apps/app-documents.ts";
 import type { RevisionRow } from "../../../store/apps/revision-store.ts";
-import type { DeploySpec, OpenAppOptions } from "../../apps.ts";
+import type { AppConnection, DeploySpec, OpenAppOptions } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
 import type { Sandbox } from "../../runtime.ts";
 import type { CallerEnvironment, CallOptions } from "../../types.ts";
@@ -63,14 +62,22 @@ export class Builder implements RevisionWorker {
     void work.finally(() => this.#working.delete(work));
   }
 
-  async openHttp(name: InstanceName, { first, admit, signal }: OpenAppOptions): Promise<Duplex> {
+  async openHttp(name: InstanceName, { first, admit, signal }: OpenAppOptions): Promise<AppConnection> {
     const plan = async (): Promise<InstancePlan> => {
       const made = await planInstance(this.#options, this.#require(name.revision), name.context);
       return admit === undefined ? made : { ...made, admit };
     };
     const connection = await this.#options.instances.open(name, plan, signal);
-    if (first !== undefined) connection.write(first);
+    if (first !== undefined) connection.stream.write(first);
     return connection;
+  }
+
+  async run({ revision, context }: InstanceName, signal?: AbortSignal): Promise<void> {
+    await this.#options.instances.ensure(await planInstance(this.#options, this.#require(revision), context), signal);
+  }
+
+  async retire(name: InstanceName): Promise<void> {
+    await this.#options.instances.retire(name);
   }
 
   async release(id: string): Promise<void> {

@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Duplex } from "node:stream";
 import { abortedError, throwIfAborted } from "../../abort.ts";
+import type { AppConnection } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
 import { BackOff, STEADY_MS } from "./back-off.ts";
 import type { Instance, InstancePlan, InstanceStarter } from "./instance-start.ts";
@@ -61,8 +62,8 @@ export class InstancePool implements AsyncDisposable {
   #keeping: Promise<void> | undefined;
   /** Whether its memory is looked after: done, or not possible. */
   #isWarmSettled = false;
-  /** Counts what asks for it, so that a drain can tell. */
-  #uses = 0;
+  /** It is not wanted any more, unless somebody asks for it again. */
+  #isDraining = false;
 
   constructor(options: InstancePoolOptions) {
     this.#options = options;
@@ -70,27 +71,35 @@ export class InstancePool implements AsyncDisposable {
 
   /** Has one run that answers requests. @throws SbxError with what it said, if it does not */
   async ensure(plan: InstancePlan, signal?: AbortSignal): Promise<void> {
-    this.#uses++;
+    this.#isDraining = false;
     this.#backOff.reset();
     this.#plan ??= async () => plan;
-    if (this.#members.size === 0)
-      await this.#orLeft(
-        this.#grow(async () => plan),
-        signal,
-      );
+    // Those that run, or one that goes on from its memory; then one from the files.
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      if (this.#members.size === 0)
+        await this.#orLeft(
+          this.#grow(async () => plan),
+          signal,
+        );
+      for (const member of [...this.#members]) {
+        if (await this.#options.starter.answers(member, signal)) return;
+        throwIfAborted(signal, "starting the app");
+        await this.#bury(member);
+      }
+    }
+    throw new SbxError("guest_error", "the program answers no request", { hint: "sbx app logs APP" });
   }
 
   /** A connection to the least busy one. @param plan asked for when one has to be started */
-  async open(plan: () => Promise<InstancePlan>, signal?: AbortSignal): Promise<Duplex> {
-    this.#uses++;
+  async open(plan: () => Promise<InstancePlan>, signal?: AbortSignal): Promise<AppConnection> {
+    this.#isDraining = false;
     this.#plan = plan;
     for (let attempt = 1; ; attempt++) {
       const member = await this.#take(plan, signal);
       try {
         const options = signal === undefined ? {} : { signal };
         const tunnel = await member.sandbox.openTunnel({ port: member.port }, options);
-        this.#follow(member, tunnel);
-        return tunnel;
+        return this.#follow(member, tunnel);
       } catch (error) {
         this.#giveBack(member);
         throwIfAborted(signal, "connecting to the app");
@@ -103,13 +112,12 @@ export class InstancePool implements AsyncDisposable {
 
   /** Ends its instances when their connections have come to their end; false if somebody has asked for it meanwhile. */
   async drain(): Promise<boolean> {
-    const uses = this.#uses;
+    this.#isDraining = true;
     const deadline = performance.now() + this.#options.limits.drainMs;
     while (this.#busy > 0 && performance.now() < deadline) {
-      if (this.#ending.signal.aborted) return true;
       await sleep(DRAIN_LOOK_MS, undefined, { ref: false });
+      if (this.#isWanted() || this.#ending.signal.aborted) return false;
     }
-    if (uses !== this.#uses) return false;
     await this.end(new SbxError("aborted", "the revision is not active any more"));
     return true;
   }
@@ -132,6 +140,10 @@ export class InstancePool implements AsyncDisposable {
     return [...this.#members].reduce((sum, { busy }) => sum + busy, 0);
   }
 
+  #isWanted(): boolean {
+    return !this.#isDraining;
+  }
+
   async #leave(reason: SbxError): Promise<void> {
     clearTimeout(this.#rest);
     this.#ending.abort(reason);
@@ -148,8 +160,7 @@ export class InstancePool implements AsyncDisposable {
       throwIfAborted(this.#ending.signal, "connecting to the app");
       const [best] = [...this.#members].toSorted((a, b) => a.busy - b.busy);
       if (best !== undefined && best.busy < connections) {
-        best.busy++;
-        clearTimeout(this.#rest);
+        this.#occupy(best);
         return best;
       }
       if (best === undefined) {
@@ -248,20 +259,44 @@ export class InstancePool implements AsyncDisposable {
     this.#isWarmSettled = false;
   }
 
-  /** While a connection is open its instance lives. */
-  #follow(member: Member, tunnel: Duplex): void {
-    const { extend, limits } = this.#options;
-    const keepAlive = (): void => {
-      if (performance.now() - member.extendedAt < EXTEND_EVERY_MS && member.extendedAt > 0) return;
-      member.extendedAt = performance.now();
-      void extend(member.sandbox.id, limits.idleMs).catch(() => undefined);
-    };
-    keepAlive();
-    const timer = setInterval(keepAlive, EXTEND_EVERY_MS).unref();
-    tunnel.once("close", () => {
-      clearInterval(timer);
+  /** While something is under way its instance lives. */
+  #follow(member: Member, stream: Duplex): AppConnection {
+    let isBusy = true;
+    this.#keepAlive(member);
+    const timer = setInterval(() => {
+      if (isBusy) this.#keepAlive(member);
+    }, EXTEND_EVERY_MS).unref();
+    const rest = (): void => {
+      if (!isBusy) return;
+      isBusy = false;
       this.#giveBack(member);
+    };
+    stream.once("close", () => {
+      clearInterval(timer);
+      rest();
     });
+    const goOn = (): boolean => {
+      if (isBusy) return true;
+      const isGone = stream.destroyed || stream.readableEnded || !this.#members.has(member);
+      if (isGone || this.#isDraining || member.busy >= this.#options.limits.connections) return false;
+      isBusy = true;
+      this.#occupy(member);
+      this.#keepAlive(member);
+      return true;
+    };
+    return { stream, rest, goOn };
+  }
+
+  #occupy(member: Member): void {
+    member.busy++;
+    clearTimeout(this.#rest);
+  }
+
+  #keepAlive(member: Member): void {
+    const { extend, limits } = this.#options;
+    if (member.extendedAt > 0 && performance.now() - member.extendedAt < EXTEND_EVERY_MS) return;
+    member.extendedAt = performance.now();
+    void extend(member.sandbox.id, limits.idleMs).catch(() => undefined);
   }
 
   #restSoon(): void {

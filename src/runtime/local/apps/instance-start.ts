@@ -121,6 +121,10 @@ export class InstanceStarter {
     await this.#options.warm.discard(name);
   }
 
+  async answers({ sandbox, port }: Instance, signal?: AbortSignal): Promise<boolean> {
+    return answersHttp(sandbox, port, signal);
+  }
+
   async isRunning({ sandbox }: Pick<Instance, "sandbox">): Promise<boolean> {
     const info = await this.#options.runtime.get(sandbox.id).catch(() => undefined);
     return info?.status === "running";

@@ -3,7 +3,7 @@
  * last use; so an app that nobody uses costs nothing. All processes of a user see the same instances: a lock of the
  * database lets one of them start it, and its labels tell the others.
  */
-import type { Duplex } from "node:stream";
+import type { AppConnection } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
 import { InstancePool, type InstanceLimits } from "./instance-pool.ts";
 import { InstanceStarter, type InstancePlan, type InstanceStarterOptions } from "./instance-start.ts";
@@ -43,7 +43,7 @@ export class Instances implements AsyncDisposable {
   }
 
   /** A connection to its server; it is started if it does not run. @param plan asked for when it has to be */
-  async open(name: InstanceName, plan: () => Promise<InstancePlan>, signal?: AbortSignal): Promise<Duplex> {
+  async open(name: InstanceName, plan: () => Promise<InstancePlan>, signal?: AbortSignal): Promise<AppConnection> {
     return this.#poolOf(name).open(plan, signal);
   }
 

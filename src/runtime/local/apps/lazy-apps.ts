@@ -42,6 +42,7 @@ export class LazyApps implements AppApi, AppDoor, AsyncDisposable {
   update: AppApi["update"] = async (...args) => (await this.#apps()).update(...args);
   remove: AppApi["remove"] = async (...args) => (await this.#apps()).remove(...args);
   deploy: AppApi["deploy"] = async (...args) => (await this.#apps()).deploy(...args);
+  activate: AppApi["activate"] = async (...args) => (await this.#apps()).activate(...args);
   logs: AppApi["logs"] = async (...args) => (await this.#apps()).logs(...args);
   timelines: AppApi["timelines"] = async (...args) => (await this.#apps()).timelines(...args);
 

@@ -1,10 +1,10 @@
 /** Apps on this machine: their records, and what is deployed to them. */
-import type { Duplex } from "node:stream";
 import { appConfigSchema, labelsSchema } from "../../../protocol/app-records.ts";
 import type {
   AppAddress,
   AppApi,
   AppChange,
+  AppConnection,
   AppDoor,
   AppInfo,
   AppLogLine,
@@ -123,12 +123,16 @@ export class LocalApps implements AppApi, AppDoor {
     return readAppLogs(this.#runtime, revisions, options);
   }
 
-  async openHttp({ app, revision }: AppAddress, options: OpenAppOptions = {}): Promise<Duplex> {
+  async openHttp({ app, revision }: AppAddress, options: OpenAppOptions = {}): Promise<AppConnection> {
     throwIfAborted(options.signal, "connecting to the app");
     const found = this.#context.apps.find(app);
     // By its slug: an id is no part of an address.
     if (found?.slug !== app) throw appNotFound(app);
     return this.#revisions.openHttp(found, revision, options);
+  }
+
+  async activate(ref: string, revision?: string, options: CallOptions = {}): Promise<TimelineInfo> {
+    return this.#revisions.activate(requireApp(this.#context, ref), revision, options);
   }
 
   async timelines(ref: string, { signal }: CallOptions = {}): Promise<TimelineInfo[]> {

@@ -1,5 +1,4 @@
 /** Revisions on this machine: their records and logs, whoever builds them. */
-import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { appConfigSchema, labelsSchema, revisionVariableSchema } from "../../../protocol/app-records.ts";
 import { MAX_VARIABLES } from "../../../protocol/app-values.ts";
@@ -7,6 +6,7 @@ import type { RevisionNetwork } from "../../../store/apps/app-documents.ts";
 import type { RevisionRow } from "../../../store/apps/revision-store.ts";
 import { throwIfAborted } from "../../abort.ts";
 import type {
+  AppConnection,
   BuildLogLine,
   BuildLogOptions,
   DeploySpec,
@@ -39,7 +39,11 @@ export interface RevisionWorker {
   /** Builds it in the background. */
   start(id: string, spec: DeploySpec): void;
   /** Connects to it; it is started if it does not run. */
-  openHttp(name: InstanceName, options: OpenAppOptions): Promise<Duplex>;
+  openHttp(name: InstanceName, options: OpenAppOptions): Promise<AppConnection>;
+  /** Has it run. @throws SbxError with what it said, if it does not come up */
+  run(name: InstanceName, signal?: AbortSignal): Promise<void>;
+  /** Ends what runs of it when that has come to its end, unless somebody asks for it again. */
+  retire(name: InstanceName): Promise<void>;
   /** Ends what runs of it. */
   release(id: string): Promise<void>;
 }
@@ -53,6 +57,8 @@ export interface LocalRevisionsOptions {
 
 export class LocalRevisions implements RevisionApi {
   readonly #options: LocalRevisionsOptions;
+  /** What production was when somebody last asked for it here, for each app. */
+  readonly #served = new Map<string, string>();
 
   constructor(options: LocalRevisionsOptions) {
     this.#options = options;
@@ -172,12 +178,57 @@ export class LocalRevisions implements RevisionApi {
     return rows.map((row) => ({ ...row, context: row.slug === PRODUCTION ? "production" : "development" }));
   }
 
+  /** Starts it, and has it be production once it answers. */
+  async activate(app: AppRecord, wanted: string | undefined, { signal }: CallOptions): Promise<TimelineInfo> {
+    throwIfAborted(signal, "activating the revision");
+    this.settle();
+    const { context, worker } = this.#options;
+    const row = wanted === undefined ? this.#before(app) : this.#require(wanted);
+    if (row.app.id !== app.id) throw revisionNotFound(row.id);
+    if (row.status !== "succeeded")
+      throw usage(`the revision ${row.id} was not built`, `sbx app revisions ${app.slug}`);
+    await worker.run({ revision: row.id, context: PRODUCTION }, signal);
+    throwIfAborted(signal, "activating the revision");
+    context.revisions.activate(app.id, PRODUCTION, row.id, context.now());
+    const active = this.timelinesOf({ app: app.id }).find(({ slug }) => slug === PRODUCTION);
+    if (active === undefined) throw revisionNotFound(row.id);
+    return active;
+  }
+
   /** Of production, or of a preview. */
-  async openHttp(app: AppRecord, preview: string | undefined, options: OpenAppOptions): Promise<Duplex> {
+  async openHttp(app: AppRecord, preview: string | undefined, options: OpenAppOptions): Promise<AppConnection> {
     const slug = preview === undefined ? PRODUCTION : previewOf(preview);
-    const timeline = this.timelinesOf({ app: app.id }).find((one) => one.slug === slug);
-    if (timeline === undefined) throw appNotFound(app.slug);
-    return this.#options.worker.openHttp({ revision: timeline.revision ?? "", context: timeline.context }, options);
+    const revision = this.#activeIn(app.id, slug);
+    if (revision === undefined) throw appNotFound(app.slug);
+    const context = slug === PRODUCTION ? PRODUCTION : "development";
+    const connection = await this.#options.worker.openHttp({ revision, context }, options);
+    // The switch may have been made by another process: each request asks.
+    const goOn = (): boolean => this.#activeIn(app.id, slug) === revision && connection.goOn();
+    return { ...connection, goOn };
+  }
+
+  /** Notices what another process has switched. */
+  #activeIn(app: string, slug: string): string | undefined {
+    const revision = this.#options.context.revisions.activeIn(app, slug);
+    if (slug !== PRODUCTION || revision === undefined) return revision;
+    const before = this.#served.get(app);
+    this.#served.set(app, revision);
+    if (before !== undefined && before !== revision) {
+      void this.#options.worker.retire({ revision: before, context: PRODUCTION }).catch(() => undefined);
+    }
+    return revision;
+  }
+
+  /** The one that was production before the one that is. */
+  #before(app: AppRecord): RevisionRow {
+    const { revisions } = this.#options.context;
+    const active = revisions.activeIn(app.id, PRODUCTION);
+    const [last] = revisions
+      .list(app.id)
+      .filter(({ id, document }) => id !== active && document.productionAt !== undefined)
+      .toSorted((a, b) => (b.document.productionAt ?? 0) - (a.document.productionAt ?? 0));
+    if (active !== undefined && last !== undefined) return last;
+    throw usage(`${app.slug} has had no other revision in production`, `sbx app revisions ${app.slug}`);
   }
 
   /** All of an app, for its end; those that are being built are given up. */

@@ -13,6 +13,7 @@ import type {
   TimelineInfo,
 } from "../../apps.ts";
 import { MAX_APP_LOG_LINES } from "../../apps.ts";
+import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
 import * as z from "zod/mini";
 import type { ControlClient } from "../control-client.ts";
@@ -58,6 +59,12 @@ export class RemoteApps implements AppApi {
     const app = await this.get(ref, options);
     await this.#objects.remove(["apps", app.id], options);
     return app;
+  }
+
+  async activate(): Promise<TimelineInfo> {
+    throw new SbxError("unsupported", "a server's API has no way to activate a revision that was built before", {
+      hint: "deploy it again: sbx deploy",
+    });
   }
 
   async deploy(ref: string, spec: DeploySpec, options: CallOptions = {}): Promise<RevisionInfo> {
