@@ -32,7 +32,7 @@ const agentSocketPath = path.join(home, "agent.sock");
 const agent = spawn(agentPath(hostArchitecture()), ["--dev", "--socket", agentSocketPath], {
   stdio: ["ignore", "ignore", "inherit"],
 });
-process.on("exit", () => agent.kill());
+process.on("exit", () => agent.kill("SIGKILL")); // as PID 1 it heeds no other
 process.on("SIGTERM", () => process.exit());
 const link = await openAgentLink(await dial(agentSocketPath));
 await link.call("resume", RESUME);

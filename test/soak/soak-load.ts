@@ -147,7 +147,8 @@ class SoakClient {
     const socket = new WebSocket(url, { headers: { authorization: `Bearer ${this.#token}` } });
     socket.on("error", () => undefined);
     await new Promise((resolve) => void socket.once("open", resolve).once("close", resolve));
-    const params = { command: "sh", args: ["-c", "yes"], stdout: "piped", stderr: "null" };
+    // Its output is read to the end though nobody is there, and the guest is all sandboxes': it ends by itself.
+    const params = { command: "sh", args: ["-c", "yes | head -n 20000"], stdout: "piped", stderr: "null" };
     socket.send(JSON.stringify({ jsonrpc: "2.0", id: 0, method: "spawn", params }), () => socket.terminate());
     await new Promise((resolve) => void socket.once("close", resolve));
   }
