@@ -3,13 +3,13 @@ import * as Args from "@oclif/core/args";
 import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
 import { findOrMakeApp, findSource } from "../cli/deploy/deploy-source.ts";
+import { findRevisionUrl, requireUp } from "../cli/deploy/revision-url.ts";
 import { appArg, configFlags, readConfig } from "../cli/flags/app.ts";
 import { switchFlag } from "../cli/flags/common.ts";
 import { openPalette } from "../cli/output/palette.ts";
 import { prose } from "../cli/output/prose.ts";
 import { buildLine, revisionJson } from "../cli/view/app-view.ts";
-import type { AppConfig, RevisionInfo } from "../runtime/apps.ts";
-import { SbxError } from "../runtime/errors.ts";
+import type { AppConfig } from "../runtime/apps.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
 export default class Deploy extends SbxCommand {
@@ -21,8 +21,8 @@ stored secrets of the sandbox. It is started in a machine of its own; once it an
 name leads to with --prod, and has a name of its own without. One that does not come up changes nothing.
 
 SOURCE is a sandbox, or a directory (with a slash in it, or a dot). An app that is not there yet is made. Names of apps lead
-somewhere while sbx serve runs: https://APP.localhost:PORT, and https://APP-REVISION.localhost:PORT for what is not in
-production. An app that nobody asks for stops after some minutes, and the next request starts it again.`);
+somewhere while sbx serve runs, which it does from then on: https://APP.localhost:PORT, and
+https://APP-REVISION.localhost:PORT for what is not in production. An app that nobody asks for stops after some minutes, and the next request starts it again.`);
 
   static override examples = [
     {
@@ -50,6 +50,11 @@ production. An app that nobody asks for stops after some minutes, and the next r
       options: ["none", "local"] as const,
       default: "none",
     })(),
+    serve: Flags.boolean({
+      summary: "Have sbx serve run on this machine, in the background if it does not.",
+      default: true,
+      allowNo: true,
+    }),
     ...configFlags,
   };
 
@@ -73,7 +78,15 @@ production. An app that nobody asks for stops after some minutes, and the next r
     const { id } = await runtime.apps.deploy(app.id, spec, { signal });
     const said = await this.#follow(runtime, id, flags);
     const revision = await runtime.apps.revisions.get(id, { signal });
-    this.#report({ ...revision, failure: revision.failure ?? said ?? null }, app.slug, flags);
+    requireUp(revision, app.slug, said);
+    const notice = (text: string): void => void (flags.json || flags.quiet || this.notice(text));
+    notice(`the revision is ${id}`);
+    const url = await findRevisionUrl({
+      ...{ name: flags.prod ? app.slug : `${app.slug}-${id}`, serves: flags.serve, notice, signal },
+      ...{ isHere: (await this.chosenContext).endpoints === null, env: this.context.env },
+    });
+    if (flags.json) this.printJson({ ...revisionJson(revision), url: url ?? null });
+    else this.print(url ?? id);
   }
 
   async #follow(
@@ -94,22 +107,5 @@ production. An app that nobody asks for stops after some minutes, and the next r
       throw error;
     }
     return last;
-  }
-
-  #report(revision: RevisionInfo, slug: string, flags: { json: boolean; quiet: boolean; prod: boolean }): void {
-    if (revision.status !== "succeeded") {
-      throw new SbxError(
-        "guest_error",
-        `the revision ${revision.id} did not come up: ${revision.failure ?? "unknown"}`,
-        {
-          hint: `sbx app logs ${slug} --build ${revision.id}`,
-        },
-      );
-    }
-    if (flags.json) this.printJson(revisionJson(revision));
-    else this.print(revision.id);
-    if (flags.json || flags.quiet) return;
-    const name = flags.prod ? slug : `${slug}-${revision.id}`;
-    this.notice(`while sbx serve runs it answers as https://${name}.localhost:PORT, below the domain that serve names`);
   }
 }

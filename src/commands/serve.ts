@@ -1,13 +1,15 @@
 /** `sbx serve`: this machine as a sandbox service. */
 import * as Flags from "@oclif/core/flags";
 import { PlainCommand } from "../cli/plain-command.ts";
+import { switchFlag } from "../cli/flags/common.ts";
 import { serverDataFlag } from "../cli/flags/server.ts";
 import { prose } from "../cli/output/prose.ts";
 import { isLoopback, parseListenAddress, type ListenAddress } from "../cli/parsers/listen-address.ts";
+import { ensureServer, stopServer } from "../cli/serve/background-server.ts";
 import { DEFAULT_GATEWAY_LISTEN, parseGatewayListen, type GatewayListen } from "../cli/serve/gateway-settings.ts";
 import { DEFAULT_LISTEN, runServer, type RunningServer } from "../cli/serve/run-server.ts";
 import { DEFAULT_SSH_LISTEN, parseSshListen, type SshListen } from "../cli/serve/ssh-settings.ts";
-import { environmentLines, gatewayNotices, serverJson } from "../cli/view/serve-view.ts";
+import { backgroundNotice, environmentLines, gatewayNotices, serverJson } from "../cli/view/serve-view.ts";
 
 export default class Serve extends PlainCommand {
   static override summary = "Serve sandboxes to programs that use the Deno Sandbox API.";
@@ -52,6 +54,12 @@ at a port of its own (docs/control-plane.md).`);
       parse: async (text) => parseGatewayListen(text),
     })(),
     data: serverDataFlag,
+    token: Flags.boolean({ summary: "Make a token where there is none.", default: true, allowNo: true }),
+    background: switchFlag({
+      summary: "Go on in the background; nothing if there is one already.",
+      exclusive: ["stop"],
+    }),
+    stop: switchFlag({ summary: "End the one that runs." }),
     config: Flags.string({ summary: "File of JSON with limits and more: docs/control-plane.md.", helpValue: "FILE" }),
   };
 
@@ -59,9 +67,21 @@ at a port of its own (docs/control-plane.md).`);
     const { flags } = await this.parse(Serve);
     const { env, stderr } = this.context;
     const { signal } = this.interrupt;
+    if (flags.stop) {
+      const pid = await stopServer(flags.data, signal);
+      this.notice(pid === undefined ? "no server runs" : `the server (process ${pid}) has ended`);
+      return;
+    }
+    if (flags.background) {
+      const server = await ensureServer(env, { data: flags.data, config: flags.config, signal });
+      if (flags.json) this.printJson(server);
+      else this.print(server.url);
+      if (!flags.quiet && !flags.json) this.notice(backgroundNotice(server));
+      return;
+    }
     await using server = await runServer({
       ...{ listen: flags.listen, sshListen: flags["ssh-listen"], gatewayListen: flags["gateway-listen"] },
-      ...{ data: flags.data, config: flags.config, stderr },
+      ...{ data: flags.data, config: flags.config, makesToken: flags.token, stderr },
       ...{ settings: this.loadedSettings.settings, environment: env, version: this.config.version },
       now: () => this.context.now(),
     });

@@ -23,6 +23,8 @@ export const CONFIG_HEADER = "x-deno-sandbox-config";
 
 const MIB = 1024 ** 2;
 const DEFAULT_MEMORY_MB = 1280;
+/** Memory is given in such steps, MiB. */
+const MEMORY_STEP_MB = 256;
 const MAX_LABELS = 5;
 const MAX_VOLUMES = 16;
 const MAX_VARIABLES = 1000;
@@ -128,10 +130,13 @@ function extensionOf(extension: ConfigExtension, { secrets }: NetworkSpec, quota
   }
 }
 
+/** What was asked for, or a little more: a template is kept for each size that there is. */
 function memoryOf({ memory_mb: given }: Config, { minMemory, maxMemory }: Quotas): number {
   const memoryMb = given ?? DEFAULT_MEMORY_MB;
   const memoryBytes = memoryMb * MIB;
-  if (memoryBytes >= minMemory && memoryBytes <= maxMemory) return memoryBytes;
+  if (memoryBytes >= minMemory && memoryBytes <= maxMemory) {
+    return Math.min(maxMemory, Math.ceil(memoryMb / MEMORY_STEP_MB) * MEMORY_STEP_MB * MIB);
+  }
   const [min, max] = [minMemory, maxMemory].map((limit) => Math.floor(limit / MIB));
   throw invalid(`memory_mb must be from ${min ?? 0} to ${max ?? 0}, not ${memoryMb}`);
 }

@@ -9,6 +9,7 @@ import type { GatewayFacts, SshFacts } from "../../server/serve.ts";
 import { gatewaySettings, type GatewayListen } from "./gateway-settings.ts";
 import { sshSettings, type SshListen } from "./ssh-settings.ts";
 import { SCOPES, type TokenStore } from "./token-access.ts";
+import { recordServing } from "./serving-record.ts";
 import { urlAccess, type UrlAccess } from "./url-access.ts";
 import { parseListenAddress, type ListenAddress } from "../parsers/listen-address.ts";
 
@@ -22,6 +23,8 @@ export interface ServerWishes {
   gatewayListen: GatewayListen | undefined;
   /** Directory of its records. */
   data: string | undefined;
+  /** Whether a token is made where there is none. */
+  makesToken: boolean;
   /** Path of the configuration. */
   config: string | undefined;
   settings: Settings;
@@ -65,13 +68,20 @@ export async function runServer(wishes: ServerWishes): Promise<RunningServer> {
       ...(gateway === undefined ? {} : { gateway: { ...gateway, directory } }),
       runtimes: await select.openOrganisations(wishes.settings, directory),
     });
-    const token = tokens.list().length > 0 ? undefined : firstToken(tokens, wishes.now());
+    const isFirst = wishes.makesToken && tokens.list().length === 0;
+    const token = isFirst ? firstToken(tokens, wishes.now()) : undefined;
+    const { gateway: doorToApps } = server;
+    const record = recordServing(directory, {
+      url: server.url,
+      gateway: doorToApps === undefined ? null : { domain: doorToApps.domain, port: doorToApps.port },
+    });
     log.write("info", "listening", { url: server.url, ssh: server.ssh?.port, gateway: server.gateway?.port });
     return {
       ...{ url: config.publicUrl ?? server.url, listen, token, ssh: server.ssh, gateway: server.gateway },
       access: urlAccess(server.gateway),
       async [Symbol.asyncDispose]() {
         log.write("info", "draining");
+        record[Symbol.dispose]();
         await server[Symbol.asyncDispose]();
         tokens[Symbol.dispose]();
         log.write("info", "stopped");

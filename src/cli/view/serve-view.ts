@@ -1,6 +1,7 @@
 /** What `sbx serve` says when it is there. */
 import { isLoopback } from "../parsers/listen-address.ts";
 import { quoteWord } from "../output/shell-quote.ts";
+import type { BackgroundServer } from "../serve/background-server.ts";
 import type { RunningServer } from "../serve/run-server.ts";
 
 /** In a shell: what the variable holds already, and a blank behind it. */
@@ -27,6 +28,12 @@ export function serverJson({ url, token, ssh, gateway }: RunningServer): Record<
     ...{ url, token: token ?? null, ssh: ssh ?? null },
     gateway: gateway === undefined ? null : { domain, port, certificate: certificatePath },
   };
+}
+
+/** What a user has to know of a server that goes on. */
+export function backgroundNotice({ isNew, pid, logPath }: BackgroundServer): string {
+  const began = isNew ? "was started in the background" : "runs already";
+  return `sbx serve ${began} (process ${pid}, log ${logPath}); sbx serve --stop ends it`;
 }
 
 /** What a user of the URLs has to know beside the lines. */

@@ -66,7 +66,10 @@ export class MonthlyBudget {
 }
 
 function exceeded(what: string): ApiError {
-  return new ApiError("QUOTA_EXCEEDED", `the ${what} of this month is used up; it begins again with the next one (UTC)`);
+  return new ApiError(
+    "QUOTA_EXCEEDED",
+    `the ${what} of this month is used up; it begins again with the next one (UTC)`,
+  );
 }
 
 function startOfMonth(now: number): number {

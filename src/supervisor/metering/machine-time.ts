@@ -5,8 +5,10 @@ import { TICK_MS } from "../watch/host-processes.ts";
 
 export class MachineTime {
   readonly #leader: number;
-  /** The last that is known of each process: what has ended has used it all the same. */
+  /** The last that is known of each process, `ms`. */
   readonly #used = new Map<number, number>();
+  /** What processes have used that have ended, `ms`: others may get their numbers. */
+  #ended = 0;
 
   /** @param leader the machine's outermost process */
   constructor(leader: number) {
@@ -21,24 +23,29 @@ export class MachineTime {
 
   /** `ms` since they started; never less than before. */
   read(): number {
-    let sum = 0;
+    let running = 0;
     for (const [pid, before] of this.#used) {
-      const used = Math.max(before, processTime(pid));
-      this.#used.set(pid, used);
-      sum += used;
+      const used = processTime(pid);
+      if (used === null) {
+        this.#ended += before;
+        this.#used.delete(pid);
+      } else {
+        this.#used.set(pid, Math.max(before, used));
+        running += Math.max(before, used);
+      }
     }
-    return sum;
+    return this.#ended + running;
   }
 }
 
-/** 0 for one that has ended. */
-function processTime(pid: number): number {
+/** Null for one that has ended. */
+function processTime(pid: number): number | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     // The second field is the program's name, which may hold spaces and parentheses.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * TICK_MS;
   } catch {
-    return 0;
+    return null;
   }
 }

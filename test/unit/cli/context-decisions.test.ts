@@ -45,7 +45,7 @@ const DECISIONS: Readonly<Record<Decision, readonly string[]>> = {
     ],
     ...["volume remove", "volume resize", "volume restore", "volume snapshot"],
   ],
-  refused: ["image build", "image remove", "setup"],
+  refused: ["app promote", "app rollback", "image build", "image remove", "setup"],
   none: [
     ...["completion", "config get", "config list", "config set", "config unset", "login", "logout", "serve", "version"],
     ...["context list", "context remove", "context show", "context use", "token create", "token list", "token revoke"],

@@ -106,13 +106,13 @@ test("a sandbox's directory goes to production, its build is told as it goes, an
   const runtime = new FakeRuntime();
   runApps(runtime, { files: { "server.ts": "Deno.serve()" } });
   runtime.sandboxes = [sandboxInfo({ name: "box" })];
-  const args = ["box", "shop", "--prod", "--cwd", "site", "--entrypoint", "server.ts"];
+  const args = ["box", "shop", "--prod", "--no-serve", "--cwd", "site", "--entrypoint", "server.ts"];
   const { status, stdout, stderr } = await runCommand(Deploy, "deploy", args, { runtime });
   const [timeline] = await runtime.apps.timelines("shop");
   assert.deepEqual([status, stdout, timeline?.slug], [0, `${timeline?.revision}\n`, "production"]);
   assert.match(stderr, /the app shop is new/);
   assert.match(stderr, /preparing +\/home\/app\/site of sbx_loc_/);
-  assert.match(stderr, /it answers as https:\/\/shop\.localhost:PORT/);
+  assert.match(stderr, /while sbx serve runs it answers as https:\/\/shop\.localhost:PORT/);
   const listed = await runCommand(AppRevisions, "app:revisions", ["shop"], { runtime });
   assert.match(rows(listed.stdout)[1] ?? "", /^[0-9a-z]{12}\|succeeded\|production\|3 B\|/);
   const log = await runCommand(AppLogs, "app:logs", ["shop", "--build", timeline?.revision ?? ""], { runtime });
@@ -128,7 +128,7 @@ test("a directory of this machine is deployed as it is, links as links, without 
   symlinkSync("/etc/passwd", path.join(directory, "link"));
   const runtime = new FakeRuntime();
   const guest = runApps(runtime, { files: { "src/main.ts": "Deno.serve()" } });
-  const args = [`${directory}/.`, "shop", "--entrypoint", "src/main.ts", "--json"];
+  const args = [`${directory}/.`, "shop", "--entrypoint", "src/main.ts", "--json", "--no-serve"];
   const { status, stdout, stderr } = await runCommand(Deploy, "deploy", args, { runtime });
   assert.deepEqual([status, stderr], [0, ""]);
   assert.equal((JSON.parse(stdout) as { status: string }).status, "succeeded");
@@ -156,7 +156,7 @@ test("lines of an app's programs are escaped, and the last of them can be asked 
   const runtime = new FakeRuntime();
   runApps(runtime);
   runtime.sandboxes = [sandboxInfo({ name: "box" })];
-  await runCommand(Deploy, "deploy", ["box", "shop", "--prod", "-q"], { runtime });
+  await runCommand(Deploy, "deploy", ["box", "shop", "--prod", "--no-serve", "-q"], { runtime });
   const line = { time: 1_700_000_000_000, source: "process" as const };
   runtime.logLines = [
     { ...line, text: "first", process: { pid: 1, stream: "stdout" } },
