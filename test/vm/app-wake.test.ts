@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { request, type Agent } from "node:https";
+import { Agent, request } from "node:https";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
@@ -84,9 +84,7 @@ describe("apps that scale to zero", { timeout: 280_000 }, () => {
     assert.deepEqual(JSON.parse(await bench.home.must(["checkpoint", "list", "--json"])), []);
     const [warmed] = await running();
     await bench.home.must(["kill", warmed ?? ""]);
-    const begun = performance.now();
     const answers = await Promise.all(Array.from({ length: 50 }, async () => ask("/woken")));
-    process.stderr.write(`fifty after ${Math.round(performance.now() - begun)} ms\n`);
     assert.ok(answers.every(({ status, body }) => status === 200 && body.born === first.body.born));
     assert.equal(new Set(answers.map(({ body }) => body.asked)).size, 50);
     assert.ok(answers.every(({ body }) => body.asked > first.body.asked));
@@ -94,6 +92,56 @@ describe("apps that scale to zero", { timeout: 280_000 }, () => {
     const said = await bench.home.must(["app", "logs", "waker"]);
     assert.equal(said.split("\n").filter((line) => line.includes("asked for /woken")).length, 50);
   });
+
+  test("a supervisor that is killed, and a program that ends, are found out and made up for by the next request", async () => {
+    const before = await ask();
+    const [id = ""] = await running();
+    const { supervisorPid } = await bench.home.info(id);
+    process.kill(supervisorPid ?? 0, "SIGKILL");
+    assert.equal((await untilAnswered()).body.born, before.body.born);
+    await ask("/end").catch(() => undefined);
+    // What ends as soon as it goes on is started from its files.
+    assert.notEqual((await untilAnswered()).body.born, before.body.born);
+  });
+
+  test("neither a switch nor a rollback fails a request of clients that keep their connections", async () => {
+    const first = await ask();
+    const stop = new AbortController();
+    const seen: Answer[] = [];
+    const load = Array.from({ length: 4 }, async () => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      while (!stop.signal.aborted) {
+        seen.push(await ask("/", agent));
+        await sleep(5);
+      }
+      agent.destroy();
+    });
+    const assets = { "main.ts": { kind: "file" as const, content: SERVER } };
+    const { id } = await client.apps.deploy("waker", { assets, production: true });
+    for await (const progress of client.revisions.progress(id)) assert.ok(progress.queued);
+    await untilSeen(id);
+    assert.equal(await bench.home.must(["app", "rollback", "waker"]), first.body.revision);
+    await untilSeen(first.body.revision);
+    stop.abort();
+    await Promise.all(load);
+    const failed = seen.filter(({ status }) => status !== 200);
+    assert.deepEqual([failed.length, seen.length > 50], [0, true]);
+    const order = seen.map(({ body }) => body.revision).filter((revision, at, all) => revision !== all[at - 1]);
+    assert.deepEqual(order, [first.body.revision, id, first.body.revision]);
+
+    async function untilSeen(revision: string): Promise<void> {
+      while (seen.at(-1)?.body.revision !== revision) await sleep(5);
+    }
+  });
+
+  /** A machine that is gone without a word is noticed with a moment's delay. */
+  async function untilAnswered(): Promise<Answer> {
+    for (;;) {
+      const answer = await ask().catch(() => undefined);
+      if (answer?.status === 200) return answer;
+      await sleep(20);
+    }
+  }
 });
 
 const NOBODY = { born: "", asked: -1, revision: "" };

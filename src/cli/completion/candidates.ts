@@ -90,6 +90,8 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   "app:env": ["app", "none"],
   "app:revisions": ["app", "none"],
   "app:logs": ["app", "none"],
+  "app:promote": ["app", "none"],
+  "app:rollback": ["app", "none"],
   "app:remove": ["app"],
   fork: ["running", "none"],
   "checkpoint:create": ["running", "none"],
