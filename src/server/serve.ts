@@ -71,7 +71,7 @@ async function openGateway(plane: ControlPlane, settings: PublicGatewaySettings)
   const { tokens, log, now } = plane.options;
   const isOrganisation = (name: string): boolean =>
     name === OWN_ORGANISATION || tokens.list().some(({ organisations }) => organisations.includes(name));
-  const gateway = await PublicGateway.open({ ...settings, tenants, isOrganisation, log, now });
+  const gateway = await PublicGateway.open({ ...settings, tenants, tokens, isOrganisation, log, now });
   plane.doors.http = gateway;
   plane.addGauge("sbx_gateway_connections", () => gateway.connections);
   return gateway;

@@ -24,18 +24,18 @@ const nameObject = z.object({
 
 type ExposeCall = Call<unknown, z.output<typeof exposeBody>>;
 
-async function exposeHttp({ tenant, params, body, doors }: ExposeCall): Promise<Answer> {
+async function exposeHttp({ tenant, caller, params, body, doors }: ExposeCall): Promise<Answer> {
   const door = requireDoor(doors.http);
   const { id } = await findRunning(tenant.runtime, params.id ?? "");
   const target: DomainTarget | null =
     body.port != null ? { guestPort: body.port } : body.pid != null ? { pid: body.pid } : null;
-  return { status: 200, body: { domain: await door.mint(tenant, id, "http", target) } };
+  return { status: 200, body: { domain: await door.mint({ tenant, tokenId: caller.tokenId }, id, "http", target) } };
 }
 
-async function exposeVscode({ tenant, params, doors }: Call<unknown, unknown>): Promise<Answer> {
+async function exposeVscode({ tenant, caller, params, doors }: Call<unknown, unknown>): Promise<Answer> {
   const door = requireDoor(doors.http);
   const { id } = await findRunning(tenant.runtime, params.id ?? "");
-  return { status: 200, body: { domain: await door.mint(tenant, id, "vscode", null) } };
+  return { status: 200, body: { domain: await door.mint({ tenant, tokenId: caller.tokenId }, id, "vscode", null) } };
 }
 
 function requireDoor(door: HttpDoor | undefined): HttpDoor {
@@ -54,7 +54,7 @@ export const EXPOSE_ROUTES: readonly Route[] = [
   route({
     ...facts,
     path: "/api/v3/sandbox/:id/expose/http",
-    summary: "A name for an HTTP server of a sandbox, good as long as that runs",
+    summary: "A name for an HTTP server of a sandbox, good as long as that runs and the token holds",
     body: exposeBody,
     handle: exposeHttp,
   }),

@@ -66,9 +66,10 @@ async function answerCall(name: ControlCallName, call: Call<unknown, object>): P
   // The table and the handlers are of one type; which row it is, is known only now.
   const handle = HANDLERS[name] as ControlHandler<ControlCallName>;
   const params = defined(call.body) as Parameters<typeof handle>[0];
-  const { tenant, signal, ending, environment, doors } = call;
+  const { tenant, caller, signal, ending, environment, doors } = call;
   const context = (more: Partial<ControlContext>): ControlContext => ({
-    ...{ tenant, runtime: tenant.runtime, environment, doors, signal, onProgress: () => undefined },
+    ...{ tenant, tokenId: caller.tokenId, runtime: tenant.runtime, environment, doors, signal },
+    onProgress: () => undefined,
     ...more,
   });
   if (answer === "value") return { status: 200, body: await handle(params, context({})) };

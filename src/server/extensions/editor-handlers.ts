@@ -5,11 +5,11 @@ import type { ControlHandlers } from "./handler.ts";
 
 export const EDITOR_HANDLERS: ControlHandlers<keyof typeof EDITOR_CALLS> = {
   "editor.open": async ({ ref, ...spec }, context) => {
-    const { tenant, runtime, signal, onProgress } = context;
+    const { runtime, signal, onProgress } = context;
     const door = requireDoor(context);
     const { id } = await runtime.get(ref, { signal });
     const editor = await runtime.editor.open(id, spec, { signal, onProgress });
-    const { url } = await door.expose(tenant, id, editor.guestPort);
+    const { url } = await door.expose(context, id, editor.guestPort);
     const { pathname, search } = new URL(editor.url);
     return { ...editor, url: new URL(`${pathname}${search}`, url).href };
   },

@@ -7,7 +7,7 @@ type Calls = "exposure.add" | "exposure.list" | "exposure.remove";
 export const EXPOSURE_HANDLERS: ControlHandlers<Calls> = {
   "exposure.add": async ({ ref, guestPort }, context) => {
     const door = requireDoor(context);
-    return door.expose(context.tenant, await idOf(ref, context), guestPort);
+    return door.expose(context, await idOf(ref, context), guestPort);
   },
   "exposure.list": async ({ ref }, context) => {
     const door = requireDoor(context);

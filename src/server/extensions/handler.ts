@@ -10,6 +10,8 @@ export interface ControlContext {
   tenant: Tenant;
   /** The tenant's. */
   runtime: Runtime;
+  /** Of the caller. */
+  tokenId: string;
   /** Fires when the client is gone and, for an answer in lines, when its token or the server ends. */
   signal: AbortSignal;
   /** Of a call with progress; nobody hears it otherwise. */

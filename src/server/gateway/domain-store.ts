@@ -1,6 +1,6 @@
 /**
  * Which sandbox a name of the gateway is, in `control.db`: hashes only, since who has a name has the server behind it.
- * What the name is bound to, its sandbox's supervisor knows alone.
+ * Which token asked for it is recorded beside. What the name is bound to, its sandbox's supervisor knows alone.
  */
 import { createHash } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
@@ -8,27 +8,35 @@ import { z } from "zod";
 import { openControlDatabase } from "../control-database.ts";
 
 const TABLES = `
-  CREATE TABLE IF NOT EXISTS gateway_names (
+  CREATE TABLE IF NOT EXISTS gateway_labels (
     hash          TEXT PRIMARY KEY,
     organisation  TEXT NOT NULL,
     sandbox       TEXT NOT NULL,
     kind          TEXT NOT NULL,
+    token         TEXT NOT NULL,
     created_at    INTEGER NOT NULL
   ) STRICT;
-  CREATE INDEX IF NOT EXISTS gateway_names_by_sandbox ON gateway_names (organisation, sandbox);
+  CREATE INDEX IF NOT EXISTS gateway_labels_by_sandbox ON gateway_labels (organisation, sandbox);
 `;
 
 /** What is behind a name: a server of the user's, or VS Code. */
 export type NameKind = "http" | "vscode";
 
-export interface NameRecord {
+/** A sandbox and whose it is. */
+export interface NamedPlace {
   organisation: string;
   sandbox: string;
+}
+
+export interface NameRecord extends NamedPlace {
   kind: NameKind;
+  /** Of the token that it was asked for with. */
+  tokenId: string;
 }
 
 const placeSchema = z.object({ organisation: z.string(), sandbox: z.string() });
-const rowSchema = placeSchema.extend({ kind: z.enum(["http", "vscode"]) });
+const rowSchema = placeSchema.extend({ kind: z.enum(["http", "vscode"]), token: z.string() });
+const tokenSchema = z.object({ token: z.string() });
 
 export class DomainStore implements Disposable {
   readonly #database: DatabaseSync;
@@ -36,7 +44,7 @@ export class DomainStore implements Disposable {
 
   private constructor(database: DatabaseSync) {
     this.#database = database;
-    this.#byHash = database.prepare("SELECT * FROM gateway_names WHERE hash = ?");
+    this.#byHash = database.prepare("SELECT * FROM gateway_labels WHERE hash = ?");
   }
 
   /** @throws SbxError `state_newer`, `state_broken` */
@@ -44,31 +52,47 @@ export class DomainStore implements Disposable {
     return new DomainStore(openControlDatabase(directory, TABLES));
   }
 
-  add(label: string, { organisation, sandbox, kind }: NameRecord, now: number): void {
+  add(label: string, { organisation, sandbox, kind, tokenId }: NameRecord, now: number): void {
     this.#database
-      .prepare("INSERT INTO gateway_names VALUES (?, ?, ?, ?, ?)")
-      .run(hashOf(label), organisation, sandbox, kind, now);
+      .prepare("INSERT INTO gateway_labels VALUES (?, ?, ?, ?, ?, ?)")
+      .run(hashOf(label), organisation, sandbox, kind, tokenId, now);
   }
 
   /** Looked up by its hash: how long that takes says nothing of the names that there are. */
   find(label: string): NameRecord | undefined {
     const row = this.#byHash.get(hashOf(label));
-    return row === undefined ? undefined : rowSchema.parse(row);
+    if (row === undefined) return undefined;
+    const { token, ...record } = rowSchema.parse(row);
+    return { ...record, tokenId: token };
   }
 
   remove(label: string): void {
-    this.#database.prepare("DELETE FROM gateway_names WHERE hash = ?").run(hashOf(label));
+    this.#database.prepare("DELETE FROM gateway_labels WHERE hash = ?").run(hashOf(label));
   }
 
   /** The sandboxes that have names. */
-  places(): { organisation: string; sandbox: string }[] {
-    const rows = this.#database.prepare("SELECT DISTINCT organisation, sandbox FROM gateway_names").all();
+  places(): NamedPlace[] {
+    const rows = this.#database.prepare("SELECT DISTINCT organisation, sandbox FROM gateway_labels").all();
     return rows.map((row) => placeSchema.parse(row));
   }
 
-  removeAll({ organisation, sandbox }: { organisation: string; sandbox: string }): void {
+  /** Ids of the tokens that names of a sandbox were asked for with. */
+  tokensAt({ organisation, sandbox }: NamedPlace): string[] {
+    const rows = this.#database
+      .prepare("SELECT DISTINCT token FROM gateway_labels WHERE organisation = ? AND sandbox = ?")
+      .all(organisation, sandbox);
+    return rows.map((row) => tokenSchema.parse(row).token);
+  }
+
+  removeOfToken(tokenId: string, { organisation, sandbox }: NamedPlace): void {
     this.#database
-      .prepare("DELETE FROM gateway_names WHERE organisation = ? AND sandbox = ?")
+      .prepare("DELETE FROM gateway_labels WHERE token = ? AND organisation = ? AND sandbox = ?")
+      .run(tokenId, organisation, sandbox);
+  }
+
+  removeAll({ organisation, sandbox }: NamedPlace): void {
+    this.#database
+      .prepare("DELETE FROM gateway_labels WHERE organisation = ? AND sandbox = ?")
       .run(organisation, sandbox);
   }
 

@@ -4,7 +4,7 @@ import type { Target } from "../../gateway/gateway.ts";
 
 export interface NameResolver {
   /**
-   * The target of a label; the same object for the same label, as connections are counted by it.
+   * The target of a label; the same object for the same label as long as anybody has it, as connections are counted by it.
    *
    * @param label of a host name, lower case, from anybody
    */

@@ -9,15 +9,16 @@ import type { AppAddress } from "../../runtime/apps.ts";
 import type { Domain, DomainTarget } from "../../runtime/domains.ts";
 import { SbxError } from "../../runtime/errors.ts";
 import type { Exposure } from "../../runtime/exposures.ts";
-import { Mutex } from "../organisations/mutex.ts";
+import { KeyedMutex } from "../organisations/mutex.ts";
 import type { Tenant } from "../organisations/tenant.ts";
 import type { Tenants } from "../organisations/tenants.ts";
-import type { ServerLog } from "../server-log.ts";
+import { failureText, type ServerLog } from "../server-log.ts";
+import type { TokenStore } from "../tokens/token-store.ts";
 import { DomainStore, type NameKind } from "./domain-store.ts";
 import { forwardHead } from "./forwarded-head.ts";
 import { GivenCertificate, type CertificateFiles } from "./given-certificate.ts";
-import type { HttpDoor } from "./http-door.ts";
-import { GOODBYE_MS, KEEP_ALIVE_MS, PRUNE_MS, PUBLIC_LIMITS } from "./limits.ts";
+import type { Asker, HttpDoor } from "./http-door.ts";
+import { GOODBYE_MS, KEEP_ALIVE_MS, PRUNE_MS, PUBLIC_LIMITS, SWEEP_MS } from "./limits.ts";
 import { appLabel, AppNames } from "./app-names.ts";
 import { labelOf, type NameResolver } from "./names.ts";
 import { openOwnAuthority } from "./own-authority.ts";
@@ -41,11 +42,19 @@ export interface PublicGatewaySettings {
 
 export interface PublicGatewayOptions extends PublicGatewaySettings {
   tenants: Tenants;
+  tokens: Pick<TokenStore, "holds">;
   /** Whether there is an organisation of this name. */
   isOrganisation: (name: string) => boolean;
   log: ServerLog;
   /** Epoch `ms`. */
   now: () => number;
+}
+
+/** A port's URL and what is behind it. */
+interface HostExposure {
+  host: string;
+  tokenId: string;
+  exposure: Exposure;
 }
 
 interface Certificates {
@@ -65,22 +74,25 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
   readonly #store: DomainStore;
   readonly #names: SandboxNames;
   readonly #resolvers: readonly NameResolver[];
-  readonly #timer: NodeJS.Timeout;
-  /** One after the other: a port has one URL. */
-  readonly #exposing = new Mutex();
+  readonly #timers: readonly NodeJS.Timeout[];
+  /** One after the other for a sandbox: a token has one URL for a port. */
+  readonly #exposing = new KeyedMutex();
   #gateway: Gateway | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(options: PublicGatewayOptions, certificates: Certificates, store: DomainStore) {
-    const { domain, tenants, isOrganisation, log, now } = options;
+    const { domain, tenants, tokens, isOrganisation, log, now } = options;
     this.#options = options;
     this.domain = domain;
     this.certificatePath = certificates.certificatePath;
     this.#certificates = certificates;
     this.#store = store;
-    this.#names = new SandboxNames({ domain, store, tenants, log, now });
+    this.#names = new SandboxNames({ domain, store, tenants, tokens, log, now });
     this.#resolvers = [this.#names, new AppNames({ tenants, isOrganisation, log })];
-    this.#timer = setInterval(() => void this.#names.prune(), PRUNE_MS).unref();
+    this.#timers = [
+      setInterval(() => this.#sweep(), SWEEP_MS).unref(),
+      setInterval(() => void this.#names.prune(), PRUNE_MS).unref(),
+    ];
   }
 
   /** Listens. @throws SbxError `port_in_use`, `usage`, `config_invalid` for a certificate that is none */
@@ -111,19 +123,22 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
     return label === undefined ? undefined : `${label}.${this.domain}${this.#portSuffix}`;
   }
 
-  async mint(tenant: Tenant, sandboxId: string, kind: NameKind, target: DomainTarget | null): Promise<string> {
-    const host = await this.#names.make(tenant, sandboxId, kind, this.#portSuffix, target);
+  async mint(asker: Asker, sandboxId: string, kind: NameKind, target: DomainTarget | null): Promise<string> {
+    const host = await this.#names.make(asker, sandboxId, kind, this.#portSuffix, target);
     return `${host}${this.#portSuffix}`;
   }
 
-  async expose(tenant: Tenant, sandboxId: string, guestPort: number): Promise<Exposure> {
-    return this.#exposing.run(async () => {
-      const [there] = await this.#exposuresOf(tenant, sandboxId, guestPort);
-      if (there !== undefined) return there.exposure;
-      await this.mint(tenant, sandboxId, "http", { guestPort });
-      const [made] = await this.#exposuresOf(tenant, sandboxId, guestPort);
+  async expose(asker: Asker, sandboxId: string, guestPort: number): Promise<Exposure> {
+    const { tenant, tokenId } = asker;
+    const own = async (): Promise<Exposure | undefined> =>
+      (await this.#exposuresOf(tenant, sandboxId, guestPort)).find((found) => found.tokenId === tokenId)?.exposure;
+    return this.#exposing.run(`${tenant.organisation} ${sandboxId}`, async () => {
+      const there = await own();
+      if (there !== undefined) return there;
+      await this.mint(asker, sandboxId, "http", { guestPort });
+      const made = await own();
       if (made === undefined) throw new SbxError("sandbox_stopped", "the sandbox has ended", { hint: "sbx list" });
-      return made.exposure;
+      return made;
     });
   }
 
@@ -150,7 +165,7 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    clearInterval(this.#timer);
+    for (const timer of this.#timers) clearInterval(timer);
     this.#names.close();
     await this.#gateway?.drain(GOODBYE_MS);
     const { tls } = this.#certificates;
@@ -162,11 +177,7 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
     return this.port === HTTPS_PORT ? "" : `:${this.port}`;
   }
 
-  async #exposuresOf(
-    tenant: Tenant,
-    sandboxId: string,
-    guestPort?: number,
-  ): Promise<{ host: string; exposure: Exposure }[]> {
+  async #exposuresOf(tenant: Tenant, sandboxId: string, guestPort?: number): Promise<HostExposure[]> {
     const domains = await tenant.runtime.domains.list(sandboxId);
     return domains.flatMap((domain) => {
       const found = this.#toExposure(domain);
@@ -174,13 +185,14 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
     });
   }
 
-  /** Undefined for a name that is bound to no port, or is none of this gateway's. */
-  #toExposure({ domain, target, createdAt }: Domain): { host: string; exposure: Exposure } | undefined {
-    if (target === undefined || !("guestPort" in target) || labelOf(domain, this.domain) === undefined)
-      return undefined;
+  /** Undefined for a name that is bound to no port, does not hold, or is none of this gateway's. */
+  #toExposure({ domain, target, createdAt }: Domain): HostExposure | undefined {
+    const label = labelOf(domain, this.domain);
+    const tokenId = label === undefined ? undefined : this.#names.tokenOf(label);
+    if (target === undefined || !("guestPort" in target) || tokenId === undefined) return undefined;
     const host = domain.replace(/:\d+$/, "");
     const url = `https://${host}${this.#portSuffix}`;
-    return { host, exposure: { guestPort: target.guestPort, hostPort: this.port, url, createdAt } };
+    return { host, tokenId, exposure: { guestPort: target.guestPort, hostPort: this.port, url, createdAt } };
   }
 
   async #listen(): Promise<Gateway> {
@@ -207,12 +219,26 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
     }
   }
 
+  /** Hangs up on those whose name's token does not hold any more. */
+  #sweep(): void {
+    try {
+      for (const target of this.#names.lapsed()) this.#gateway?.drop(target);
+    } catch (error) {
+      this.#options.log.write("error", "gateway.failure", { error: failureText(error) });
+    }
+  }
+
+  /** Records that cannot be read are one client's trouble, and the operator's. */
   #find(field: string): Target | undefined {
     const label = labelOf(field, this.domain);
     if (label === undefined) return undefined;
-    for (const resolver of this.#resolvers) {
-      const target = resolver.find(label);
-      if (target !== undefined) return target;
+    try {
+      for (const resolver of this.#resolvers) {
+        const target = resolver.find(label);
+        if (target !== undefined) return target;
+      }
+    } catch (error) {
+      this.#options.log.write("error", "gateway.failure", { error: failureText(error) });
     }
     return undefined;
   }

@@ -9,3 +9,22 @@ export class Mutex {
     return mine;
   }
 }
+
+/** The same for each of many things: who waits for one holds up nobody who wants another. */
+export class KeyedMutex {
+  readonly #last = new Map<string, Promise<unknown>>();
+
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const mine = (this.#last.get(key) ?? Promise.resolve()).then(work);
+    const settled: Promise<void> = mine.then(
+      () => this.#forget(key, settled),
+      () => this.#forget(key, settled),
+    );
+    this.#last.set(key, settled);
+    return mine;
+  }
+
+  #forget(key: string, settled: Promise<unknown>): void {
+    if (this.#last.get(key) === settled) this.#last.delete(key);
+  }
+}
