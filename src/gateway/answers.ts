@@ -4,7 +4,7 @@
  */
 import { STATUS_CODES } from "node:http";
 
-export type Trouble = "nothing-listens" | "no-answer" | "closed-early" | "paused" | "busy";
+export type Trouble = "nothing-listens" | "no-answer" | "closed-early" | "paused" | "busy" | "not-up";
 
 /** What the page may tell. */
 export interface Subject {
@@ -60,6 +60,14 @@ const WORDINGS: Readonly<Record<Trouble, Wording>> = {
     text: ({ sandbox, port }) => `The sandbox ${sandbox} did not take a connection to its port ${port} in time.`,
     plainText: "The server behind this address did not take a connection in time.",
     command: ({ sandbox }) => `sbx inspect ${sandbox}`,
+    reloads: true,
+  },
+  "not-up": {
+    status: 503,
+    code: "not_up",
+    title: "It does not come up",
+    text: ({ sandbox }) => `What should answer in the sandbox ${sandbox} does not come up.`,
+    plainText: "What should answer at this address does not come up. It is tried again from time to time.",
     reloads: true,
   },
   "closed-early": {

@@ -29,7 +29,7 @@ export interface AppNamesOptions {
 /** What clients of a name are told; `gone` is answered as a name that never was. */
 const TROUBLES: Partial<Record<ErrorCode, DialError["trouble"]>> = {
   app_not_found: "gone",
-  guest_error: "no-answer",
+  guest_error: "not-up",
   insufficient_resources: "busy",
   timeout: "no-answer",
   aborted: "no-answer",

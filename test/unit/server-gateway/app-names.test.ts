@@ -71,7 +71,10 @@ test("one that does not come up any more is not tried again and again", async (t
   guest.isHealthy = false;
   const made = (): number => runtime.calls.filter(({ method }) => method === "create").length;
   const before = made();
-  for (let at = 0; at < 5; at++) assert.equal((await bench.ask("my-app.localhost")).status, 504);
+  for (let at = 0; at < 5; at++) {
+    const { status, text } = await bench.ask("my-app.localhost");
+    assert.deepEqual([status, (JSON.parse(text) as { code: string }).code], [503, "not_up"]);
+  }
   assert.equal(made(), before + 1);
   assert.deepEqual(
     runtime.sandboxes.filter(({ status }) => status === "running"),
