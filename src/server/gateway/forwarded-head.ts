@@ -7,6 +7,11 @@ const HEAD_END = "\r\n\r\n";
 /** RFC 7239 and its forerunners; `Proxy` becomes `HTTP_PROXY` in programs of CGI. */
 const CLAIM = /^(?:forwarded|x-forwarded(?:-.+)?|x-real-ip|proxy|x-sbx-.+)$/;
 const UPGRADE = /(?:^|,)[ \t]*upgrade[ \t]*(?:,|$)/i;
+/**
+ * What `Connection` may say (RFC 9110, 7.6.1). It names fields that the next one on the way is to drop: a server that is a
+ * proxy itself would drop the gateway's own.
+ */
+const CONNECTION_OPTIONS: readonly string[] = ["close", "keep-alive", "upgrade", "te"];
 
 export interface Forwarding {
   /** As clients know the server: `name.example` or `name.example:8443`. */
@@ -33,13 +38,23 @@ export function forwardHead(head: Buffer, { host, address, isOnce }: Forwarding)
   const lines = [
     request,
     `Host: ${host}`,
-    ...fields.filter(isKept),
+    ...fields.filter(isKept).flatMap(withOwnOptions),
     ...(address === null ? [] : [`X-Forwarded-For: ${address}`]),
     "X-Forwarded-Proto: https",
     `X-Forwarded-Host: ${host}`,
     ...(closes ? ["Connection: close"] : []),
   ];
   return Buffer.from(`${lines.join("\r\n")}${HEAD_END}`, "latin1");
+}
+
+/** No field where nothing of it is left. */
+function withOwnOptions(field: string): string[] {
+  if (nameOf(field) !== "connection") return [field];
+  const options = valueOf(field).split(",");
+  const isOwn = (option: string): boolean => CONNECTION_OPTIONS.includes(option.trim().toLowerCase());
+  if (options.every(isOwn)) return [field];
+  const own = options.filter(isOwn).map((option) => option.trim());
+  return own.length === 0 ? [] : [`Connection: ${own.join(", ")}`];
 }
 
 /** To many programs `X_Forwarded_For` is `X-Forwarded-For`: in the variables of CGI and WSGI they are one. */

@@ -7,6 +7,8 @@ import { failureText, type ServerLog } from "../server-log.ts";
 
 /** Between two looks, `ms`. */
 const LOOK_MS = 5_000;
+/** A group may read keys: Debian's `ssl-cert` does. */
+const OPEN_TO_OTHERS = 0o027;
 
 export interface CertificateFiles {
   certificate: string;
@@ -53,12 +55,14 @@ export class GivenCertificate implements GatewayTls, Disposable {
 
 function load({ certificate, key }: CertificateFiles): SecureContext {
   try {
+    requireClosed(key);
     return createSecureContext({
       cert: readFileSync(certificate),
       key: readFileSync(key),
       minVersion: "TLSv1.2",
     });
   } catch (cause) {
+    if (cause instanceof SbxError) throw cause;
     throw new SbxError("config_invalid", `the gateway cannot use the certificate ${certificate} with ${key}`, {
       cause,
       hint: "see docs/control-plane.md",
@@ -66,11 +70,18 @@ function load({ certificate, key }: CertificateFiles): SecureContext {
   }
 }
 
+function requireClosed(key: string): void {
+  if ((statSync(key).mode & OPEN_TO_OTHERS) === 0) return;
+  throw new SbxError("config_invalid", `the gateway's key ${key} can be read by all, or changed by others`, {
+    hint: `chmod 640 ${key}`,
+  });
+}
+
 function stampOf({ certificate, key }: CertificateFiles): string {
   return [certificate, key]
     .map((file) => {
       const stats = statSync(file, { throwIfNoEntry: false });
-      return stats === undefined ? "none" : `${stats.ino} ${stats.size} ${stats.mtimeMs}`;
+      return stats === undefined ? "none" : `${stats.ino} ${stats.size} ${stats.mtimeMs} ${stats.mode}`;
     })
     .join(" ");
 }

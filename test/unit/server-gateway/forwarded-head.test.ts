@@ -50,3 +50,14 @@ test("behind a proxy its word on the client stays, and a connection is for one r
   assert.deepEqual(made.slice(2, 4), upgrade);
   assert.ok(!made.includes("Connection: close"));
 });
+
+test("no client has a server that is a proxy drop what the gateway says: Connection names no fields", () => {
+  const connection = (...fields: string[]): string[] =>
+    forward(["Host: a", ...fields]).filter((field) => /^connection:/i.test(field));
+  assert.deepEqual(connection("Connection: close, X-Forwarded-For"), ["Connection: close"]);
+  assert.deepEqual(connection("connection: x-forwarded-for,X-Forwarded-Host", "Connection: host"), []);
+  assert.deepEqual(connection("Connection: Upgrade, HTTP2-Settings, cookie"), ["Connection: Upgrade"]);
+  for (const field of ["Connection: keep-alive, Upgrade", "connection:close", "Connection: TE, close"]) {
+    assert.deepEqual(connection(field), [field]);
+  }
+});

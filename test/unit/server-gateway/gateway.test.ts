@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
 import path from "node:path";
 import { text } from "node:stream/consumers";
@@ -364,6 +364,19 @@ describe("certificates and proxies", () => {
     await assert.rejects(openGatewayBench(t, { tls: { certificate, key } }), { code: "config_invalid" });
   });
 
+  test("a key that all can read, or others change, stops the server; one that a group can read does not", async (t) => {
+    const directory = temporaryDirectory(t);
+    const [certificate, key] = [path.join(directory, "site.pem"), path.join(directory, "site.key")];
+    writeSite(certificate, key, "sandboxes.example");
+    const settings = { domain: "sandboxes.example", tls: { certificate, key } };
+    for (const mode of [0o644, 0o660, 0o604]) {
+      chmodSync(key, mode);
+      await assert.rejects(openGatewayBench(t, settings), { code: "config_invalid", hint: `chmod 640 ${key}` });
+    }
+    chmodSync(key, 0o640);
+    await openGatewayBench(t, settings);
+  });
+
   test("behind a proxy it speaks HTTP, believes what that says of the client, and serves each request by itself", async (t) => {
     const bench = await openGatewayBench(t, { domain: "sandboxes.example", tls: "proxy" });
     await bench.serve((request, response) => response.end(JSON.stringify(request.headers)));
@@ -425,7 +438,7 @@ test("programs of Node find names below localhost once they are told how", async
 function writeSite(certificate: string, key: string, domain: string): void {
   const issuer = { commonName: domain, ...generateKeyPairSync("ec", { namedCurve: "P-256" }) };
   const validity = { notBefore: Date.now() - 1000, notAfter: Date.now() + 3_600_000 };
-  writeFileSync(key, issuer.privateKey.export({ type: "pkcs8", format: "pem" }));
+  writeFileSync(key, issuer.privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
   writeFileSync(certificate, toPem(makeLeafCertificate(issuer, `*.${domain}`, issuer.publicKey, validity)));
 }
 
