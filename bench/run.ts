@@ -13,6 +13,7 @@ import { parseArgs } from "node:util";
 import { machineFacts } from "./machine-facts.ts";
 import { renderTable, type Report } from "./report.ts";
 import type { Row } from "./row.ts";
+import { appWakeRow } from "./rows/app-wake.ts";
 import { execRow, runRow, versionRow } from "./rows/commands.ts";
 import { createRow } from "./rows/create.ts";
 import { rootRow, snapshotRow, volumeRow, volumeWriteRow } from "./rows/disks.ts";
@@ -71,6 +72,7 @@ const ROWS: readonly Row[] = [
   serveIdleRow,
   serveRemoteRow,
   serveGatewayRow,
+  appWakeRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };

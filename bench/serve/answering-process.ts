@@ -5,7 +5,10 @@ import { createInterface } from "node:readline";
 import { z } from "zod";
 
 /** What the servers say. */
-export const startedSchema = z.object({ url: z.string() });
+export const startedSchema = z.object({
+  url: z.string(),
+  gateway: z.object({ port: z.number() }).nullish(),
+});
 
 const DISPOSE_MS = 20_000;
 

@@ -21,6 +21,8 @@ const LIMITS = { quotas: { sandboxes: 10_000, memory: "10000GB", cpus: 20_000, c
 export interface Served extends AsyncDisposable {
   readonly url: string;
   readonly pid: number;
+  /** 0 without a gateway. */
+  readonly gatewayPort: number;
   /** What the gateway's certificates are from. */
   readonly authorityPath: string;
   /** Where the organisation's runtime keeps things; not of the user's own. */
@@ -43,8 +45,9 @@ export async function openServed(bench: Bench, { gateway = false } = {}): Promis
   const server = await startAnswering(argv, { stderr: log });
   closeSync(log);
   const tokens = TokenStore.open(dataPath);
-  const { url } = startedSchema.parse(server.answer);
+  const { url, gateway: opened } = startedSchema.parse(server.answer);
   return {
+    gatewayPort: opened?.port ?? 0,
     ...{ url, pid: server.pid, authorityPath: path.join(dataPath, "gateway-localhost.pem") },
     pathsOf: (organisation) => organisationPaths(organisation, dataPath, bench.paths),
     makeToken: (organisation = OWN_ORGANISATION) =>

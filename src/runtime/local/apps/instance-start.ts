@@ -22,6 +22,8 @@ const INSTANCE = { memoryBytes: DEFAULT_SETTINGS.memoryBytes, cpus: DEFAULT_SETT
 const START_TIMEOUT_MS = 120_000;
 /** For one that goes on from its memory, `ms`: then it is started from its files. */
 const WAKE_TIMEOUT_MS = 15_000;
+/** For the first answer of one that goes on, before its logs cost it anything, `ms`. */
+const READER_DELAY_MS = 250;
 const POLL_MS = 100;
 /** Lines of a program that did not come up. */
 const LAST_LINES = 20;
@@ -183,14 +185,8 @@ export class InstanceStarter {
     const spec = { labels: labelsOf(plan), lifetime: { kind: "duration" as const, ms: idleMs } };
     const woken = await warm.start(keyOf(plan), spec, { signal, environment });
     if (woken === undefined) return undefined;
-    try {
-      (await woken.sandbox.openTunnel({ port: woken.port }, { signal })).destroy();
-    } catch (error) {
-      await this.end(woken);
-      throw error;
-    }
-    // What its program says meanwhile waits in the pipes.
-    void startReader(woken.sandbox).catch(() => undefined);
+    // What its program says meanwhile waits in the pipes; the first answer goes before.
+    setTimeout(() => void startReader(woken.sandbox).catch(() => undefined), READER_DELAY_MS).unref();
     return { ...woken, isWoken: true };
   }
 
