@@ -12,12 +12,13 @@ import { APP_SLUG, REVISION_ID } from "../../protocol/app-values.ts";
 import { ApiError } from "../api-error.ts";
 import type { Tenants } from "../organisations/tenants.ts";
 import { failureText, type ServerLog } from "../server-log.ts";
+import { LiveTargets } from "./live-targets.ts";
 import type { NameResolver } from "./names.ts";
 
 /** A DNS label (RFC 1035, 2.3.4). */
 const MAX_LABEL_CHARS = 63;
-/** Names that somebody has asked for; of more, the oldest are forgotten. */
-const MAX_TARGETS = 4096;
+/** Names behind which something answered lately, which no stranger can add to; of more, the oldest are forgotten. */
+const MAX_ANSWERED = 1024;
 
 export interface AppNamesOptions {
   tenants: Pick<Tenants, "open">;
@@ -43,7 +44,9 @@ export interface AppPlace {
 
 export class AppNames implements NameResolver {
   readonly #options: AppNamesOptions;
-  readonly #targets = new Map<string, Target>();
+  readonly #targets = new LiveTargets<Target>();
+  /** In the order of their last connection. */
+  readonly #answered = new Set<string>();
   readonly #connections = new WeakMap<Duplex, AppConnection>();
 
   constructor(options: AppNamesOptions) {
@@ -53,19 +56,28 @@ export class AppNames implements NameResolver {
   find(label: string): Target | undefined {
     const place = readAppLabel(label);
     if (place === undefined || !this.#options.isOrganisation(place.organisation)) return undefined;
-    const known = this.#targets.get(label);
-    if (known !== undefined) return known;
-    const target: Target = {
+    return this.#targets.of(label, () => ({
       subject: ANONYMOUS,
       isPaused: () => false,
-      dial: async (first, signal) => this.#dial(place, first, signal),
+      dial: async (first, signal) => {
+        const stream = await this.#dial(place, first, signal);
+        this.#remember(label);
+        return stream;
+      },
       seatOf: (stream) => this.#connections.get(stream),
       takesForeignPages: true, // an app's own business
-    };
-    this.#targets.set(label, target);
-    const [oldest] = this.#targets.keys();
-    if (this.#targets.size > MAX_TARGETS && oldest !== undefined) this.#targets.delete(oldest);
-    return target;
+    }));
+  }
+
+  isEstablished(label: string): boolean {
+    return this.#answered.has(label);
+  }
+
+  #remember(label: string): void {
+    this.#answered.delete(label);
+    this.#answered.add(label);
+    const [oldest] = this.#answered;
+    if (this.#answered.size > MAX_ANSWERED && oldest !== undefined) this.#answered.delete(oldest);
   }
 
   async #dial({ organisation, addresses }: AppPlace, first: Buffer | undefined, signal: AbortSignal): Promise<Duplex> {

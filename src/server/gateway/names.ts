@@ -9,6 +9,8 @@ export interface NameResolver {
    * @param label of a host name, lower case, from anybody
    */
   find(label: string): Target | undefined;
+  /** Whether there is such a name, as far as that is known without a wait; strangers cannot make it true. */
+  isEstablished(label: string): boolean;
 }
 
 /** RFC 4648's digits in lower case: host names know no other. */

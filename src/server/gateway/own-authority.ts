@@ -19,6 +19,8 @@ const RENEWAL_MS = 30 * DAY_MS;
 const OPEN_TO_OTHERS = 0o077;
 /** Contexts that are kept; a context takes about 30 kB. */
 const MAX_CONTEXTS = 1024;
+/** Of names that strangers made up, as far as is known; none of them takes the place of another one's. */
+const MAX_STRANGE_CONTEXTS = 64;
 
 export interface OwnAuthority {
   tls: GatewayTls;
@@ -28,22 +30,31 @@ export interface OwnAuthority {
 
 /**
  * @param directory of the server's records, which exists
+ * @param isEstablished whether there is a name of this label
  * @throws SbxError `config_invalid` where its files are not as they were written
  */
-export async function openOwnAuthority(directory: string, domain: string, now: () => number): Promise<OwnAuthority> {
+export async function openOwnAuthority(
+  directory: string,
+  domain: string,
+  { now, isEstablished }: { now: () => number; isEstablished: (label: string) => boolean },
+): Promise<OwnAuthority> {
   const certificatePath = path.join(directory, `gateway-${domain}.pem`);
   const keyPath = path.join(directory, `gateway-${domain}.key`);
   const commonName = `sbx gateway CA (${domain})`;
   const there = read(certificatePath, keyPath, commonName, now());
   const { issuer, certificatePem } = there ?? (await make(certificatePath, keyPath, commonName, domain, now()));
   const contexts = new LeafContexts(issuer, certificatePem, { maxContexts: MAX_CONTEXTS, now });
+  const strange = new LeafContexts(issuer, certificatePem, { maxContexts: MAX_STRANGE_CONTEXTS, now });
   return {
     certificatePath,
     // Programs differ in which wildcards they take (`*.localhost` none does): each name has a certificate of its own, the
     // names that do not exist as well.
     tls: {
-      contextFor: (name) =>
-        contexts.contextFor(name !== undefined && labelOf(name, domain) !== undefined ? name : domain),
+      contextFor(name) {
+        const label = name === undefined ? undefined : labelOf(name, domain);
+        if (name === undefined || label === undefined) return contexts.contextFor(domain);
+        return (isEstablished(label) ? contexts : strange).contextFor(name);
+      },
     },
   };
 }

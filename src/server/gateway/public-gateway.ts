@@ -97,8 +97,9 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
 
   /** Listens. @throws SbxError `port_in_use`, `usage`, `config_invalid` for a certificate that is none */
   static async open(options: PublicGatewayOptions): Promise<PublicGateway> {
-    const certificates = await openCertificates(options);
-    const gateway = new PublicGateway(options, certificates, DomainStore.open(options.directory));
+    let names: PublicGateway | undefined;
+    const certificates = await openCertificates(options, (label) => names !== undefined && names.#isEstablished(label));
+    const gateway = (names = new PublicGateway(options, certificates, DomainStore.open(options.directory)));
     try {
       gateway.#gateway = await gateway.#listen();
     } catch (error) {
@@ -243,6 +244,14 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
     return undefined;
   }
 
+  #isEstablished(label: string): boolean {
+    try {
+      return this.#resolvers.some((resolver) => resolver.isEstablished(label));
+    } catch {
+      return false; // the request will say why
+    }
+  }
+
   #rewriterFor(socket: Socket): HeadRewriter {
     const isProxied = this.#options.tls === "proxy";
     const address = isProxied ? null : (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
@@ -253,15 +262,11 @@ export class PublicGateway implements HttpDoor, AsyncDisposable {
   }
 }
 
-async function openCertificates({
-  tls,
-  directory,
-  domain,
-  log,
-  now,
-  lookMs,
-}: PublicGatewayOptions): Promise<Certificates> {
+async function openCertificates(
+  { tls, directory, domain, log, now, lookMs }: PublicGatewayOptions,
+  isEstablished: (label: string) => boolean,
+): Promise<Certificates> {
   if (tls === "proxy") return { tls: undefined, certificatePath: null };
-  if (tls === "own") return openOwnAuthority(directory, domain, now);
+  if (tls === "own") return openOwnAuthority(directory, domain, { now, isEstablished });
   return { tls: new GivenCertificate(tls, log, lookMs), certificatePath: null };
 }

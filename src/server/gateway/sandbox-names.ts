@@ -90,6 +90,10 @@ export class SandboxNames implements NameResolver {
     return record !== undefined && this.#tokenHolds(record.tokenId) ? record.tokenId : undefined;
   }
 
+  isEstablished(label: string): boolean {
+    return this.tokenOf(label) !== undefined;
+  }
+
   /** Those that are perhaps in use, and whose token does not hold any more. */
   lapsed(): Target[] {
     const verdicts = new Map<string, boolean>();

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { APP_SLUG } from "../../../src/protocol/app-values.ts";
 import type { DeployAsset } from "../../../src/runtime/apps.ts";
-import { appLabel, readAppLabel } from "../../../src/server/gateway/app-names.ts";
+import { AppNames, appLabel, readAppLabel } from "../../../src/server/gateway/app-names.ts";
+import { openServerLog } from "../../../src/server/server-log.ts";
 import { SCOPES } from "../../../src/server/tokens/token-format.ts";
 import { TokenStore } from "../../../src/server/tokens/token-store.ts";
 import { sandboxInfo, type FakeRuntime } from "../../fake-runtime.ts";
@@ -80,6 +81,17 @@ test("one that does not come up any more is not tried again and again", async (t
     runtime.sandboxes.filter(({ status }) => status === "running"),
     [],
   );
+});
+
+test("connections of an app are counted together, however many apps strangers make up meanwhile", () => {
+  const names = new AppNames({
+    tenants: { open: async () => Promise.reject(new Error("nobody is asked")) },
+    ...{ isOrganisation: () => true, log: openServerLog(process.stderr, () => Date.now()) },
+  });
+  const popular = names.find("popular");
+  for (let at = 0; at < 5000; at++) names.find(`made-up-${at}`);
+  assert.ok(popular !== undefined && names.find("popular") === popular);
+  assert.equal(names.isEstablished("popular"), false);
 });
 
 test("a label says one thing, whatever the slug, the organisation and the revision are called", () => {

@@ -1,11 +1,12 @@
 /** The public gateway as its clients see it: those who were given a name, and everybody else. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { createHash, generateKeyPairSync, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { chmodSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
 import path from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
 import { connect as connectTls } from "node:tls";
@@ -164,6 +165,20 @@ describe("who knows no name", () => {
       assert.match(answer, /^HTTP\/1\.1 4\d\d /, JSON.stringify(bytes.slice(0, 40)));
     }
   });
+});
+
+test("a record that cannot be read is the end of one name, and not of the server", async (t) => {
+  const bench = await openGatewayBench(t);
+  await bench.serve((_request, response) => response.end("here"));
+  const [broken, whole] = [await bench.expose(), await bench.expose()];
+  {
+    using database = new DatabaseSync(path.join(bench.directory, "control.db"));
+    const hash = createHash("sha256").update(broken.slice(0, 26)).digest("hex");
+    database.prepare("UPDATE gateway_labels SET kind = 'x' WHERE hash = ?").run(hash);
+  }
+  assert.deepEqual(await bench.ask(broken), await bench.ask(`${"a".repeat(26)}.localhost`));
+  assert.match(bench.log(), /gateway\.failure/);
+  assert.equal((await bench.ask(whole)).text, "here");
 });
 
 describe("what passes", () => {
