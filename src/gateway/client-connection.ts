@@ -182,7 +182,7 @@ export class ClientConnection {
     const server = this.#server;
     if (passed === undefined) {
       if (refused !== undefined) this.#close(refused instanceof OwnAnswer ? refused.bytes : refuse(400));
-      else this.#startHeadTimer();
+      else if (this.#headTimer === undefined) this.#startHeadTimer();
       return;
     }
     this.#isResting = false;

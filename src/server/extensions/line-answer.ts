@@ -76,17 +76,24 @@ async function* followProgress(
 
 /** Empty lines, until something has happened: a connection that says nothing is taken for a broken one. */
 async function* beatUntil(happens: Promise<unknown>): AsyncIterable<string> {
+  const state = { isOver: false, wake: (): void => undefined };
+  const settle = (): void => {
+    state.isOver = true;
+    state.wake();
+  };
+  // Once, not with each beat: a promise keeps all that wait for it, and a quiet stream may be so for days. What it fails
+  // with is for whoever waits for it.
+  happens.then(settle, settle);
   for (;;) {
-    let timer: NodeJS.Timeout | undefined;
-    const beat = new Promise<"beat">((resolve) => {
-      timer = setTimeout(() => resolve("beat"), BEAT_MS).unref();
-    });
+    const { promise: woken, resolve } = Promise.withResolvers<void>();
+    state.wake = resolve;
+    const timer = setTimeout(resolve, BEAT_MS).unref();
     try {
-      // What it fails with is for whoever waits for it.
-      if ((await Promise.race([happens.catch(() => undefined), beat])) !== "beat") return;
+      await woken;
     } finally {
       clearTimeout(timer);
     }
+    if (state.isOver) return;
     yield "\n";
   }
 }
