@@ -79,7 +79,9 @@ https://APP-REVISION.localhost:PORT for what is not in production. An app that n
     const said = await this.#follow(runtime, id, flags);
     const revision = await runtime.apps.revisions.get(id, { signal });
     requireUp(revision, app.slug, said);
-    const notice = (text: string): void => void (flags.json || flags.quiet || this.notice(text));
+    const notice = (text: string): void => {
+      if (!flags.json && !flags.quiet) this.notice(text);
+    };
     notice(`the revision is ${id}`);
     const url = await findRevisionUrl({
       ...{ name: flags.prod ? app.slug : `${app.slug}-${id}`, serves: flags.serve, notice, signal },

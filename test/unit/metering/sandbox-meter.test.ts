@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test, type TestContext } from "node:test";
+import { identifyProcess } from "../../../src/host/process-identity.ts";
 import { HOUR_MS } from "../../../src/metering/amounts.ts";
 import { readMeterFile } from "../../../src/store/metering/meter-file.ts";
 import type { SandboxSample } from "../../../src/store/metering/meter-store.ts";
@@ -28,7 +29,9 @@ async function burning(t: TestContext, options: Partial<SandboxMeterOptions> = {
   const machine = burn(t);
   const [said] = (await once(machine.stdout ?? machine, "data")) as [Buffer];
   const burner = Number(said.toString());
-  t.after(() => process.kill(burner, "SIGKILL"));
+  t.after(() => {
+    if (identifyProcess(burner) !== null) process.kill(burner, "SIGKILL");
+  });
   const directory = temporaryDirectory(t);
   const samples: SandboxSample[] = [];
   const meter = new SandboxMeter({
