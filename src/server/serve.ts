@@ -69,8 +69,7 @@ export async function openServer({ listen, ssh, gateway, ...options }: ServeOpti
 async function openGateway(plane: ControlPlane, settings: PublicGatewaySettings): Promise<PublicGateway> {
   const { tenants } = plane;
   const { tokens, log, now } = plane.options;
-  const isOrganisation = (name: string): boolean =>
-    name === OWN_ORGANISATION || tokens.list().some(({ organisations }) => organisations.includes(name));
+  const isOrganisation = (name: string): boolean => name === OWN_ORGANISATION || tokens.isForOrganisation(name);
   const gateway = await PublicGateway.open({ ...settings, tenants, tokens, isOrganisation, log, now });
   plane.doors.http = gateway;
   plane.addGauge("sbx_gateway_connections", () => gateway.connections);

@@ -51,11 +51,18 @@ export class TokenStore implements Disposable {
   readonly #database: DatabaseSync;
   readonly #byHash: StatementSync;
   readonly #byId: StatementSync;
+  readonly #byOrganisation: StatementSync;
 
   private constructor(database: DatabaseSync) {
     this.#database = database;
     this.#byHash = database.prepare("SELECT * FROM tokens WHERE hash = ?");
     this.#byId = database.prepare("SELECT * FROM tokens WHERE id = ?");
+    // Of a record that is damaged nothing is read: it takes no other one's organisation along.
+    this.#byOrganisation = database.prepare(`
+      SELECT 1 FROM tokens WHERE EXISTS (
+        SELECT 1 FROM json_each(iif(json_valid(organisations), organisations, '[]')) WHERE value = ?
+      ) LIMIT 1
+    `);
   }
 
   /** @throws SbxError `state_newer`, `state_broken` */
@@ -106,6 +113,11 @@ export class TokenStore implements Disposable {
   holds(id: string, now: number): boolean {
     const row = this.#byId.get(id);
     return row !== undefined && !isOver(parseRow(row), now);
+  }
+
+  /** Whether any token names it. Strangers have this asked as often as they like. */
+  isForOrganisation(name: string): boolean {
+    return this.#byOrganisation.get(name) !== undefined;
   }
 
   [Symbol.dispose](): void {
