@@ -119,13 +119,13 @@ class FakeSocket extends EventEmitter {
     this.emit("close", 1006, Buffer.alloc(0));
   }
 
-  send(message: string | Buffer, ...rest: [sent: () => void] | [{ binary: false; fin: boolean }, () => void]): void {
+  send(message: string | Buffer, ...rest: [sent: () => void] | [{ binary: false; fin?: boolean }, () => void]): void {
     const [options, sent] = rest.length === 2 ? rest : [undefined, rest[0]];
     try {
       if (options === undefined) {
         assert.equal(this.#pieces.length, 0, "a message between two pieces of another one");
         this.#check(message);
-      } else this.#checkPiece(message as Buffer, options.fin);
+      } else this.#checkPiece(message as Buffer, options.fin ?? true);
     } catch (error) {
       this.failure ??= error instanceof Error ? error : new Error(String(error));
     }
