@@ -110,16 +110,18 @@ export class InstancePool implements AsyncDisposable {
     }
   }
 
-  /** Ends its instances when their connections have come to their end; false if somebody has asked for it meanwhile. */
-  async drain(): Promise<boolean> {
+  /** Until its connections have come to their end, or have had their time. */
+  async drain(): Promise<void> {
     this.#isDraining = true;
     const deadline = performance.now() + this.#options.limits.drainMs;
-    while (this.#busy > 0 && performance.now() < deadline) {
+    while (this.#busy > 0 && performance.now() < deadline && !this.isWanted && !this.#ending.signal.aborted) {
       await sleep(DRAIN_LOOK_MS, undefined, { ref: false });
-      if (this.#isWanted() || this.#ending.signal.aborted) return false;
     }
-    await this.end(new SbxError("aborted", "the revision is not active any more"));
-    return true;
+  }
+
+  /** Whether somebody has asked for it since it was last drained. */
+  get isWanted(): boolean {
+    return !this.#isDraining;
   }
 
   /** Ends all of it. */
@@ -138,10 +140,6 @@ export class InstancePool implements AsyncDisposable {
 
   get #busy(): number {
     return [...this.#members].reduce((sum, { busy }) => sum + busy, 0);
-  }
-
-  #isWanted(): boolean {
-    return !this.#isDraining;
   }
 
   async #leave(reason: SbxError): Promise<void> {

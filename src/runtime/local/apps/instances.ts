@@ -50,7 +50,12 @@ export class Instances implements AsyncDisposable {
   /** Ends what runs of it here when its connections have come to their end, unless somebody asks for it again. */
   async retire(name: InstanceName): Promise<void> {
     const pool = this.#pools.get(keyOf(name));
-    if (pool !== undefined && (await pool.drain())) this.#forget(name, pool);
+    if (pool === undefined) return;
+    await pool.drain();
+    if (pool.isWanted) return;
+    // Whoever asks from now on gets another one.
+    this.#forget(name, pool);
+    await pool.end(new SbxError("aborted", "the revision is not active any more"));
   }
 
   /** Ends what runs of a revision, and forgets what is kept of it. */
