@@ -1,5 +1,6 @@
 /** Schemas of the calls that sbx adds (docs/protocol-supervisor.md). Refused unless the extensions were agreed. */
 import * as z from "zod/mini";
+import { STOP_REASONS } from "./stop-reasons.ts";
 import { count, list, method, name, none, opt, path, pid, port, streamId, terminalSize, text } from "./rpc-schema.ts";
 
 /** What a copy did, from either end of it. */
@@ -23,18 +24,7 @@ export const sandboxInfo = () =>
     startedAt: epochMs(),
     stoppedAt: epochMs(),
     expiresAt: epochMs(),
-    reason: z.nullable(
-      z.enum([
-        "killed",
-        "expired",
-        "session_ended",
-        "budget_exceeded",
-        "out_of_memory",
-        "guest_shutdown",
-        "crashed",
-        "start_failed",
-      ]),
-    ),
+    reason: z.nullable(z.enum(STOP_REASONS)),
     detail: z.nullable(text()),
     image: z.object({ id: text(), name: z.nullable(text()) }),
     memoryBytes: z.number(),

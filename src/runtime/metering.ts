@@ -1,8 +1,9 @@
 /** What was used, as it crosses the Runtime interface: by sandboxes, and by volumes and snapshots. */
 import type { Amounts } from "../metering/amounts.ts";
+import type { MeteredUsage } from "../metering/metered-usage.ts";
 import type { CallOptions } from "./types.ts";
 
-export type { Amounts };
+export type { Amounts, MeteredUsage };
 
 export interface MeteringApi {
   /**
@@ -19,16 +20,4 @@ export interface MeteringQuery {
   until?: number;
   /** By days (UTC) or hours; all in one if absent. */
   by?: "hour" | "day";
-}
-
-export interface MeteredUsage {
-  kind: "sandbox" | "volume" | "snapshot";
-  id: string;
-  name: string | null;
-  labels: Readonly<Record<string, string>>;
-  /** The application that it is an instance of. */
-  app: string | null;
-  /** When its day or hour begins, epoch `ms`; the query's `since` for all in one. */
-  bucket: number;
-  amounts: Amounts;
 }

@@ -1,8 +1,11 @@
 /** Data that crosses the Runtime interface: plain values, no behaviour. Sizes are bytes, times are epoch ms. */
 import type { Budget } from "../metering/budget.ts";
 import type { PolicySpec } from "../policy/spec.ts";
+import type { StopReason } from "../protocol/stop-reasons.ts";
 import type { CopySpec, MountSpec } from "./folder-spec.ts";
 import type { LeakActionName, ResolveOverrideRecord, SecretHostRecord } from "../protocol/net-launch.ts";
+
+export type { StopReason };
 
 export interface CallOptions {
   signal?: AbortSignal;
@@ -10,17 +13,6 @@ export interface CallOptions {
 }
 
 export type SandboxStatus = "creating" | "running" | "paused" | "stopping" | "stopped" | "failed";
-
-/** Why a sandbox is no longer there. */
-export type StopReason =
-  | "killed"
-  | "expired"
-  | "session_ended"
-  | "budget_exceeded"
-  | "out_of_memory"
-  | "guest_shutdown"
-  | "crashed"
-  | "start_failed";
 
 /** How long a sandbox lives: with the connection that made it, or for a fixed time. */
 export type Lifetime = { kind: "session" } | { kind: "duration"; ms: number };

@@ -6,6 +6,7 @@ import { SbxError } from "../runtime/errors.ts";
 import type { StopReason } from "../runtime/types.ts";
 import type { RecordedStatus } from "./lifecycle.ts";
 import { resolvedSpecSchema, type ResolvedSpecRecord } from "../protocol/sandbox-record.ts";
+import { STOP_REASONS } from "../protocol/stop-reasons.ts";
 import { translateDatabaseError } from "./database.ts";
 import { KeptReading } from "./kept-reading.ts";
 import { isLive, sourcesOf } from "./lifecycle.ts";
@@ -149,16 +150,7 @@ function toColumns(change: SandboxChange): Record<string, SQLInputValue> {
 }
 
 const statusSchema = z.enum(["creating", "running", "stopping", "stopped", "failed"]);
-const reasonSchema = z.enum([
-  "killed",
-  "expired",
-  "session_ended",
-  "budget_exceeded",
-  "out_of_memory",
-  "guest_shutdown",
-  "crashed",
-  "start_failed",
-]);
+const reasonSchema = z.enum(STOP_REASONS);
 
 const rowSchema = z.object({
   id: z.string(),

@@ -9,35 +9,32 @@ import {
   type DomainRecord,
 } from "../../protocol/domain-calls.ts";
 import { asPart, PartedStream } from "../../protocol/parted-stream.ts";
-import type { SandboxRow } from "../../store/sandbox-store.ts";
 import type { Domain, DomainApi, DomainTarget, OpenHttpOptions } from "../domains.ts";
 import { SbxError } from "../errors.ts";
 import type { CallOptions } from "../types.ts";
-import { callSupervisor, refusedWithCode } from "./supervisor-client.ts";
+import { callRunning, type FindRunning, type RunningCall } from "./running-calls.ts";
 import { openUpgrade } from "./supervisor-upgrade.ts";
 
-const TIMEOUT_MS = 10_000;
-
 export class LocalDomains implements DomainApi {
-  readonly #findRunning: (ref: string) => SandboxRow;
+  readonly #findRunning: FindRunning;
 
-  constructor(findRunning: (ref: string) => SandboxRow) {
+  constructor(findRunning: FindRunning) {
     this.#findRunning = findRunning;
   }
 
   async announce(ref: string, domain: string, target: DomainTarget | null, options: CallOptions = {}): Promise<Domain> {
-    const call: DomainCall = { domain, ...toCall(target) };
-    return this.#one(ref, "POST", DOMAINS_TARGET, call, options);
+    const body: DomainCall = { domain, ...toCall(target) };
+    return this.#one({ ref, method: "POST", target: DOMAINS_TARGET, body }, options);
   }
 
   async list(ref: string, options: CallOptions = {}): Promise<Domain[]> {
     return domains()
-      .parse(await this.#call(ref, "GET", DOMAINS_TARGET, undefined, options))
+      .parse(await callRunning(this.#findRunning, { ref, method: "GET", target: DOMAINS_TARGET }, options))
       .map(toDomain);
   }
 
   async withdraw(ref: string, domain: string, options: CallOptions = {}): Promise<Domain> {
-    return this.#one(ref, "DELETE", `${DOMAINS_TARGET}/${hostOf(domain)}`, undefined, options);
+    return this.#one({ ref, method: "DELETE", target: `${DOMAINS_TARGET}/${hostOf(domain)}` }, options);
   }
 
   async openHttp(ref: string, domain: string, { first, signal }: OpenHttpOptions = {}): Promise<Duplex> {
@@ -50,29 +47,10 @@ export class LocalDomains implements DomainApi {
     return new PartedStream(socket, behind);
   }
 
-  async #one(
-    ref: string,
-    method: string,
-    target: string,
-    body: object | undefined,
-    options: CallOptions,
-  ): Promise<Domain> {
-    const [domain] = domains().parse([await this.#call(ref, method, target, body, options)]);
+  async #one(call: RunningCall, options: CallOptions): Promise<Domain> {
+    const [domain] = domains().parse([await callRunning(this.#findRunning, call, options)]);
     if (domain === undefined) throw new SbxError("internal", "the supervisor's answer is empty");
     return toDomain(domain);
-  }
-
-  async #call(
-    ref: string,
-    method: string,
-    target: string,
-    body: object | undefined,
-    { signal }: CallOptions,
-  ): Promise<unknown> {
-    return callSupervisor(this.#findRunning(ref).socket, method, target, {
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      ...{ signal, timeoutMs: TIMEOUT_MS, refused: refusedWithCode },
-    });
   }
 }
 

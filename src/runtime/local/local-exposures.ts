@@ -1,58 +1,36 @@
 /** URLs of this machine's sandboxes: calls at their supervisors. */
 import { EXPOSURES_TARGET, exposures, type ExposeCall, type ExposureRecord } from "../../protocol/expose-calls.ts";
-import type { SandboxRow } from "../../store/sandbox-store.ts";
 import { SbxError } from "../errors.ts";
 import type { ExposeSpec, Exposure, ExposureApi } from "../exposures.ts";
 import type { CallOptions } from "../types.ts";
-import { callSupervisor, refusedWithCode } from "./supervisor-client.ts";
-
-const TIMEOUT_MS = 10_000;
+import { callRunning, type FindRunning, type RunningCall } from "./running-calls.ts";
 
 export class LocalExposures implements ExposureApi {
-  readonly #findRunning: (ref: string) => SandboxRow;
+  readonly #findRunning: FindRunning;
 
-  constructor(findRunning: (ref: string) => SandboxRow) {
+  constructor(findRunning: FindRunning) {
     this.#findRunning = findRunning;
   }
 
   async add(ref: string, { guestPort, hostPort }: ExposeSpec, options: CallOptions = {}): Promise<Exposure> {
-    const call: ExposeCall = { guestPort, ...(hostPort === undefined ? {} : { hostPort }) };
-    return this.#one(ref, "POST", EXPOSURES_TARGET, call, options);
+    const body: ExposeCall = { guestPort, ...(hostPort === undefined ? {} : { hostPort }) };
+    return this.#one({ ref, method: "POST", target: EXPOSURES_TARGET, body }, options);
   }
 
   async list(ref: string, options: CallOptions = {}): Promise<Exposure[]> {
     return exposures()
-      .parse(await this.#call(ref, "GET", EXPOSURES_TARGET, undefined, options))
+      .parse(await callRunning(this.#findRunning, { ref, method: "GET", target: EXPOSURES_TARGET }, options))
       .map(toExposure);
   }
 
   async remove(ref: string, guestPort: number, options: CallOptions = {}): Promise<Exposure> {
-    return this.#one(ref, "DELETE", `${EXPOSURES_TARGET}/${guestPort}`, undefined, options);
+    return this.#one({ ref, method: "DELETE", target: `${EXPOSURES_TARGET}/${guestPort}` }, options);
   }
 
-  async #one(
-    ref: string,
-    method: string,
-    target: string,
-    body: object | undefined,
-    options: CallOptions,
-  ): Promise<Exposure> {
-    const [exposure] = exposures().parse([await this.#call(ref, method, target, body, options)]);
+  async #one(call: RunningCall, options: CallOptions): Promise<Exposure> {
+    const [exposure] = exposures().parse([await callRunning(this.#findRunning, call, options)]);
     if (exposure === undefined) throw new SbxError("internal", "the supervisor's answer is empty");
     return toExposure(exposure);
-  }
-
-  async #call(
-    ref: string,
-    method: string,
-    target: string,
-    body: object | undefined,
-    { signal }: CallOptions,
-  ): Promise<unknown> {
-    return callSupervisor(this.#findRunning(ref).socket, method, target, {
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      ...{ signal, timeoutMs: TIMEOUT_MS, refused: refusedWithCode },
-    });
   }
 }
 

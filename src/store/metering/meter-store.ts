@@ -1,13 +1,12 @@
 /** Usage in its database: counters go in, amounts for spans of time come out. */
 import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
-import { addAmounts, HOUR_MS, NOTHING, type Amounts, type SandboxCounters } from "../../metering/amounts.ts";
+import { addAmounts, HOUR_MS, NOTHING, type SandboxCounters } from "../../metering/amounts.ts";
+import type { MeteredUsage } from "../../metering/metered-usage.ts";
 import { inTransaction } from "../database.ts";
 
 /** What was used longer ago is forgotten, `ms`: thirteen months can be compared. */
 const KEPT_MS = 400 * 24 * HOUR_MS;
-
-export type MeterKind = "sandbox" | "volume" | "snapshot";
 
 /** Counters of a sandbox at one moment. */
 export interface SandboxSample {
@@ -29,17 +28,6 @@ export interface StorageSample {
   /** Epoch `ms`. */
   createdAt: number;
   bytes: number;
-}
-
-export interface UsageRow {
-  kind: MeterKind;
-  id: string;
-  name: string | null;
-  labels: Readonly<Record<string, string>>;
-  app: string | null;
-  /** Epoch `ms` of the bucket's beginning. */
-  bucket: number;
-  amounts: Amounts;
 }
 
 export interface ReadUsage {
@@ -125,7 +113,7 @@ export class MeterStore {
   }
 
   /** What was used in a span of time, of each thing that used anything. */
-  read(query: ReadUsage): UsageRow[] {
+  read(query: ReadUsage): MeteredUsage[] {
     return [...this.#readHours(query), ...this.#readSpans(query)];
   }
 
@@ -169,7 +157,7 @@ export class MeterStore {
     if (!goesOn) insert.run(kind, id, at, at, bytes, bytes);
   }
 
-  #readHours({ since, until, bucketMs }: ReadUsage): UsageRow[] {
+  #readHours({ since, until, bucketMs }: ReadUsage): MeteredUsage[] {
     const rows = this.#database
       .prepare(
         `SELECT 'sandbox' AS kind, sandbox AS id, name, labels, app, hour,
@@ -188,7 +176,7 @@ export class MeterStore {
     );
   }
 
-  #readSpans({ since, until, bucketMs }: ReadUsage): UsageRow[] {
+  #readSpans({ since, until, bucketMs }: ReadUsage): MeteredUsage[] {
     const rows = this.#database
       .prepare(
         `SELECT spans.kind, spans.id, name, labels, app, since, until, bytes
@@ -221,8 +209,8 @@ function split(from: number, to: number, bucketMs: number | undefined): [number,
   return pieces;
 }
 
-function merge(rows: readonly UsageRow[]): UsageRow[] {
-  const merged = new Map<string, UsageRow>();
+function merge(rows: readonly MeteredUsage[]): MeteredUsage[] {
+  const merged = new Map<string, MeteredUsage>();
   for (const row of rows) {
     const key = `${row.kind} ${row.id} ${row.bucket}`;
     const known = merged.get(key);
