@@ -6,6 +6,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { after, test } from "node:test";
 import { identifyProcess } from "../../src/host/process-identity.ts";
+import { openBrowser } from "./support/browser.ts";
 import { eventually } from "./support/leftovers.ts";
 import { openTestHome } from "./support/test-home.ts";
 
@@ -52,6 +53,22 @@ test("a directory is deployed, answers at once, and a second deployment takes it
   const second = await deploy("three", "--prod");
   assert.equal(second.url, first.url);
   assert.equal(await get(first.url), "three /abc");
+});
+
+test("a site of files is seen by a real browser, and its links lead on", async () => {
+  const directory = home.scratch("site");
+  await mkdir(path.join(directory, "more"), { recursive: true });
+  await writeFile(path.join(directory, "index.html"), "<!doctype html><title>Site</title><a href=more/>more</a>");
+  await writeFile(path.join(directory, "more", "index.html"), "<!doctype html><title>More</title>there");
+  const words = ["deploy", `${directory}/`, "docs", "--prod", "--static", ".", "--json"];
+  const { url } = JSON.parse(await home.must(words)) as Deployed;
+  await using browser = await openBrowser(["--ignore-certificate-errors"]);
+  const page = await browser.newPage({ ignoreHTTPSErrors: true });
+  await page.goto(url);
+  assert.equal(await page.title(), "Site");
+  await page.click("a");
+  await page.waitForURL("**/more/");
+  assert.deepEqual([await page.title(), await page.textContent("body")], ["More", "there"]);
 });
 
 test("a second server is not started, the first one can be ended, and nothing of it is left", async () => {
