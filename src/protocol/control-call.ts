@@ -11,7 +11,7 @@ export const CONTROL_PATH = "/api/sbx/v1";
 export const CONTROL_HEADER = "x-sbx-control";
 
 /** What a token must be good for. */
-export type ControlScope = "read" | "sandboxes" | "volumes";
+export type ControlScope = "read" | "sandboxes" | "volumes" | "apps";
 
 /**
  * How the answer comes: one JSON value; the same behind news of its progress; or items, one after the other, as long as

@@ -1,6 +1,7 @@
 /** All control calls, and what a server says of itself. */
 import * as z from "zod/mini";
 import { CONTROL_PATH, type ControlCall } from "./control-call.ts";
+import { APP_CALLS } from "./control-calls-apps.ts";
 import { DISK_CALLS } from "./control-calls-disks.ts";
 import { EDITOR_CALLS } from "./control-calls-editor.ts";
 import { IMAGE_CALLS } from "./control-calls-images.ts";
@@ -16,6 +17,7 @@ export const CONTROL_CALLS = {
   ...DISK_CALLS,
   ...NETWORK_CALLS,
   ...METERING_CALLS,
+  ...APP_CALLS,
 };
 
 export type ControlCallName = keyof typeof CONTROL_CALLS;

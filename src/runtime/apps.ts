@@ -272,6 +272,8 @@ export interface OpenAppOptions extends CallOptions {
 /** Makes room for one sandbox while `make` runs. */
 export type Admission = <T>(demand: { memoryBytes: number; cpus: number }, make: () => Promise<T>) => Promise<T>;
 
+export type ActivateOptions = Pick<OpenAppOptions, "admit" | "signal">;
+
 export const MAX_APP_LOG_LINES = 20_000;
 
 /** A line of a program. The text is a guest's. */
@@ -310,10 +312,11 @@ export interface AppApi {
    * ones. What is under way at the one before comes to its end there.
    *
    * @param revision the one that was production before if absent
+   * @param options.admit asked before an instance is made
    * @throws SbxError `revision_not_found`, `usage` for one that was not built, `guest_error` with what it said if it does
    * not come up; production stays as it is then
    */
-  activate(ref: string, revision?: string, options?: CallOptions): Promise<TimelineInfo>;
+  activate(ref: string, revision?: string, options?: ActivateOptions): Promise<TimelineInfo>;
   /** By slug. */
   timelines(ref: string, options?: CallOptions): Promise<TimelineInfo[]>;
   /** What its programs said within the last day, in the order of time, and no more than {@link MAX_APP_LOG_LINES}. */

@@ -11,6 +11,7 @@ import {
 import type { ControlCallName } from "../../protocol/control-calls.ts";
 import { LINES_TYPE } from "../../protocol/control-lines.ts";
 import { route, type Answer, type Call, type Route } from "../api/route.ts";
+import { APP_HANDLERS } from "./app-handlers.ts";
 import { DISK_HANDLERS } from "./disk-handlers.ts";
 import { EDITOR_HANDLERS } from "./editor-handlers.ts";
 import { defined, type ControlContext, type ControlHandler, type ControlHandlers } from "./handler.ts";
@@ -27,6 +28,7 @@ const HANDLERS: ControlHandlers<ControlCallName> = {
   ...DISK_HANDLERS,
   ...NETWORK_HANDLERS,
   ...METERING_HANDLERS,
+  ...APP_HANDLERS,
 };
 
 /** What there is beside the calls: more in the configuration of a new sandbox, SSH, and files on connections of their own. */

@@ -17,7 +17,8 @@ type Decision = "elsewhere" | "refused" | "none";
 
 const DECISIONS: Readonly<Record<Decision, readonly string[]>> = {
   elsewhere: [
-    ...["app create", "app env", "app inspect", "app list", "app logs", "app remove", "app revisions", "app update"],
+    ...["app create", "app env", "app inspect", "app list", "app logs", "app promote", "app remove", "app revisions"],
+    ...["app rollback", "app update"],
     ...["deploy", "layer create", "layer env", "layer list", "layer remove"],
     ...["create", "run", "exec", "list", "inspect", "kill", "extend", "pause", "resume", "fork", "copy", "prune"],
     ...["logs", "events", "top", "usage", "doctor", "mcp", "ssh", "ssh-config", "ssh-proxy", "complete"],
@@ -45,7 +46,7 @@ const DECISIONS: Readonly<Record<Decision, readonly string[]>> = {
     ],
     ...["volume remove", "volume resize", "volume restore", "volume snapshot"],
   ],
-  refused: ["app promote", "app rollback", "image build", "image remove", "setup"],
+  refused: ["image build", "image remove", "setup"],
   none: [
     ...["completion", "config get", "config list", "config set", "config unset", "login", "logout", "serve", "version"],
     ...["context list", "context remove", "context show", "context use", "token create", "token list", "token revoke"],

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import type { DeployAsset, DeploySpec } from "../../../src/runtime/apps.ts";
 import { sandboxInfo } from "../../fake-runtime.ts";
 import { runApps } from "../apps/fake-program.ts";
+import { openPublishedServer } from "./published-server.ts";
 import { openRemoteBench } from "./remote-bench.ts";
 
 const SANDBOX = "sbx_loc_0123456789abcdefghjk";
@@ -140,4 +141,52 @@ test("a build that is given up is given up on the server", async (t) => {
   assert.equal((await remote.apps.revisions.get(id)).failureReason, "cancelled");
   await remote.apps.revisions.remove(id);
   assert.deepEqual(await remote.apps.revisions.list("shop"), []);
+});
+
+test("a revision becomes production again on the server, and what production runs is told", async (t) => {
+  const { remote, runtime } = await openRemoteBench(t);
+  const guest = runApps(runtime);
+  const { apps } = remote;
+  await apps.create({ slug: "shop" });
+  const deploy = async (production: boolean): Promise<string> => {
+    const { id } = await apps.deploy("shop", { source: MAIN, production, preview: !production });
+    await collect(apps.revisions.progress(id));
+    return id;
+  };
+  const [first, preview] = [await deploy(true), await deploy(false)];
+  await assert.rejects(apps.activate("shop"), { code: "usage" });
+  const promoted = await apps.activate("shop", preview);
+  assert.deepEqual([promoted.slug, promoted.app.slug, promoted.revision], ["production", "shop", preview]);
+  assert.deepEqual(await apps.timelines("shop"), await runtime.apps.timelines("shop"));
+  assert.equal((await apps.activate("shop")).revision, first);
+  await assert.rejects(apps.activate("shop", "000000000009"), { code: "revision_not_found" });
+  await assert.rejects(apps.activate("other"), { code: "app_not_found" });
+  for (const { id } of runtime.sandboxes) await runtime.remove(id);
+  guest.isHealthy = false;
+  await assert.rejects(apps.activate("shop", preview), { code: "guest_error" });
+  assert.equal((await runtime.apps.timelines("shop")).find(({ slug }) => slug === "production")?.revision, first);
+});
+
+test("a revision that is made production needs the right to apps, and room in the quotas", async (t) => {
+  const { remote, runtime, call, makeToken } = await openRemoteBench(t, { config: { quotas: { sandboxes: 1 } } });
+  runApps(runtime);
+  await remote.apps.create({ slug: "shop" });
+  const { id } = await remote.apps.deploy("shop", { source: MAIN, production: true, preview: false });
+  await collect(remote.apps.revisions.progress(id));
+  const token = makeToken({ scopes: ["read"] });
+  const refused = await call("POST", "/api/sbx/v1/app.activate", { token, body: { app: "shop", revision: id } });
+  assert.equal(refused.status, 403);
+  for (const { id } of runtime.sandboxes) await runtime.remove(id);
+  runtime.sandboxes = [sandboxInfo()];
+  await assert.rejects(remote.apps.activate("shop", id), { code: "quota_exceeded" });
+  assert.equal(runtime.sandboxes.length, 1);
+});
+
+test("a server of the published API alone makes no earlier revision production, and is not asked for it", async (t) => {
+  const { remote, requests } = await openPublishedServer(t);
+  await assert.rejects(remote.apps.activate("shop", "000000000001"), { code: "unsupported", hint: /sbx deploy/ });
+  assert.deepEqual(
+    requests.filter(({ method }) => method !== "GET"),
+    [],
+  );
 });

@@ -1,7 +1,7 @@
 /** Builds revisions: files, commands, an instance that answers, and only then the switch of the timelines. */
 import type { RevisionNetwork } from "../../../store/apps/app-documents.ts";
 import type { RevisionRow } from "../../../store/apps/revision-store.ts";
-import type { AppConnection, DeploySpec, OpenAppOptions } from "../../apps.ts";
+import type { ActivateOptions, Admission, AppConnection, DeploySpec, OpenAppOptions } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
 import type { Sandbox } from "../../runtime.ts";
 import type { CallerEnvironment, CallOptions } from "../../types.ts";
@@ -63,17 +63,13 @@ export class Builder implements RevisionWorker {
   }
 
   async openHttp(name: InstanceName, { first, admit, signal }: OpenAppOptions): Promise<AppConnection> {
-    const plan = async (): Promise<InstancePlan> => {
-      const made = await planInstance(this.#options, this.#require(name.revision), name.context);
-      return admit === undefined ? made : { ...made, admit };
-    };
-    const connection = await this.#options.instances.open(name, plan, signal);
+    const connection = await this.#options.instances.open(name, async () => this.#plan(name, admit), signal);
     if (first !== undefined) connection.stream.write(first);
     return connection;
   }
 
-  async run({ revision, context }: InstanceName, signal?: AbortSignal): Promise<void> {
-    await this.#options.instances.ensure(await planInstance(this.#options, this.#require(revision), context), signal);
+  async run(name: InstanceName, { admit, signal }: ActivateOptions): Promise<void> {
+    await this.#options.instances.ensure(await this.#plan(name, admit), signal);
   }
 
   async retire(name: InstanceName): Promise<void> {
@@ -105,8 +101,12 @@ export class Builder implements RevisionWorker {
       const work = { runtime, environment, steps, log, signal, env, keep };
       await contents.removeLeftovers();
       await buildContent(row, spec, work);
-      await this.#deploy(id, work);
-      steps.succeed();
+      await this.#warmUp(id, work);
+      signal.throwIfAborted();
+      if (!steps.succeed()) {
+        watch.look();
+        signal.throwIfAborted();
+      }
     } catch (error) {
       const text = sentence(signal.aborted ? signal.reason : error);
       log.write({ level: "error", message: text, step: steps.step });
@@ -122,40 +122,38 @@ export class Builder implements RevisionWorker {
     });
   }
 
-  async #deploy(id: string, { steps, log, signal }: Work): Promise<void> {
-    const { context, instances } = this.#options;
+  /** Has it run for each of its timelines, which are switched when all of that is done. */
+  async #warmUp(id: string, { steps, log, signal }: Work): Promise<void> {
+    const { instances } = this.#options;
     const row = this.#require(id);
     const { timelines } = row.document.progress;
     if (timelines.length === 0) {
       steps.skip("deploying");
       return;
     }
-    await steps.run("deploying", async () => {
-      for (const { slug } of timelines) {
-        const say = (message: string): void => log.write({ level: "info", message, step: "deploying", timeline: slug });
-        say("starting an instance");
-        const plan = await planInstance(this.#options, row, slug === PRODUCTION ? "production" : "development");
-        for (const name of plan.missingSecrets) {
-          say(`the secret ${name} was given with the sandbox alone and is not stored: the revision does not have it`);
+    steps.start("deploying");
+    for (const { slug } of timelines) {
+      const say = (message: string): void => log.write({ level: "info", message, step: "deploying", timeline: slug });
+      say("starting an instance");
+      const plan = await planInstance(this.#options, row, slug === PRODUCTION ? "production" : "development");
+      for (const name of plan.missingSecrets) {
+        say(`the secret ${name} was given with the sandbox alone and is not stored: the revision does not have it`);
+      }
+      const line = commandOf(row.document.config.predeploy);
+      const beforeStart = async (sandbox: Sandbox): Promise<void> => {
+        const place = { sandbox, directory: APP_DIRECTORY };
+        if (line !== undefined) {
+          await steps.runOf(slug, "predeploy", async () => runLine(place, line, say, { env: plan.env, signal }));
         }
-        const line = commandOf(row.document.config.predeploy);
-        const beforeStart = async (sandbox: Sandbox): Promise<void> => {
-          const place = { sandbox, directory: APP_DIRECTORY };
-          if (line !== undefined) {
-            await steps.runOf(slug, "predeploy", async () => runLine(place, line, say, { env: plan.env, signal }));
-          }
-        };
-        await steps.runOf(slug, "warmup", async () => instances.ensure({ ...plan, beforeStart }, signal));
-        say("it answers requests");
-      }
-      for (const { slug } of timelines) {
-        signal.throwIfAborted();
-        // The switch: one statement, after which nobody finds the one before it.
-        await steps.runOf(slug, "routing", async () => {
-          context.revisions.activate(row.app.id, slug, id, context.now());
-        });
-      }
-    });
+      };
+      await steps.runOf(slug, "warmup", async () => instances.ensure({ ...plan, beforeStart }, signal));
+      say("it answers requests");
+    }
+  }
+
+  async #plan({ revision, context }: InstanceName, admit: Admission | undefined): Promise<InstancePlan> {
+    const plan = await planInstance(this.#options, this.#require(revision), context);
+    return admit === undefined ? plan : { ...plan, admit };
   }
 
   async #takeSlot(signal: AbortSignal): Promise<AsyncDisposable> {

@@ -1,6 +1,7 @@
 /** Apps on this machine: their records, and what is deployed to them. */
 import { appConfigSchema, labelsSchema } from "../../../protocol/app-records.ts";
 import type {
+  ActivateOptions,
   AppAddress,
   AppApi,
   AppChange,
@@ -131,7 +132,7 @@ export class LocalApps implements AppApi, AppDoor {
     return this.#revisions.openHttp(found, revision, options);
   }
 
-  async activate(ref: string, revision?: string, options: CallOptions = {}): Promise<TimelineInfo> {
+  async activate(ref: string, revision?: string, options: ActivateOptions = {}): Promise<TimelineInfo> {
     return this.#revisions.activate(requireApp(this.#context, ref), revision, options);
   }
 

@@ -6,6 +6,7 @@ import type { RevisionNetwork } from "../../../store/apps/app-documents.ts";
 import type { RevisionRow } from "../../../store/apps/revision-store.ts";
 import { throwIfAborted } from "../../abort.ts";
 import type {
+  ActivateOptions,
   AppConnection,
   BuildLogLine,
   BuildLogOptions,
@@ -41,7 +42,7 @@ export interface RevisionWorker {
   /** Connects to it; it is started if it does not run. */
   openHttp(name: InstanceName, options: OpenAppOptions): Promise<AppConnection>;
   /** Has it run. @throws SbxError with what it said, if it does not come up */
-  run(name: InstanceName, signal?: AbortSignal): Promise<void>;
+  run(name: InstanceName, options: ActivateOptions): Promise<void>;
   /** Ends what runs of it when that has come to its end, unless somebody asks for it again. */
   retire(name: InstanceName): Promise<void>;
   /** Ends what runs of it. */
@@ -124,7 +125,7 @@ export class LocalRevisions implements RevisionApi {
     if (active.some(({ slug }) => slug === PRODUCTION)) {
       throw inUse(id, "is what production runs", "deploy another one first");
     }
-    await this.#forget(row);
+    if (!(await this.#forget(row, PRODUCTION))) throw inUse(id, "has just become production", "deploy another one first");
     return toRevision(row);
   }
 
@@ -179,7 +180,8 @@ export class LocalRevisions implements RevisionApi {
   }
 
   /** Starts it, and has it be production once it answers. */
-  async activate(app: AppRecord, wanted: string | undefined, { signal }: CallOptions): Promise<TimelineInfo> {
+  async activate(app: AppRecord, wanted: string | undefined, options: ActivateOptions): Promise<TimelineInfo> {
+    const { signal } = options;
     throwIfAborted(signal, "activating the revision");
     this.settle();
     const { context, worker } = this.#options;
@@ -187,9 +189,9 @@ export class LocalRevisions implements RevisionApi {
     if (row.app.id !== app.id) throw revisionNotFound(row.id);
     if (row.status !== "succeeded")
       throw usage(`the revision ${row.id} was not built`, `sbx app revisions ${app.slug}`);
-    await worker.run({ revision: row.id, context: PRODUCTION }, signal);
+    await worker.run({ revision: row.id, context: PRODUCTION }, options);
     throwIfAborted(signal, "activating the revision");
-    context.revisions.activate(app.id, PRODUCTION, row.id, context.now());
+    if (!context.revisions.activate(app.id, PRODUCTION, row.id, context.now())) throw revisionNotFound(row.id);
     const active = this.timelinesOf({ app: app.id }).find(({ slug }) => slug === PRODUCTION);
     if (active === undefined) throw revisionNotFound(row.id);
     return active;
@@ -259,15 +261,17 @@ export class LocalRevisions implements RevisionApi {
     const active = new Set(revisions.timelines({ app }).map(({ revision }) => revision));
     const oldest = rows.toReversed().find((row) => isOver(row) && !row.document.isKept && !active.has(row.id));
     if (oldest === undefined) throw usage(`an app has at most ${MAX_REVISIONS} revisions`, "remove some of them first");
-    await this.#forget(oldest);
+    await this.#forget(oldest, PRODUCTION);
   }
 
-  async #forget({ id, content }: RevisionRow): Promise<void> {
+  /** False, with nothing lost but what ran of it, if it has become active in the timeline `unless` meanwhile. */
+  async #forget({ id, content }: RevisionRow, unless?: string): Promise<boolean> {
     const { context, logs, contents, worker } = this.#options;
     await worker.release(id);
-    context.revisions.remove(id);
+    if (!context.revisions.remove(id, unless)) return false;
     logs.remove(id);
     if (content !== null) await contents.forget(content);
+    return true;
   }
 
   #require(id: string): RevisionRow {

@@ -1,5 +1,6 @@
-/** Apps of an organisation through a control plane, by the published API alone: that of sbx and of others alike. */
+/** Apps of an organisation through a control plane, by the published API, and by sbx's own calls for what that has no words for. */
 import type {
+  ActivateOptions,
   AppApi,
   AppChange,
   AppInfo,
@@ -13,7 +14,6 @@ import type {
   TimelineInfo,
 } from "../../apps.ts";
 import { MAX_APP_LOG_LINES } from "../../apps.ts";
-import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
 import * as z from "zod/mini";
 import type { ControlClient } from "../control-client.ts";
@@ -22,15 +22,18 @@ import { appBody, deployBody, deploySandboxBody } from "./app-bodies.ts";
 import { PublishedObjects } from "./published-objects.ts";
 import { RemoteLayers } from "./remote-layers.ts";
 import { RemoteRevisions } from "./remote-revisions.ts";
+import { unsupported } from "../unsupported.ts";
 
 const LOG_PAGE = 1000;
 
 export class RemoteApps implements AppApi {
   readonly layers: LayerApi;
   readonly revisions: RevisionApi;
+  readonly #client: ControlClient;
   readonly #objects: PublishedObjects;
 
   constructor(client: ControlClient) {
+    this.#client = client;
     this.#objects = new PublishedObjects(client);
     this.layers = new RemoteLayers(this.#objects);
     this.revisions = new RemoteRevisions(this.#objects);
@@ -61,10 +64,16 @@ export class RemoteApps implements AppApi {
     return app;
   }
 
-  async activate(): Promise<TimelineInfo> {
-    throw new SbxError("unsupported", "a server's API has no way to activate a revision that was built before", {
-      hint: "deploy it again: sbx deploy",
-    });
+  /** The server counts the instance itself: `admit` is not asked. */
+  async activate(app: string, revision?: string, { signal }: ActivateOptions = {}): Promise<TimelineInfo> {
+    const call = signal === undefined ? {} : { signal };
+    if (!(await this.#client.offers("app.activate", call))) {
+      throw unsupported(
+        "the server has no call that makes a revision production which was built before",
+        "deploy it again: sbx deploy",
+      );
+    }
+    return this.#client.call("app.activate", { app, ...(revision !== undefined && { revision }) }, call);
   }
 
   async deploy(ref: string, spec: DeploySpec, options: CallOptions = {}): Promise<RevisionInfo> {
@@ -82,6 +91,10 @@ export class RemoteApps implements AppApi {
   }
 
   async timelines(ref: string, options: CallOptions = {}): Promise<TimelineInfo[]> {
+    if (await this.#client.offers("app.timelines", options)) {
+      return this.#client.call("app.timelines", { app: ref }, options);
+    }
+    // The published list does not say what is active in production.
     const found = await this.#objects.list(timelineAnswers(), this.#objects.at(["apps", ref, "timelines"]), options);
     return found.map((timeline) => toTimeline(timeline, null));
   }
