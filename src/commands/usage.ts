@@ -2,12 +2,16 @@
 import * as Flags from "@oclif/core/flags";
 import { SbxCommand } from "../cli/base-command.ts";
 import { switchFlag } from "../cli/flags/common.ts";
+import { serverDataFlag } from "../cli/flags/server.ts";
 import { momentFlag } from "../cli/flags/watching.ts";
 import { prose } from "../cli/output/prose.ts";
 import { parsePrice } from "../cli/parsers/price.ts";
 import { groupUsage, parseGrouping, totalUsage, type Grouping } from "../cli/usage/group-usage.ts";
+import { organisationUsage, type OrganisationUsage } from "../cli/usage/organisation-usage.ts";
+import { usageError } from "../cli/parsers/usage-error.ts";
 import { meteringCsv, meteringJson, meteringTable } from "../cli/view/metering-view.ts";
 import type { Price } from "../metering/rates.ts";
+import type { MeteringQuery } from "../runtime/metering.ts";
 
 const MONTH_MS = 30 * 24 * 3_600_000;
 
@@ -37,7 +41,7 @@ storage, a GB out or in.`);
     since: momentFlag("Only what was used since then; 30 days if absent."),
     until: momentFlag("Only what was used until then."),
     by: Flags.custom<{ text: string; grouping: Grouping }>({
-      summary: "Sum by sandbox, app, label:KEY, resource, day, hour or total.",
+      summary: "Sum by sandbox, app, label:KEY, resource, day, hour, organisation (of sbx serve here) or total.",
       helpValue: "WHAT",
       parse: async (text) => ({ text, grouping: parseGrouping(text) }),
     })(),
@@ -46,6 +50,7 @@ storage, a GB out or in.`);
       helpValue: "PRICES",
       parse: async (text) => parsePrice(text),
     })(),
+    data: serverDataFlag,
     csv: switchFlag({ summary: "Print CSV.", exclusive: ["json"] }),
   };
 
@@ -55,16 +60,29 @@ storage, a GB out or in.`);
     const { text: by, grouping } = flags.by ?? { text: "sandbox", grouping: { kind: "sandbox" } as const };
     const [since, until] = [flags.since ?? now - MONTH_MS, flags.until ?? now];
     const { kind } = grouping;
-    await using runtime = await this.openRuntime();
-    const rows = await runtime.metering.read(
-      { since, until, ...(kind === "hour" || kind === "day" ? { by: kind } : {}) },
-      { signal: this.interrupt.signal },
-    );
+    const query = { since, until, ...(kind === "hour" || kind === "day" ? { by: kind } : {}) };
     const price = flags.price ?? null;
-    const report = { since, until, by, groups: groupUsage(rows, grouping, price), total: totalUsage(rows, price) };
+    const { rows, groups } = await this.#read(grouping, { query, price, data: flags.data });
+    const report = { since, until, by, groups, total: totalUsage(rows, price) };
     if (flags.json) this.printJson(meteringJson(report));
     else if (flags.csv) this.print(meteringCsv(report));
     else if (rows.length === 0) this.notice("nothing was used in that time");
     else this.print(meteringTable(report, { palette: await this.stdoutPalette(), width: this.stdoutWidth }));
+  }
+
+  async #read(
+    grouping: Grouping,
+    { query, price, data }: { query: MeteringQuery; price: Price | null; data: string | undefined },
+  ): Promise<OrganisationUsage> {
+    const { signal } = this.interrupt;
+    if (grouping.kind === "organisation") {
+      if ((await this.chosenContext).endpoints !== null) {
+        throw usageError("organisations are the operator's to compare", "run it on the server's machine");
+      }
+      return organisationUsage(this.loadedSettings.settings, data, { query, price, signal });
+    }
+    await using runtime = await this.openRuntime();
+    const rows = await runtime.metering.read(query, { signal });
+    return { rows, groups: groupUsage(rows, grouping, price) };
   }
 }

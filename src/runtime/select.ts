@@ -40,6 +40,11 @@ export async function controlPlanePath(given?: string): Promise<string> {
   return (await import("./local/organisations/organisation-paths.ts")).controlPlanePath(given);
 }
 
+/** Names of the organisations of a control plane on this machine. @param directory as {@link controlPlanePath} says */
+export async function listOrganisations(directory: string): Promise<string[]> {
+  return (await import("./local/organisations/organisation-paths.ts")).listOrganisations(directory);
+}
+
 /** The runtimes behind a control plane on this machine. @param directory as {@link controlPlanePath} says */
 export async function openOrganisations(settings: Settings, directory: string): Promise<OrganisationRuntimes> {
   const { localOrganisations } = await import("./local/organisations/local-organisations.ts");

@@ -5,7 +5,8 @@ import type { MeteredUsage } from "../../runtime/metering.ts";
 import { quoteValue, usageError } from "../parsers/usage-error.ts";
 
 export type Grouping =
-  { kind: "sandbox" | "app" | "resource" | "hour" | "day" | "total" } | { kind: "label"; label: string };
+  | { kind: "sandbox" | "app" | "resource" | "hour" | "day" | "organisation" | "total" }
+  | { kind: "label"; label: string };
 
 export interface UsageGroup {
   /** What the group is of; `null` for what is of none, such as what has no such label. */
@@ -19,7 +20,7 @@ export interface UsageGroup {
   cost: number | null;
 }
 
-const KINDS = ["sandbox", "app", "resource", "hour", "day", "total"] as const;
+const KINDS = ["sandbox", "app", "resource", "hour", "day", "organisation", "total"] as const;
 
 /** @throws SbxError `usage` */
 export function parseGrouping(text: string): Grouping {
@@ -29,7 +30,7 @@ export function parseGrouping(text: string): Grouping {
   if (label !== undefined) return { kind: "label", label };
   throw usageError(
     `${quoteValue(text)} is nothing that usage can be summed by`,
-    "give sandbox, app, label:KEY, resource, day, hour or total",
+    "give sandbox, app, label:KEY, resource, day, hour, organisation or total",
   );
 }
 
@@ -49,7 +50,12 @@ export function groupUsage(rows: readonly MeteredUsage[], by: Grouping, price: P
     cost: price === null ? null : costOf(amounts, { rates: price.rates, included: {} }),
   }));
   if (by.kind === "day" || by.kind === "hour") return all.toSorted((a, b) => (a.key ?? "").localeCompare(b.key ?? ""));
-  return all.toSorted((a, b) => (b.cost ?? 0) - (a.cost ?? 0) || b.amounts.cpuMs - a.amounts.cpuMs);
+  return byCost(all);
+}
+
+/** The dearest first, else the busiest. */
+export function byCost(groups: readonly UsageGroup[]): UsageGroup[] {
+  return groups.toSorted((a, b) => (b.cost ?? 0) - (a.cost ?? 0) || b.amounts.cpuMs - a.amounts.cpuMs);
 }
 
 /** Everything in one. */
@@ -67,6 +73,7 @@ function keyOf(row: MeteredUsage, by: Grouping): { key: string | null; id: strin
       return { key: row.app, id: null };
     case "resource":
       return { key: row.kind, id: null };
+    case "organisation":
     case "total":
       return { key: null, id: null };
     case "day":

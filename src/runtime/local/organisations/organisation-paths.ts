@@ -4,6 +4,7 @@
  * those of a snapshot hold what is in it.)
  */
 import { createHash } from "node:crypto";
+import { readdirSync } from "node:fs";
 import path from "node:path";
 import { SbxError } from "../../errors.ts";
 import { ORGANISATION_NAME, OWN_ORGANISATION } from "../../organisations.ts";
@@ -30,4 +31,18 @@ export function organisationPaths(name: string, directory: string, own: StatePat
     // Paths of sockets are short: next to the user's own, not below the home.
     socketsPath: shortSocketsPath(`${own.socketsPath}-${hash}`, statePath),
   };
+}
+
+/** Organisations that have a home on this machine; the user's own is always one. @param directory of the control plane */
+export function listOrganisations(directory: string): string[] {
+  let names: string[] = [];
+  try {
+    names = readdirSync(path.join(directory, "organisations"));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  return [
+    OWN_ORGANISATION,
+    ...names.filter((name) => ORGANISATION_NAME.test(name) && name !== OWN_ORGANISATION).sort(),
+  ];
 }
