@@ -2,7 +2,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { z } from "zod";
 import { isAlive, ownIdentity } from "../../host/process-identity.ts";
-import { REVISION_STATUSES, type RevisionStatus } from "../../protocol/app-values.ts";
+import { REVISION_STATUSES, type Progress, type RevisionStatus } from "../../protocol/app-values.ts";
 import { inTransaction } from "../database.ts";
 import { insertion, makerColumns, makerOf, parseRow, type SqlRow } from "../disks/disk-rows.ts";
 import { revisionDocumentSchema, type RevisionDocument } from "./app-documents.ts";
@@ -82,10 +82,14 @@ export class RevisionStore {
     return rows.filter((row) => isOrphan(row)).map(toRevision);
   }
 
-  remove(id: string): void {
-    inTransaction(this.#database, () => {
+  /** With its timelines. False for one that is active in the timeline `unless`, which stays as it is. */
+  remove(id: string, unless?: string): boolean {
+    return inTransaction(this.#database, () => {
+      const isActive = this.timelines({ revision: id }).some(({ slug }) => slug === unless);
+      if (isActive) return false;
       this.#database.prepare("DELETE FROM timelines WHERE revision = ?").run(id);
       this.#database.prepare("DELETE FROM revisions WHERE id = ?").run(id);
+      return true;
     });
   }
 
@@ -99,12 +103,30 @@ export class RevisionStore {
     return this.#database.prepare("SELECT 1 FROM revisions WHERE content = ?").get(content) !== undefined;
   }
 
-  /** Makes a revision the active one of a timeline: all of it or nothing, whatever is killed in between. */
-  activate(app: string, slug: string, revision: string, now: number): void {
-    inTransaction(this.#database, () => {
-      const statement = "INSERT OR REPLACE INTO timelines (app, slug, revision, updated_at) VALUES (?, ?, ?, ?)";
-      this.#database.prepare(statement).run(app, slug, revision, now);
-      if (slug === PRODUCTION_TIMELINE) this.#change(revision, { document: { productionAt: now } });
+  /**
+   * Makes a revision the active one of a timeline: all of it or nothing, whatever is killed in between. False for one that
+   * was removed.
+   */
+  activate(app: string, slug: string, revision: string, now: number): boolean {
+    return inTransaction(this.#database, () => {
+      if (this.get(revision)?.app.id !== app) return false;
+      this.#activate(app, slug, revision, now);
+      return true;
+    });
+  }
+
+  /**
+   * Ends the making of a revision, and makes it the active one of all of its timelines: none is switched to one that is
+   * not known to run, and one that was made is active in all of them. False for one that was removed or given up.
+   */
+  succeed(id: string, now: number, next: (progress: Progress) => Progress): boolean {
+    return inTransaction(this.#database, () => {
+      const row = this.get(id);
+      if (row === undefined || row.cancelRequestedAt !== null) return false;
+      const { progress } = row.document;
+      for (const { slug } of progress.timelines) this.#activate(row.app.id, slug, id, now);
+      this.#change(id, { status: "succeeded", document: { progress: next(progress), finishedAt: now } });
+      return true;
     });
   }
 
@@ -121,6 +143,12 @@ export class RevisionStore {
     const statement = `SELECT timelines.*, apps.slug AS app_slug FROM timelines JOIN apps ON apps.id = timelines.app
       WHERE ${column} = ? ORDER BY timelines.slug`;
     return this.#database.prepare(statement).all(value).map(toTimeline);
+  }
+
+  #activate(app: string, slug: string, revision: string, now: number): void {
+    const statement = "INSERT OR REPLACE INTO timelines (app, slug, revision, updated_at) VALUES (?, ?, ?, ?)";
+    this.#database.prepare(statement).run(app, slug, revision, now);
+    if (slug === PRODUCTION_TIMELINE) this.#change(revision, { document: { productionAt: now } });
   }
 
   #change(id: string, { status, content, document }: RevisionChange): void {

@@ -10,6 +10,8 @@ const POLL_MS = 250;
 
 export interface BuildWatch extends Disposable {
   readonly signal: AbortSignal;
+  /** Looks at once whether somebody gave it up. */
+  look(): void;
   /** Why it has fired, if that is not an error. */
   reason(): FailureReason | undefined;
 }
@@ -30,6 +32,7 @@ export function watchBuild(revisions: RevisionStore, id: string, ending: AbortSi
   const timer = setTimeout(() => end("timed_out", `it took longer than ${minutes} minutes`), BUILD_TIMEOUT_MS).unref();
   return {
     signal: AbortSignal.any([own.signal, ending]),
+    look,
     reason: () => reason,
     [Symbol.dispose]() {
       clearInterval(poll);

@@ -125,7 +125,8 @@ export class LocalRevisions implements RevisionApi {
     if (active.some(({ slug }) => slug === PRODUCTION)) {
       throw inUse(id, "is what production runs", "deploy another one first");
     }
-    if (!(await this.#forget(row, PRODUCTION))) throw inUse(id, "has just become production", "deploy another one first");
+    if (!(await this.#forget(row, PRODUCTION)))
+      throw inUse(id, "has just become production", "deploy another one first");
     return toRevision(row);
   }
 

@@ -34,9 +34,13 @@ export class RevisionSteps {
     this.#change((progress, now) => endStage(progress, "queued", "succeeded", now), { status: "building" });
   }
 
-  async run(step: BuildStep, work: () => Promise<void>): Promise<void> {
+  start(step: BuildStep): void {
     this.step = step;
     this.#change((progress, now) => beginStage(progress, step, now));
+  }
+
+  async run(step: BuildStep, work: () => Promise<void>): Promise<void> {
+    this.start(step);
     await work();
     this.#change((progress, now) => endStage(progress, step, "succeeded", now));
   }
@@ -52,8 +56,11 @@ export class RevisionSteps {
     this.#change((progress) => skipStage(progress, step));
   }
 
-  succeed(): void {
-    this.#end("succeeded", { finishedAt: this.#context.now() });
+  /** The switch of its timelines, which ends it. False if it was removed or given up meanwhile. */
+  succeed(): boolean {
+    const { revisions, now } = this.#context;
+    const at = now();
+    return revisions.succeed(this.#id, at, (progress) => switched(progress, at));
   }
 
   fail(reason: FailureReason, failure: string): void {
@@ -61,11 +68,8 @@ export class RevisionSteps {
     const row = this.#context.revisions.get(this.#id);
     if (row === undefined) return;
     const progress = failProgress(row.document.progress, ENDS[reason], now);
-    this.#end("failed", { finishedAt: now, failureReason: reason, failure, progress });
-  }
-
-  #end(status: "succeeded" | "failed", document: object): void {
-    this.#context.revisions.change(this.#id, { status, document });
+    const document = { finishedAt: now, failureReason: reason, failure, progress };
+    this.#context.revisions.change(this.#id, { status: "failed", document });
   }
 
   #change(next: (progress: Progress, now: number) => Progress, more: { status?: "building" } = {}): void {
@@ -74,4 +78,13 @@ export class RevisionSteps {
     const progress = next(row.document.progress, this.#context.now());
     this.#context.revisions.change(this.#id, { ...more, document: { progress } });
   }
+}
+
+function switched(progress: Progress, now: number): Progress {
+  if (progress.timelines.length === 0) return progress;
+  return progress.timelines.reduce(
+    (all, { slug }) =>
+      changeTimeline(changeTimeline(all, slug, "routing", "begin", now), slug, "routing", "succeeded", now),
+    endStage(progress, "deploying", "succeeded", now),
+  );
 }
