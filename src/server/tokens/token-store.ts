@@ -91,15 +91,15 @@ export class TokenStore implements Disposable {
 
   /** By id or name. @throws SbxError `usage` for a name of several, or of none */
   revoke(ref: string): TokenRecord {
-    const records = this.list();
-    const found = records.filter(({ id, name }) => id === ref || name === ref);
-    const [record] = found;
-    if (record === undefined || found.length > 1) {
-      const why = record === undefined ? "there is no token" : "several tokens are called";
+    // Only these are read: a damaged record of another one is no reason to leave this one valid.
+    const found = this.#database.prepare("SELECT * FROM tokens WHERE id = ? OR name = ? LIMIT 2").all(ref, ref);
+    const [row] = found;
+    if (row === undefined || found.length > 1) {
+      const why = row === undefined ? "there is no token" : "several tokens are called";
       throw new SbxError("usage", `${why} ${JSON.stringify(ref)}`, { hint: "sbx token list" });
     }
-    this.#database.prepare("DELETE FROM tokens WHERE id = ?").run(record.id);
-    return record;
+    this.#database.prepare("DELETE FROM tokens WHERE id = ?").run(row.id ?? null);
+    return parseRow(row);
   }
 
   /** The record of a token that somebody shows; undefined for one that was never given out, or was revoked. */

@@ -23,3 +23,21 @@ test("an organisation is there while a token names it, as a whole word, and what
   database.prepare("DELETE FROM tokens WHERE id = ?").run(acme);
   assert.deepEqual(found(), []);
 });
+
+test("a damaged record of another token keeps nobody from revoking one, and is revoked itself", (t) => {
+  const directory = temporaryDirectory(t);
+  const tokens = TokenStore.open(directory);
+  t.after(() => tokens[Symbol.dispose]());
+  const facts = { kind: "organisation" as const, organisations: ["acme"], scopes: ["read" as const] };
+  const life = { createdAt: 1, expiresAt: null };
+  const { token } = tokens.create({ name: "lent", ...facts, ...life });
+  tokens.create({ name: "broken", ...facts, ...life });
+  const database = new DatabaseSync(path.join(directory, "control.db"));
+  database.exec("UPDATE tokens SET scopes = 'x' WHERE name = 'broken'");
+  database.close();
+  tokens.revoke("lent");
+  assert.equal(tokens.find(token), undefined);
+  assert.throws(() => tokens.revoke("lent"), { code: "usage" });
+  assert.throws(() => tokens.revoke("broken"));
+  assert.deepEqual(tokens.list(), []);
+});
