@@ -31,6 +31,7 @@ export interface AppNamesOptions {
 const TROUBLES: Partial<Record<ErrorCode, DialError["trouble"]>> = {
   app_not_found: "gone",
   guest_error: "not-up",
+  sandbox_paused: "paused",
   insufficient_resources: "busy",
   timeout: "no-answer",
   aborted: "no-answer",

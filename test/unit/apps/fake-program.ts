@@ -59,6 +59,12 @@ export function runApps(runtime: FakeRuntime, options: FakeProgramOptions = {}):
     if (runtime.find(id).status !== "running") throw new Error("its machine is gone");
     return answering(guest);
   };
+  runtime.domains.connect = async (id, target, first) => {
+    if (!("guestPort" in target)) throw new Error("a port, not a process");
+    const stream = await runtime.tunnel(id, { port: target.guestPort });
+    if (first !== undefined) stream.write(first);
+    return stream;
+  };
   return guest;
 }
 

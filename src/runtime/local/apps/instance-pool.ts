@@ -9,6 +9,7 @@ import { abortedError, throwIfAborted } from "../../abort.ts";
 import type { AppConnection } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
 import { BackOff, STEADY_MS } from "./back-off.ts";
+import { isPassing, type InstanceDoor } from "./instance-door.ts";
 import type { Instance, InstancePlan, InstanceStarter } from "./instance-start.ts";
 import type { InstanceName } from "./warm-instances.ts";
 
@@ -44,6 +45,7 @@ interface Member extends Instance {
 export interface InstancePoolOptions {
   name: InstanceName;
   starter: InstanceStarter;
+  door: InstanceDoor;
   extend: (id: string, ms: number) => Promise<unknown>;
   limits: InstanceLimits;
 }
@@ -97,12 +99,11 @@ export class InstancePool implements AsyncDisposable {
     for (let attempt = 1; ; attempt++) {
       const member = await this.#take(plan, signal);
       try {
-        const options = signal === undefined ? {} : { signal };
-        const tunnel = await member.sandbox.openTunnel({ port: member.port }, options);
-        return this.#follow(member, tunnel);
+        return this.#follow(member, await this.#options.door.open(member, signal));
       } catch (error) {
         this.#giveBack(member);
         throwIfAborted(signal, "connecting to the app");
+        if (isPassing(error)) throw error;
         // It ended meanwhile, or its program did: once more, with another one.
         await this.#bury(member);
         if (attempt === MAX_ATTEMPTS) throw error;

@@ -4,7 +4,8 @@ import { throwIfAborted } from "../../abort.ts";
 import type { Admission } from "../../apps.ts";
 import { DEFAULT_SETTINGS } from "../../defaults.ts";
 import { SbxError } from "../../errors.ts";
-import type { Runtime, Sandbox } from "../../runtime.ts";
+import type { OrganisationRuntime } from "../../organisations.ts";
+import type { Sandbox } from "../../runtime.ts";
 import type { CallerEnvironment, NetworkSpec, SandboxInfo } from "../../types.ts";
 import type { Argv } from "./build-commands.ts";
 import { APP_DIRECTORY, unpack } from "./guest-work.ts";
@@ -29,8 +30,8 @@ const POLL_MS = 100;
 const LAST_LINES = 20;
 
 export type AppRuntime = Pick<
-  Runtime,
-  "create" | "connect" | "get" | "list" | "remove" | "extend" | "logs" | "network" | "secrets"
+  OrganisationRuntime,
+  "create" | "connect" | "get" | "list" | "remove" | "extend" | "logs" | "network" | "secrets" | "domains"
 >;
 
 /** All that an instance is made of. */

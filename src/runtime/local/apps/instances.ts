@@ -5,6 +5,7 @@
  */
 import type { AppConnection } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
+import { InstanceDoor } from "./instance-door.ts";
 import { InstancePool, type InstanceLimits } from "./instance-pool.ts";
 import { InstanceStarter, type InstancePlan, type InstanceStarterOptions } from "./instance-start.ts";
 import type { InstanceName } from "./warm-instances.ts";
@@ -29,12 +30,14 @@ export class Instances implements AsyncDisposable {
   readonly #options: InstancesOptions;
   readonly #limits: InstanceLimits;
   readonly #starter: InstanceStarter;
+  readonly #door: InstanceDoor;
   readonly #pools = new Map<string, InstancePool>();
 
   constructor(options: InstancesOptions) {
     this.#options = options;
     this.#limits = { ...INSTANCE_LIMITS, ...options.limits };
     this.#starter = new InstanceStarter({ ...options, idleMs: this.#limits.idleMs });
+    this.#door = new InstanceDoor(options.runtime.domains);
   }
 
   /** Has it run, and returns once it answers requests. @throws SbxError with what it said, if it does not */
@@ -82,7 +85,7 @@ export class Instances implements AsyncDisposable {
     if (known !== undefined) return known;
     const { runtime } = this.#options;
     const pool = new InstancePool({
-      ...{ name, starter: this.#starter, limits: this.#limits },
+      ...{ name, starter: this.#starter, door: this.#door, limits: this.#limits },
       extend: async (id, ms) => runtime.extend(id, ms),
     });
     this.#pools.set(keyOf(name), pool);
