@@ -21,6 +21,9 @@ export const FRAMEWORKS = [
 export const APP_SLUG = /^(?!.*--)[a-z](?:[a-z0-9-]{0,48}[a-z0-9])?$/;
 export const REVISION_ID = /^[0-9a-hjkmnp-z]{12}$/;
 
+/** Where a timeline is found: a host, and a port if it is not 443. */
+export const APP_DOMAIN = /^(?=.{1,255}$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9][0-9]{0,4})?$/;
+
 export const REVISION_STATUSES = ["skipped", "queued", "building", "succeeded", "failed"] as const;
 export type RevisionStatus = (typeof REVISION_STATUSES)[number];
 export const FAILURE_REASONS = ["error", "cancelled", "timed_out", "skipped"] as const;

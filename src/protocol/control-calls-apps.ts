@@ -1,5 +1,6 @@
 /** What the published API has no words for about apps: what production is, and making it something else. */
 import * as z from "zod/mini";
+import { APP_DOMAIN } from "./app-values.ts";
 import { controlCall } from "./control-call.ts";
 import { ref, text, time } from "./control-schema.ts";
 
@@ -14,6 +15,7 @@ const timeline = () =>
     /** The active one. */
     revision: z.nullable(text()),
     updatedAt: z.nullable(time()),
+    domains: z.array(z.string().check(z.regex(APP_DOMAIN))),
   });
 
 export const APP_CALLS = {

@@ -14,6 +14,7 @@ import type {
   RevisionVariable,
 } from "../protocol/app-values.ts";
 import type { Duplex } from "node:stream";
+import type { Budget } from "../metering/budget.ts";
 import type { CallOptions } from "./types.ts";
 
 export { FRAMEWORKS, MAX_VARIABLE_BYTES } from "../protocol/app-values.ts";
@@ -209,6 +210,8 @@ export interface TimelineInfo {
   /** The active revision; `null` where a server does not say. */
   revision: string | null;
   updatedAt: number | null;
+  /** Hosts of a server's gateway, with a port where that is not 443; none for this machine's own runtime. */
+  domains: string[];
 }
 
 export interface RevisionApi {
@@ -269,8 +272,11 @@ export interface OpenAppOptions extends CallOptions {
   admit?: Admission;
 }
 
-/** Makes room for one sandbox while `make` runs. */
-export type Admission = <T>(demand: { memoryBytes: number; cpus: number }, make: () => Promise<T>) => Promise<T>;
+/** Makes room for one sandbox while `make` runs, which is given what the sandbox may use. */
+export type Admission = <T>(
+  demand: { memoryBytes: number; cpus: number },
+  make: (budget: Budget) => Promise<T>,
+) => Promise<T>;
 
 export type ActivateOptions = Pick<OpenAppOptions, "admit" | "signal">;
 

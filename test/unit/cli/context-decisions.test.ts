@@ -17,7 +17,17 @@ type Decision = "elsewhere" | "refused" | "none";
 
 const DECISIONS: Readonly<Record<Decision, readonly string[]>> = {
   elsewhere: [
-    ...["app create", "app env", "app inspect", "app list", "app logs", "app promote", "app remove", "app revisions"],
+    ...[
+      "app create",
+      "app env",
+      "app inspect",
+      "app list",
+      "app logs",
+      "app open",
+      "app promote",
+      "app remove",
+      "app revisions",
+    ],
     ...["app rollback", "app update"],
     ...["deploy", "layer create", "layer env", "layer list", "layer remove"],
     ...["create", "run", "exec", "list", "inspect", "kill", "extend", "pause", "resume", "fork", "copy", "prune"],

@@ -190,3 +190,15 @@ test("a server of the published API alone makes no earlier revision production, 
     [],
   );
 });
+
+test("what is active says where it is found, if the server has a gateway", async (t) => {
+  const { remote, runtime } = await openRemoteBench(t, { withDoors: true });
+  runApps(runtime);
+  await remote.apps.create({ slug: "shop" });
+  const { id } = await remote.apps.deploy("shop", { source: MAIN, production: true, preview: true });
+  await collect(remote.apps.revisions.progress(id));
+  const hosts = (await remote.apps.timelines("shop")).map(({ domains }) => domains[0]?.split(".")[0]);
+  assert.deepEqual(hosts.toSorted(), ["shop", `shop-${id}`]);
+  const own = await remote.apps.revisions.timelines(id);
+  assert.deepEqual(own.map(({ domains }) => domains[0]?.split(".")[0]).toSorted(), ["shop", `shop-${id}`]);
+});

@@ -177,7 +177,7 @@ export class LocalRevisions implements RevisionApi {
 
   timelinesOf(where: { app: string } | { revision: string }): TimelineInfo[] {
     const rows = this.#options.context.revisions.timelines(where);
-    return rows.map((row) => ({ ...row, context: row.slug === PRODUCTION ? "production" : "development" }));
+    return rows.map((row) => ({ ...row, context: row.slug === PRODUCTION ? "production" : "development", domains: [] }));
   }
 
   /** Starts it, and has it be production once it answers. */

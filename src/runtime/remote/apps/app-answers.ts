@@ -1,6 +1,12 @@
 /** Objects of apps as the published API has them, parsed, and what they are to the Runtime. All of it is a server's word. */
 import * as z from "zod/mini";
-import { BUILD_STEPS, FAILURE_REASONS, FRAMEWORKS, REVISION_STATUSES } from "../../../protocol/app-values.ts";
+import {
+  APP_DOMAIN,
+  BUILD_STEPS,
+  FAILURE_REASONS,
+  FRAMEWORKS,
+  REVISION_STATUSES,
+} from "../../../protocol/app-values.ts";
 import type {
   AppConfig,
   AppInfo,
@@ -81,7 +87,12 @@ export const revisionAnswers = () => z.array(revisionAnswer());
 
 /** The revision of a timeline is not told: only that of which one asked for its timelines is known. */
 export const timelineAnswers = () =>
-  z.array(z.object({ slug: z.string(), app: ref(), context: z.object({ slug: z.string() }) }));
+  z.array(
+    z.object({
+      ...{ slug: z.string(), app: ref(), context: z.object({ slug: z.string() }) },
+      domains: z.optional(z.array(z.object({ domain: z.string().check(z.regex(APP_DOMAIN)) }))),
+    }),
+  );
 
 export const logAnswers = () =>
   z.object({
@@ -176,10 +187,11 @@ function toRevision(answer: z.output<ReturnType<typeof revision>>): RevisionInfo
 
 /** What a timeline is, as far as it is told. */
 export function toTimeline(
-  { slug, app: of, context }: z.output<ReturnType<typeof timelineAnswers>>[number],
+  { slug, app: of, context, domains = [] }: z.output<ReturnType<typeof timelineAnswers>>[number],
   revisionId: string | null,
 ): TimelineInfo {
   const preview = /^preview\/(.+)$/.exec(slug)?.[1] ?? null;
   const name = context.slug === "production" ? "production" : "development";
-  return { slug, app: of, context: name, revision: revisionId ?? preview, updatedAt: null };
+  const hosts = domains.map(({ domain }) => domain);
+  return { slug, app: of, context: name, revision: revisionId ?? preview, updatedAt: null, domains: hosts };
 }
