@@ -8,6 +8,11 @@ export type BudgetLimit = { kind: "cpu"; ms: number } | { kind: "cost"; dollars:
 /** The first limit that is reached ends it. */
 export type Budget = readonly BudgetLimit[];
 
+/** Of a copy: whoever makes it may give it other limits than its source has, for each kind. Nothing is used of them yet. */
+export function inheritBudget(source: Budget = [], given: Budget = []): BudgetLimit[] {
+  return [...source.filter(({ kind }) => given.every((limit) => limit.kind !== kind)), ...given];
+}
+
 /** In words, what is used up; `null` where nothing is. */
 export function findExcess(budget: Budget, counters: SandboxCounters): string | null {
   for (const limit of budget) {

@@ -2,6 +2,7 @@
  * Copies of running machines at the Runtime interface: forks, which run at once, and checkpoints, which are kept. Sizes
  * are bytes, times are epoch ms.
  */
+import type { Budget } from "../metering/budget.ts";
 import type { SecretHostRecord } from "../protocol/net-launch.ts";
 import type { CallerEnvironment, CallOptions, SandboxInfo } from "./types.ts";
 
@@ -44,6 +45,8 @@ export interface ForkSpec {
   /** Beside those of the source. */
   labels?: Record<string, string>;
   env?: Record<string, string>;
+  /** What each may use, for each kind of limit in the place of the source's; as much as the source might if absent. */
+  budget?: Budget;
 }
 
 export interface CheckpointApi {

@@ -51,7 +51,7 @@ async function fork(
   const demands = Array.from({ length: spec.count }, () => source);
   const lifetimeMs = Math.min(spec.lifetimeMs, tenant.quotas.lifetime);
   const make = async (): Promise<ForkReport> =>
-    tenant.admit(demands, async () => runtime.fork(source.id, { ...spec, lifetimeMs }, options));
+    tenant.admit(demands, async (budget) => runtime.fork(source.id, { ...spec, lifetimeMs, budget }, options));
   const bytes = spec.volumes === "copy" ? await volumeBytesOf(source, context) : 0;
   const report = bytes === 0 ? await make() : await tenant.admitVolume(bytes * spec.count, make);
   return { sandboxes: report.sandboxes.map(toClient), pausedMs: report.pausedMs };

@@ -31,18 +31,19 @@ export async function createSandbox(
   const cpus = spec.cpus ?? Math.min(DEFAULT_SETTINGS.cpus, quotas.cpus);
   const { checkpoint, memoryBytes = DEFAULT_SETTINGS.memoryBytes } = spec;
   const demand = checkpoint === undefined ? { memoryBytes, cpus } : await runtime.checkpoints.get(checkpoint);
-  const budget = [...(spec.budget ?? []), ...(await tenant.month.remaining())];
   // One from a checkpoint has the processors that it had.
-  const wanted = { ...spec, ...(checkpoint === undefined ? { cpus } : {}), ...(budget.length === 0 ? {} : { budget }) };
+  const wanted = { ...spec, ...(checkpoint === undefined ? { cpus } : {}) };
   const begun = performance.now();
   let sandbox: Sandbox;
   try {
-    sandbox = await tenant.admit(demand, async () =>
-      tenant.endings.whenFree(
-        async () => runtime.create(wanted, { signal, secretValues, environment: ownEnvironment(environment) }),
+    sandbox = await tenant.admit(demand, async (left) => {
+      const budget = [...(spec.budget ?? []), ...left];
+      const limited = budget.length === 0 ? wanted : { ...wanted, budget };
+      return tenant.endings.whenFree(
+        async () => runtime.create(limited, { signal, secretValues, environment: ownEnvironment(environment) }),
         signal,
-      ),
-    );
+      );
+    });
   } catch (error) {
     plane.metrics.creation(false, (performance.now() - begun) / 1000);
     throw error;

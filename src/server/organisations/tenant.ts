@@ -1,4 +1,5 @@
 /** An organisation as the server has it: its runtime, its quotas, and what is being made for it. */
+import type { Budget } from "../../metering/budget.ts";
 import type { SandboxInfo } from "../../runtime/types.ts";
 import type { OrganisationRuntime } from "../../runtime/organisations.ts";
 import { ApiError } from "../api-error.ts";
@@ -43,11 +44,12 @@ export class Tenant {
    * Makes room for one sandbox, or for all of several, while `make` runs. Afterwards they are in the runtime's list, or
    * nowhere.
    *
+   * @param make is given what each of them may use: all that is left of the month
    * @throws ApiError `RATE_LIMITED`, `TOO_MANY_SANDBOXES`, `QUOTA_EXCEEDED`, and what `make` throws
    */
-  async admit<T>(demand: Demand | readonly Demand[], make: () => Promise<T>): Promise<T> {
+  async admit<T>(demand: Demand | readonly Demand[], make: (budget: Budget) => Promise<T>): Promise<T> {
     const demands = Array.isArray(demand) ? (demand as readonly Demand[]) : [demand as Demand];
-    await this.month.remaining();
+    const budget = await this.month.remaining();
     const waitMs = this.#rate.take(demands.length);
     if (waitMs !== undefined) {
       throw new ApiError("RATE_LIMITED", `at most ${this.quotas.creationsPerMinute} sandboxes a minute are made`, {
@@ -61,7 +63,7 @@ export class Tenant {
       this.#pending.set(key, { demands, settled });
     });
     try {
-      return await make();
+      return await make(budget);
     } finally {
       this.#pending.delete(key);
       resolve();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
+import { HOUR_MS, NOTHING } from "../../../src/metering/amounts.ts";
 import { test } from "node:test";
 import { IMAGE_CALLS } from "../../../src/protocol/control-calls-images.ts";
 import { SANDBOX_CALLS } from "../../../src/protocol/control-calls-sandboxes.ts";
@@ -145,6 +146,16 @@ test("copies count against the organisation's sandboxes, memory and rate, all of
   const spec = bench.runtime.calls.find(({ method }) => method === "fork")?.args[1] as { lifetimeMs: number };
   assert.equal(spec.lifetimeMs, 600_000);
   assert.match(String((await fork(5)).body), /"RATE_LIMITED"/);
+});
+
+test("copies may use what is left of the organisation's month, whatever their source might", async (t) => {
+  const bench = await openBench(t, { quotas: { cpuTimePerMonth: "2h" } });
+  bench.runtime.sandboxes = [sandboxInfo()];
+  const row = { kind: "sandbox" as const, id: "a", name: null, labels: {}, app: null, bucket: 0 };
+  bench.runtime.meteredUsage = [{ ...row, amounts: { ...NOTHING, cpuMs: HOUR_MS } }];
+  await post(bench, "sandbox.fork", { ref: sandboxInfo().id, count: 1, lifetimeMs: 60_000 });
+  const spec = bench.runtime.calls.find(({ method }) => method === "fork")?.args[1] as { budget: unknown };
+  assert.deepEqual(spec.budget, [{ kind: "cpu", ms: HOUR_MS }]);
 });
 
 test("checkpoints are kept up to the organisation's number", async (t) => {

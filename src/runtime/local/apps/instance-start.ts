@@ -1,6 +1,7 @@
 /** Starts instances: from the memory of one that ran before where that is kept, else from the revision's files. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "../../abort.ts";
+import type { Budget } from "../../../metering/budget.ts";
 import type { Admission } from "../../apps.ts";
 import { DEFAULT_SETTINGS } from "../../defaults.ts";
 import { SbxError } from "../../errors.ts";
@@ -168,9 +169,9 @@ export class InstanceStarter {
   async #wake(plan: InstancePlan, signal: AbortSignal): Promise<Instance | undefined> {
     // A new revision's own work before the start is done in a machine of its own.
     if (!plan.isWarmable || plan.beforeStart !== undefined || !this.#options.warm.has(keyOf(plan))) return undefined;
-    return admitted(plan, async () => {
+    return admitted(plan, async (budget) => {
       try {
-        return await this.#goOn(plan, AbortSignal.any([signal, AbortSignal.timeout(WAKE_TIMEOUT_MS)]));
+        return await this.#goOn(plan, budget, AbortSignal.any([signal, AbortSignal.timeout(WAKE_TIMEOUT_MS)]));
       } catch (error) {
         throwIfAborted(signal, "starting the app");
         if (error instanceof SbxError && error.code === "insufficient_resources") throw error;
@@ -181,9 +182,9 @@ export class InstanceStarter {
     });
   }
 
-  async #goOn(plan: InstancePlan, signal: AbortSignal): Promise<Instance | undefined> {
+  async #goOn(plan: InstancePlan, budget: Budget, signal: AbortSignal): Promise<Instance | undefined> {
     const { warm, environment, idleMs } = this.#options;
-    const spec = { labels: labelsOf(plan), lifetime: { kind: "duration" as const, ms: idleMs } };
+    const spec = { labels: labelsOf(plan), lifetime: { kind: "duration" as const, ms: idleMs }, budget };
     const woken = await warm.start(keyOf(plan), spec, { signal, environment });
     if (woken === undefined) return undefined;
     // What its program says meanwhile waits in the pipes; the first answer goes before.
@@ -196,7 +197,9 @@ export class InstanceStarter {
     const { app, network } = plan;
     const lifetime = { kind: "duration" as const, ms: idleMs };
     const spec = { app, network, labels: labelsOf(plan), lifetime, ...INSTANCE };
-    const sandbox = await admitted(plan, async () => runtime.create(spec, { signal, environment }));
+    const sandbox = await admitted(plan, async (budget) =>
+      runtime.create({ ...spec, budget }, { signal, environment }),
+    );
     try {
       await unpack(sandbox, await plan.readFiles(), signal);
       await plan.beforeStart?.(sandbox);
@@ -241,8 +244,8 @@ export class InstanceStarter {
   }
 }
 
-async function admitted<T>({ admit }: InstancePlan, make: () => Promise<T>): Promise<T> {
-  return admit === undefined ? make() : admit(INSTANCE, make);
+async function admitted<T>({ admit }: InstancePlan, make: (budget: Budget) => Promise<T>): Promise<T> {
+  return admit === undefined ? make([]) : admit(INSTANCE, make);
 }
 
 function keyOf({ revision, context, network, env }: InstancePlan): WarmKey {

@@ -1,5 +1,6 @@
 /** What instances ask of whoever keeps machines with their memory. */
 import { createHash } from "node:crypto";
+import type { Budget } from "../../../metering/budget.ts";
 import type { CallOptions, Sandbox } from "../../runtime.ts";
 import type { CallerEnvironment, Lifetime, NetworkSpec } from "../../types.ts";
 
@@ -26,7 +27,7 @@ export interface WarmInstances {
    */
   start(
     key: WarmKey,
-    spec: { labels: Record<string, string>; lifetime: Lifetime },
+    spec: { labels: Record<string, string>; lifetime: Lifetime; budget: Budget },
     options: CallOptions & CallerEnvironment,
   ): Promise<{ sandbox: Sandbox; port: number } | undefined>;
   /** Whether there is one or not. */

@@ -40,6 +40,7 @@ export async function createFromCheckpoint(
     lifetime: spec.lifetime,
     labels: { ...origin.saved.spec.labels, ...spec.labels },
     env: spec.env ?? {},
+    budget: spec.budget,
   };
   const { sandbox } = await startCopy(context, plan, copy, options);
   return sandbox;

@@ -87,9 +87,10 @@ async function startAll(
   const started: StartedCopy[] = [];
   const waiting = [...names];
   const labels = { ...plan.origin.saved.spec.labels, ...spec.labels };
+  const shared = { lifetime: { kind: "duration", ms: spec.lifetimeMs } as const, labels, env: spec.env ?? {} };
   const startNext = async (): Promise<void> => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-      const copy = { name, lifetime: { kind: "duration", ms: spec.lifetimeMs } as const, labels, env: spec.env ?? {} };
+      const copy = { name, ...shared, budget: spec.budget };
       started.push(await startCopy(context, plan, copy, { ...options, signal }));
     }
   };

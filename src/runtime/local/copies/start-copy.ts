@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { writeFileSync, truncateSync } from "node:fs";
 import path from "node:path";
+import { inheritBudget, type Budget } from "../../../metering/budget.ts";
 import type { PolicySpec } from "../../../policy/spec.ts";
 import { LAUNCH_VERSION, type LaunchMachine, type SandboxLaunch } from "../../../protocol/launch.ts";
 import { findJailTools } from "../../../vm/jail.ts";
@@ -35,6 +36,8 @@ export interface CopySpec {
   lifetime: Lifetime;
   labels: Record<string, string>;
   env: Record<string, string>;
+  /** In the place of the saved machine's, for each kind of limit that is given. */
+  budget?: Budget | undefined;
 }
 
 /** What all copies of one machine have in common, found once. */
@@ -123,7 +126,7 @@ function copyLaunch({ state, folders }: CreateContext, plan: CopyPlan, spec: Cop
     rootWrites: "discarded",
     start: { kind: "restore", memoryPath: files.memoryPath, statePath: files.statePath },
     volumes: [],
-    spec: { ...saved.spec, labels: spec.labels, session },
+    spec: { ...saved.spec, labels: spec.labels, session, budget: inheritBudget(saved.spec.budget, spec.budget) },
     lifetime: spec.lifetime.kind === "session" ? { kind: "session", token: newToken() } : spec.lifetime,
     env: { ...saved.environment, ...spec.env },
     egress: plan.network.egress,

@@ -5,6 +5,7 @@
  */
 import path from "node:path";
 import { z } from "zod";
+import type { Budget } from "../../../metering/budget.ts";
 import { newCheckpointId } from "../../../store/disks/disk-names.ts";
 import { APP_CHECKPOINTS, type CheckpointRow } from "../../../store/disks/checkpoint-store.ts";
 import type { SandboxRow } from "../../../store/sandbox-store.ts";
@@ -55,7 +56,7 @@ export class WarmMachines implements WarmInstances {
 
   async start(
     key: WarmKey,
-    spec: { labels: Record<string, string>; lifetime: Lifetime },
+    spec: { labels: Record<string, string>; lifetime: Lifetime; budget: Budget },
     options: CallOptions & CallerEnvironment,
   ): Promise<{ sandbox: Sandbox; port: number } | undefined> {
     const found = this.#find(key);
