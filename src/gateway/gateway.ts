@@ -77,6 +77,8 @@ class PortGateway implements Gateway, ConnectionHost {
   readonly #guests = new Set<ClientConnection>();
   readonly #byTarget = new Map<Target, number>();
   readonly #options: GatewayOptions;
+  /** Kept: each request asks, and the kernel would be asked each time. */
+  #port = 0;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
@@ -89,8 +91,7 @@ class PortGateway implements Gateway, ConnectionHost {
   }
 
   get port(): number {
-    const address = this.#servers[0]?.address() as AddressInfo | null | undefined;
-    return address?.port ?? 0;
+    return this.#port;
   }
 
   async open(port: number): Promise<void> {
@@ -101,6 +102,7 @@ class PortGateway implements Gateway, ConnectionHost {
       try {
         await listen(server, address, this.#servers.length === 0 ? port : this.port);
         this.#servers.push(server);
+        this.#port = (server.address() as AddressInfo).port;
       } catch (error) {
         // A machine without IPv6 has no such address, and so nobody else can have it.
         if (this.#servers.length === 0 || !isMissingFamily(error)) throw error;

@@ -11,7 +11,10 @@ import { Duplex } from "node:stream";
 const HEAD_BYTES = 4;
 /** Nobody sends more at once: what is said to be longer is no such stream. `bytes` */
 const MAX_PART_BYTES = 64 * 1024 * 1024;
+/** What is copied behind its length, so that the socket has one thing to write, `bytes`. */
+const SMALL_PART_BYTES = 4 * 1024;
 const COMPLETE = Buffer.alloc(HEAD_BYTES);
+const NOTHING = Buffer.alloc(0);
 
 /** The socket ended before its stream did. */
 export class BrokenOffError extends Error {
@@ -22,7 +25,7 @@ export class BrokenOffError extends Error {
 export class PartedStream extends Duplex {
   readonly #socket: Duplex;
   /** The beginning of a part's length. */
-  #head = Buffer.alloc(0);
+  #head: Buffer = NOTHING;
   /** Of the part that is being read, `bytes`. */
   #left = 0;
   #isComplete = false;
@@ -44,6 +47,10 @@ export class PartedStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    if (chunk.length <= SMALL_PART_BYTES) {
+      this.#socket.write(asPart(chunk), done);
+      return;
+    }
     this.#socket.cork();
     this.#socket.write(headOf(chunk));
     this.#socket.write(chunk, done);
@@ -81,22 +88,31 @@ export class PartedStream extends Duplex {
   /** What is behind it. */
   #readHead(bytes: Buffer): Buffer {
     const missing = HEAD_BYTES - this.#head.length;
-    this.#head = Buffer.concat([this.#head, bytes.subarray(0, missing)]);
-    if (this.#head.length === HEAD_BYTES) {
-      this.#left = this.#head.readUInt32BE();
-      this.#head = Buffer.alloc(0);
-      if (this.#left === 0) {
-        this.#isComplete = true;
-        this.push(null);
-      } else if (this.#left > MAX_PART_BYTES) this.destroy(new BrokenOffError("a part that is too long"));
+    // Mostly it is whole, and begins the chunk.
+    const head = missing === HEAD_BYTES ? bytes : Buffer.concat([this.#head, bytes.subarray(0, missing)]);
+    if (head.length < HEAD_BYTES) this.#head = Buffer.from(head);
+    else {
+      this.#head = NOTHING;
+      this.#begin(head.readUInt32BE());
     }
     return bytes.subarray(missing);
+  }
+
+  #begin(length: number): void {
+    this.#left = length;
+    if (length === 0) {
+      this.#isComplete = true;
+      this.push(null);
+    } else if (length > MAX_PART_BYTES) this.destroy(new BrokenOffError("a part that is too long"));
   }
 }
 
 /** The bytes as one part of such a stream. */
 export function asPart(bytes: Buffer): Buffer {
-  return Buffer.concat([headOf(bytes), bytes]);
+  const part = Buffer.allocUnsafe(HEAD_BYTES + bytes.length);
+  part.writeUInt32BE(bytes.length);
+  bytes.copy(part, HEAD_BYTES);
+  return part;
 }
 
 function headOf(bytes: Buffer): Buffer {
