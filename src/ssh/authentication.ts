@@ -3,15 +3,14 @@
  * way in. The account is looked up in the guest meanwhile, so that this takes no time of its own.
  */
 import type { SshAccount, SshGuest } from "./guest.ts";
-import { MAX_AUTH_ATTEMPTS, MAX_NAME_BYTES, MAX_WAITING_MESSAGES } from "./limits.ts";
-import { DISCONNECT } from "./message-link.ts";
-import { encodePayload, MSG, PayloadReader, ProtocolError, type Field } from "./payload.ts";
+import { MAX_AUTH_ATTEMPTS, MAX_NAME_BYTES } from "./limits.ts";
+import { encodePayload, MSG, type Field } from "./payload.ts";
 import { isSignedBy, KEY_TYPE, type PublicKey } from "./public-key.ts";
 import type { SshTransport } from "./transport.ts";
+import { UserRequests, type UserRequest } from "./user-requests.ts";
 
-const SERVICE = "ssh-userauth";
-const NEXT_SERVICE = "ssh-connection";
 const METHOD = "publickey";
+const LIMITS = { attempts: MAX_AUTH_ATTEMPTS, nameBytes: MAX_NAME_BYTES, missing: "proved who it is" };
 
 export interface AuthenticationOptions {
   transport: SshTransport;
@@ -23,59 +22,33 @@ export interface AuthenticationOptions {
 
 export class Authentication {
   readonly #options: AuthenticationOptions;
-  #isRequested = false;
-  #attempts = 0;
-  #user: string | undefined;
+  readonly #requests: UserRequests;
   #account: Promise<SshAccount | undefined> | undefined;
-  /** Messages that came while the guest was asked; undefined while it is not. */
-  #waiting: Buffer[] | undefined;
 
   constructor(options: AuthenticationOptions) {
     this.#options = options;
+    this.#requests = new UserRequests(options.transport, LIMITS, (request) => this.#request(request));
   }
 
   service(name: string): void {
-    const { transport } = this.#options;
-    if (name !== SERVICE || this.#isRequested) {
-      transport.disconnect(DISCONNECT.serviceNotAvailable, "there is no such service");
-      return;
-    }
-    this.#isRequested = true;
-    transport.send(encodePayload(MSG.serviceAccept, name));
+    this.#requests.service(name);
   }
 
   /** @throws ProtocolError */
   message(payload: Buffer): void {
-    if (this.#waiting !== undefined) {
-      if (this.#waiting.length >= MAX_WAITING_MESSAGES) throw new ProtocolError("too much before an answer");
-      this.#waiting.push(payload);
-      return;
-    }
-    if (payload[0] !== MSG.userauthRequest || !this.#isRequested) {
-      throw new ProtocolError("the client has not proved who it is");
-    }
-    this.#request(payload);
+    this.#requests.message(payload);
   }
 
-  #request(payload: Buffer): void {
-    const { transport, guest } = this.#options;
-    const reader = new PayloadReader(payload);
-    const user = reader.text(MAX_NAME_BYTES);
-    const service = reader.text(MAX_NAME_BYTES);
-    const method = reader.text(MAX_NAME_BYTES);
-    this.#attempts += 1;
-    if (service !== NEXT_SERVICE || (this.#user ?? user) !== user || this.#attempts > MAX_AUTH_ATTEMPTS) {
-      transport.disconnect(DISCONNECT.noMoreAuth, "too many attempts to authenticate");
-      return;
-    }
-    this.#user = user;
+  #request(request: UserRequest): void {
+    const { guest } = this.#options;
+    const { user, method } = request;
     this.#account ??= guest.findAccount(user);
     this.#account.catch(() => undefined); // whoever waits for it is told
-    if (method === METHOD) this.#publicKey(payload, reader);
+    if (method === METHOD) this.#publicKey(request);
     else this.#refuse();
   }
 
-  #publicKey(payload: Buffer, reader: PayloadReader): void {
+  #publicKey({ user, payload, reader }: UserRequest): void {
     const { transport, key } = this.#options;
     const isSigned = reader.boolean();
     const type = reader.text(MAX_NAME_BYTES);
@@ -91,15 +64,15 @@ export class Authentication {
       const length = Buffer.allocUnsafe(4);
       length.writeUInt32BE(id.length);
       const signed = Buffer.concat([length, id, payload.subarray(0, signedUpTo)]);
-      if (isSignedBy(key, reader.bytes(), signed)) void this.#admit();
+      if (isSignedBy(key, reader.bytes(), signed)) void this.#admit(user);
       else this.#refuse();
     }
   }
 
-  async #admit(): Promise<void> {
+  async #admit(user: string): Promise<void> {
     const { transport, accepted } = this.#options;
-    const waiting = (this.#waiting = []);
-    let why = `the sandbox has no account ${JSON.stringify(this.#user)}`;
+    const waiting = this.#requests.hold();
+    let why = `the sandbox has no account ${JSON.stringify(user)}`;
     try {
       const account = await this.#account;
       if (transport.isOver) return;
@@ -111,16 +84,9 @@ export class Authentication {
     } catch (error) {
       why = error instanceof Error ? error.message : String(error);
     }
-    this.#waiting = undefined;
     this.#send(MSG.userauthBanner, `sbx: ${why}\r\n`, "");
     this.#refuse();
-    try {
-      waiting.forEach((payload) => this.message(payload));
-    } catch (error) {
-      // Nobody above waits for this.
-      if (!(error instanceof ProtocolError)) throw error;
-      transport.disconnect(DISCONNECT.protocolError, error.message);
-    }
+    this.#requests.goOn();
   }
 
   #refuse(): void {

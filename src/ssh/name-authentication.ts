@@ -3,19 +3,16 @@
  * name alone decides. A name that opens nothing is refused as any other, after the same time; nothing that a refused client
  * is told depends on its name.
  */
-import { MAX_WAITING_MESSAGES } from "./limits.ts";
 import { DISCONNECT } from "./message-link.ts";
-import { encodePayload, MSG, PayloadReader, ProtocolError } from "./payload.ts";
+import { encodePayload, MSG } from "./payload.ts";
 import type { SshTransport } from "./transport.ts";
+import { UserRequests } from "./user-requests.ts";
 
-const SERVICE = "ssh-userauth";
-const NEXT_SERVICE = "ssh-connection";
 /** What a refused client is offered: something that it tries without asking its user for a password. */
 const METHODS = "publickey";
-const MAX_USER_BYTES = 256;
-const MAX_METHOD_BYTES = 64;
-/** As many as OpenSSH's server allows. */
-const MAX_ATTEMPTS = 6;
+
+/** As many attempts as OpenSSH's server allows. */
+const LIMITS = { attempts: 6, nameBytes: 256, missing: "said who it is" };
 
 export interface NameAuthenticationOptions<T extends { destroy(): unknown }> {
   transport: SshTransport;
@@ -29,56 +26,25 @@ export interface NameAuthenticationOptions<T extends { destroy(): unknown }> {
 
 export class NameAuthentication<T extends { destroy(): unknown }> {
   readonly #options: NameAuthenticationOptions<T>;
-  #isRequested = false;
-  #attempts = 0;
-  #user: string | undefined;
-  /** Messages that came while a request is decided on; undefined while none is. */
-  #waiting: Buffer[] | undefined;
+  readonly #requests: UserRequests;
 
   constructor(options: NameAuthenticationOptions<T>) {
     this.#options = options;
+    this.#requests = new UserRequests(options.transport, LIMITS, ({ user }) => void this.#decide(user));
   }
 
   service(name: string): void {
-    const { transport } = this.#options;
-    if (name !== SERVICE || this.#isRequested) {
-      transport.disconnect(DISCONNECT.serviceNotAvailable, "there is no such service");
-      return;
-    }
-    this.#isRequested = true;
-    transport.send(encodePayload(MSG.serviceAccept, name));
+    this.#requests.service(name);
   }
 
   /** @throws ProtocolError */
   message(payload: Buffer): void {
-    if (this.#waiting !== undefined) {
-      if (this.#waiting.length >= MAX_WAITING_MESSAGES) throw new ProtocolError("too much before an answer");
-      this.#waiting.push(payload);
-      return;
-    }
-    if (payload[0] !== MSG.userauthRequest || !this.#isRequested) {
-      throw new ProtocolError("the client has not said who it is");
-    }
-    this.#request(new PayloadReader(payload));
+    this.#requests.message(payload);
   }
 
-  #request(reader: PayloadReader): void {
-    const { transport } = this.#options;
-    const user = reader.text(MAX_USER_BYTES);
-    const service = reader.text(MAX_USER_BYTES);
-    reader.text(MAX_METHOD_BYTES);
-    this.#attempts += 1;
-    if (service !== NEXT_SERVICE || (this.#user ?? user) !== user || this.#attempts > MAX_ATTEMPTS) {
-      transport.disconnect(DISCONNECT.noMoreAuth, "too many attempts to authenticate");
-      return;
-    }
-    this.#user = user;
-    this.#waiting = [];
-    void this.#decide(user, this.#waiting);
-  }
-
-  async #decide(user: string, waiting: readonly Buffer[]): Promise<void> {
+  async #decide(user: string): Promise<void> {
     const { transport, open, refusalMs, accepted } = this.#options;
+    const waiting = this.#requests.hold();
     const refusal = new Promise((resolve) => {
       setTimeout(resolve, refusalMs).unref();
     });
@@ -96,14 +62,7 @@ export class NameAuthentication<T extends { destroy(): unknown }> {
     }
     opened?.destroy();
     await refusal;
-    this.#waiting = undefined;
     transport.send(encodePayload(MSG.userauthFailure, METHODS, false));
-    try {
-      for (const payload of waiting) this.message(payload);
-    } catch (error) {
-      // Nobody above waits for this.
-      if (!(error instanceof ProtocolError)) throw error;
-      transport.disconnect(DISCONNECT.protocolError, error.message);
-    }
+    this.#requests.goOn();
   }
 }
