@@ -21,11 +21,13 @@ import { flowsRow } from "./rows/egress-flows.ts";
 import { bulkRow, connectRow } from "./rows/egress-guest.ts";
 import { policyRow } from "./rows/egress-policy.ts";
 import { latencyRow, requestsRow } from "./rows/egress-proxy.ts";
+import { deployRow } from "./rows/deploy.ts";
 import { echoRow } from "./rows/echo.ts";
 import { exposeRow } from "./rows/expose.ts";
 import { createCopyRow, mountRow } from "./rows/folders.ts";
 import { forkRow } from "./rows/fork.ts";
 import { idleRow, memoryRow } from "./rows/footprint.ts";
+import { meteringRow } from "./rows/metering.ts";
 import { serveCreateRow } from "./rows/serve-create.ts";
 import { serveGatewayRow } from "./rows/serve-gateway.ts";
 import { serveIdleRow } from "./rows/serve-idle.ts";
@@ -73,6 +75,8 @@ const ROWS: readonly Row[] = [
   serveRemoteRow,
   serveGatewayRow,
   appWakeRow,
+  deployRow,
+  meteringRow,
 ];
 
 const DEFAULTS: Counts = { rounds: 20, copyRounds: 5, alive: 20, idleSeconds: 30 };
