@@ -279,6 +279,7 @@ export type Admission = <T>(
 ) => Promise<T>;
 
 export type ActivateOptions = Pick<OpenAppOptions, "admit" | "signal">;
+export type DeployOptions = ActivateOptions;
 
 export const MAX_APP_LOG_LINES = 20_000;
 
@@ -310,9 +311,10 @@ export interface AppApi {
   /**
    * Makes a revision, and returns while it is still `queued`. This runtime works on it until it is over.
    *
+   * @param options.admit asked before each sandbox that it needs is made
    * @throws SbxError `app_not_found`, `layer_not_found`, `sandbox_not_found`, `usage`
    */
-  deploy(ref: string, spec: DeploySpec, options?: CallOptions): Promise<RevisionInfo>;
+  deploy(ref: string, spec: DeploySpec, options?: DeployOptions): Promise<RevisionInfo>;
   /**
    * Makes a revision that was built production: it is started and has to answer a request, and only then takes all new
    * ones. What is under way at the one before comes to its end there.

@@ -3,7 +3,7 @@ import path from "node:path";
 import { z } from "zod";
 import { DEFAULT_SETTINGS } from "../../runtime/defaults.ts";
 import { FRAMEWORKS, type AppConfig } from "../../protocol/app-values.ts";
-import type { DeployAsset, DeploySpec, RevisionInfo } from "../../runtime/apps.ts";
+import type { Admission, DeployAsset, DeploySpec, RevisionInfo } from "../../runtime/apps.ts";
 import { ApiError } from "../api-error.ts";
 import type { Quotas } from "../config.ts";
 import { findSandbox } from "../organisations/find-exactly.ts";
@@ -42,15 +42,19 @@ async function deploySandbox({ tenant, caller, params, body, signal }: SandboxCa
   return { status: 200, body: { revision_id: revision.id } };
 }
 
-/** Instances are sandboxes like others: there has to be room for those that the revision starts with. */
+/**
+ * Instances are sandboxes like others: there has to be room for those that the revision starts with, now, and when they
+ * are made.
+ */
 async function deploy(tenant: Tenant, app: string, spec: DeploySpec, signal: AbortSignal): Promise<RevisionInfo> {
   const { quotas, runtime } = tenant;
   const demand = { memoryBytes: DEFAULT_SETTINGS.memoryBytes, cpus: Math.min(DEFAULT_SETTINGS.cpus, quotas.cpus) };
   const instances = Number(spec.production) + Number(spec.preview);
   const { id } = await runtime.apps.get(app);
+  const admit: Admission = async (one, make) => tenant.admit(one, make, false);
   return tenant.admit(
     Array.from({ length: instances }, () => demand),
-    async () => runtime.apps.deploy(id, { ...spec, maxBytes: quotas.revision }, { signal }),
+    async () => runtime.apps.deploy(id, { ...spec, maxBytes: quotas.revision }, { signal, admit }),
   );
 }
 

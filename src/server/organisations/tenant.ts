@@ -44,13 +44,14 @@ export class Tenant {
    * Makes room for one sandbox, or for all of several, while `make` runs. Afterwards they are in the runtime's list, or
    * nowhere.
    *
+   * @param isAsked whether it counts for the rate: what somebody's request has been counted for does not again
    * @param make is given what each of them may use: all that is left of the month
    * @throws ApiError `RATE_LIMITED`, `TOO_MANY_SANDBOXES`, `QUOTA_EXCEEDED`, and what `make` throws
    */
-  async admit<T>(demand: Demand | readonly Demand[], make: (budget: Budget) => Promise<T>): Promise<T> {
+  async admit<T>(demand: Demand | readonly Demand[], make: (budget: Budget) => Promise<T>, isAsked = true): Promise<T> {
     const demands = Array.isArray(demand) ? (demand as readonly Demand[]) : [demand as Demand];
     const budget = await this.month.remaining();
-    const waitMs = this.#rate.take(demands.length);
+    const waitMs = isAsked ? this.#rate.take(demands.length) : undefined;
     if (waitMs !== undefined) {
       throw new ApiError("RATE_LIMITED", `at most ${this.quotas.creationsPerMinute} sandboxes a minute are made`, {
         retryAfterSeconds: Math.ceil(waitMs / 1000),

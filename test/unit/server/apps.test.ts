@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { Client, type Revision } from "@deno/sandbox";
+import { HOUR_MS } from "../../../src/metering/amounts.ts";
+import type { SandboxSpec } from "../../../src/runtime/types.ts";
 import { sandboxInfo } from "../../fake-runtime.ts";
 import { runApps } from "../apps/fake-program.ts";
 import { openBench, type ServerBench } from "./harness.ts";
@@ -257,6 +259,33 @@ test("a stream is events for who asks for them, lines of JSON for who does not, 
     headers: { authorization: `Bearer ${token}` },
   });
   assert.deepEqual([missing.status, ((await missing.json()) as { code: string }).code], [404, "REVISION_NOT_FOUND"]);
+});
+
+test("the sandboxes of a revision may use what is left of the month, and were counted for the rate once", async (t) => {
+  const { client, runtime } = await open(t, { quotas: { cpuTimePerMonth: "1h", creationsPerMinute: 1 } });
+  runApps(runtime);
+  await client.apps.create({ slug: "my-app" });
+  const { id } = await client.apps.deploy("my-app", { assets: MAIN, config: { install: "npm ci" } });
+  assert.equal((await until(client, id)).status, "succeeded");
+  const made = runtime.calls.filter(({ method }) => method === "create").map(({ args }) => args[0] as SandboxSpec);
+  assert.deepEqual(
+    made.map(({ budget }) => budget),
+    [[{ kind: "cpu", ms: HOUR_MS }], [{ kind: "cpu", ms: HOUR_MS }]],
+  );
+});
+
+test("a revision for which there is no room any more when it is to run fails, and says so", async (t) => {
+  const { client, runtime } = await open(t, { quotas: { sandboxes: 1 } });
+  runApps(runtime);
+  await client.apps.create({ slug: "my-app" });
+  runtime.programs.set("sh", () => {
+    runtime.sandboxes.push(sandboxInfo());
+    return 0;
+  });
+  const { id } = await client.apps.deploy("my-app", { assets: MAIN, config: { install: "npm ci" } });
+  const { status } = await until(client, id);
+  assert.equal(status, "failed");
+  assert.match((await runtime.apps.revisions.get(id)).failure ?? "", /at most 1 sandboxes/);
 });
 
 test("a revision is cancelled on request, and kept or not", async (t) => {

@@ -1,6 +1,6 @@
 /** From what is deployed to the files of the revision: as they are, or after its commands have run. */
 import type { RevisionRow } from "../../../store/apps/revision-store.ts";
-import type { DeploySpec } from "../../apps.ts";
+import type { Admission, DeploySpec } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
 import type { Sandbox } from "../../runtime.ts";
 import type { CallerEnvironment } from "../../types.ts";
@@ -11,6 +11,7 @@ import { BUILD_TIMEOUT_MS } from "./build-watch.ts";
 import { networkOf, OPEN_NETWORK } from "./carried-network.ts";
 import { APP_DIRECTORY, archiveOf, runCommand, unpack } from "./guest-work.ts";
 import type { AppRuntime } from "./instances.ts";
+import { admitted, INSTANCE } from "./instance-start.ts";
 import type { RevisionSteps } from "./revision-steps.ts";
 
 /** Of a sandbox that is made for the commands of a build, `ms`. */
@@ -26,6 +27,7 @@ export interface Work {
   /** Of the commands. */
   env: Record<string, string>;
   keep(archive: AsyncIterable<Uint8Array>): Promise<void>;
+  admit: Admission | undefined;
 }
 
 interface BuildPlace extends AsyncDisposable {
@@ -77,14 +79,15 @@ async function openBuildPlace(row: RevisionRow, { source }: DeploySpec, work: Wo
     const sandbox = await runtime.connect(source.sandbox, { signal });
     return { sandbox, directory: source.path, [Symbol.asyncDispose]: async () => sandbox[Symbol.asyncDispose]() };
   }
-  const sandbox = await runtime.create(
-    {
-      app: row.app.slug,
-      network: networkOf(row.document.network ?? OPEN_NETWORK, new Set()),
-      labels: { [BUILD_LABEL]: row.id },
-      lifetime: { kind: "duration", ms: BUILDER_LIFE_MS },
-    },
-    { signal, environment: work.environment },
+  const spec = {
+    app: row.app.slug,
+    network: networkOf(row.document.network ?? OPEN_NETWORK, new Set()),
+    labels: { [BUILD_LABEL]: row.id },
+    lifetime: { kind: "duration" as const, ms: BUILDER_LIFE_MS },
+    ...INSTANCE,
+  };
+  const sandbox = await admitted(work, async (budget) =>
+    runtime.create({ ...spec, budget }, { signal, environment: work.environment }),
   );
   const end = async (): Promise<void> => {
     await sandbox[Symbol.asyncDispose]();

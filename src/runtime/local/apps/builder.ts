@@ -56,8 +56,8 @@ export class Builder implements RevisionWorker {
     return carryNetwork(await this.#options.runtime.network.show(source.sandbox, options));
   }
 
-  start(id: string, spec: DeploySpec): void {
-    const work = this.#run(id, spec).catch(() => undefined);
+  start(id: string, spec: DeploySpec, admit?: Admission): void {
+    const work = this.#run(id, spec, admit).catch(() => undefined);
     this.#working.add(work);
     void work.finally(() => this.#working.delete(work));
   }
@@ -86,7 +86,7 @@ export class Builder implements RevisionWorker {
     await Promise.allSettled(this.#working);
   }
 
-  async #run(id: string, spec: DeploySpec): Promise<void> {
+  async #run(id: string, spec: DeploySpec, admit: Admission | undefined): Promise<void> {
     const { context, runtime, environment, logs, contents, instances } = this.#options;
     const log = logs.writer(id, context.now);
     const steps = new RevisionSteps(context, id);
@@ -98,7 +98,7 @@ export class Builder implements RevisionWorker {
       steps.begin();
       const row = this.#require(id);
       const env = await variablesFor(context, row, "build");
-      const work = { runtime, environment, steps, log, signal, env, keep };
+      const work = { runtime, environment, steps, log, signal, env, keep, admit };
       await contents.removeLeftovers();
       await buildContent(row, spec, work);
       await this.#warmUp(id, work);
@@ -123,7 +123,7 @@ export class Builder implements RevisionWorker {
   }
 
   /** Has it run for each of its timelines, which are switched when all of that is done. */
-  async #warmUp(id: string, { steps, log, signal }: Work): Promise<void> {
+  async #warmUp(id: string, { steps, log, signal, admit }: Work): Promise<void> {
     const { instances } = this.#options;
     const row = this.#require(id);
     const { timelines } = row.document.progress;
@@ -135,7 +135,10 @@ export class Builder implements RevisionWorker {
     for (const { slug } of timelines) {
       const say = (message: string): void => log.write({ level: "info", message, step: "deploying", timeline: slug });
       say("starting an instance");
-      const plan = await planInstance(this.#options, row, slug === PRODUCTION ? "production" : "development");
+      const plan = await this.#plan(
+        { revision: id, context: slug === PRODUCTION ? "production" : "development" },
+        admit,
+      );
       for (const name of plan.missingSecrets) {
         say(`the secret ${name} was given with the sandbox alone and is not stored: the revision does not have it`);
       }

@@ -19,7 +19,7 @@ export const REVISION_LABEL = "sbx.revision";
 export const CONTEXT_LABEL = "sbx.context";
 
 /** What an instance has of the machine. */
-const INSTANCE = { memoryBytes: DEFAULT_SETTINGS.memoryBytes, cpus: DEFAULT_SETTINGS.cpus };
+export const INSTANCE = { memoryBytes: DEFAULT_SETTINGS.memoryBytes, cpus: DEFAULT_SETTINGS.cpus };
 /** For a program to answer its first request, `ms`. */
 const START_TIMEOUT_MS = 120_000;
 /** For one that goes on from its memory, `ms`: then it is started from its files. */
@@ -244,7 +244,11 @@ export class InstanceStarter {
   }
 }
 
-async function admitted<T>({ admit }: InstancePlan, make: (budget: Budget) => Promise<T>): Promise<T> {
+/** Asks for the room that one takes, where somebody counts. */
+export async function admitted<T>(
+  { admit }: { admit?: Admission | undefined },
+  make: (budget: Budget) => Promise<T>,
+): Promise<T> {
   return admit === undefined ? make([]) : admit(INSTANCE, make);
 }
 

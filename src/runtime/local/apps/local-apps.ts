@@ -11,6 +11,7 @@ import type {
   AppLogLine,
   AppLogOptions,
   AppSpec,
+  DeployOptions,
   DeploySpec,
   OpenAppOptions,
   LayerApi,
@@ -113,7 +114,7 @@ export class LocalApps implements AppApi, AppDoor {
     return toApp(app);
   }
 
-  async deploy(ref: string, spec: DeploySpec, options: CallOptions = {}): Promise<RevisionInfo> {
+  async deploy(ref: string, spec: DeploySpec, options: DeployOptions = {}): Promise<RevisionInfo> {
     return this.#revisions.deploy(requireApp(this.#context, ref), spec, options);
   }
 

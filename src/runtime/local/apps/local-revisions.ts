@@ -7,9 +7,11 @@ import type { RevisionRow } from "../../../store/apps/revision-store.ts";
 import { throwIfAborted } from "../../abort.ts";
 import type {
   ActivateOptions,
+  Admission,
   AppConnection,
   BuildLogLine,
   BuildLogOptions,
+  DeployOptions,
   DeploySpec,
   OpenAppOptions,
   Progress,
@@ -38,7 +40,7 @@ export interface RevisionWorker {
   /** Checks what is to be deployed. @throws SbxError */
   prepare(spec: DeploySpec, options: CallOptions): Promise<RevisionNetwork>;
   /** Builds it in the background. */
-  start(id: string, spec: DeploySpec): void;
+  start(id: string, spec: DeploySpec, admit?: Admission): void;
   /** Connects to it; it is started if it does not run. */
   openHttp(name: InstanceName, options: OpenAppOptions): Promise<AppConnection>;
   /** Has it run. @throws SbxError with what it said, if it does not come up */
@@ -65,7 +67,7 @@ export class LocalRevisions implements RevisionApi {
     this.#options = options;
   }
 
-  async deploy(app: AppRecord, spec: DeploySpec, options: CallOptions): Promise<RevisionInfo> {
+  async deploy(app: AppRecord, spec: DeploySpec, options: DeployOptions): Promise<RevisionInfo> {
     throwIfAborted(options.signal, "deploying");
     const { context, worker } = this.#options;
     const labels = requireValid(labelsSchema, spec.labels ?? {}, "labels");
@@ -89,7 +91,7 @@ export class LocalRevisions implements RevisionApi {
         progress: initialProgress(timelines, commandOf(config.predeploy) !== undefined, createdAt),
       },
     });
-    worker.start(id, spec);
+    worker.start(id, spec, options.admit);
     return toRevision(this.#require(id));
   }
 
