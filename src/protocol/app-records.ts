@@ -6,6 +6,7 @@ import { z } from "zod";
 import {
   BUILD_STEPS,
   FRAMEWORKS,
+  INSTANCE_BOUNDS,
   MAX_LABELS,
   MAX_VARIABLE_BYTES,
   type AppConfig,
@@ -40,6 +41,15 @@ const guestPath = z
 export const labelsSchema = z
   .record(bytes(MAX_LABEL_KEY_BYTES).min(1), bytes(MAX_LABEL_VALUE_BYTES))
   .refine((labels) => Object.keys(labels).length <= MAX_LABELS, { message: `at most ${MAX_LABELS} labels` });
+
+const within = ({ min, max }: { min: number; max: number }) => z.int().min(min).max(max).optional();
+
+/** What was said of an app's instances; the rest is the default. */
+export const instanceSettingsSchema = z.object({
+  idleMs: within(INSTANCE_BOUNDS.idleMs),
+  concurrency: within(INSTANCE_BOUNDS.concurrency),
+  instances: within(INSTANCE_BOUNDS.instances),
+});
 
 export const variableKeySchema = z.string().superRefine((key, context) => {
   const fault = variableKeyFault(key);

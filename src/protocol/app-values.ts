@@ -48,6 +48,23 @@ export interface AppConfig {
   runtime?: AppProgram | undefined;
 }
 
+/** How an app's instances are kept. */
+export interface InstanceSettings {
+  /** How long one lives beyond its last request, `ms`. */
+  idleMs: number;
+  /** Requests that are under way at one, beyond which another one is started. */
+  concurrency: number;
+  /** At one time, of each revision. */
+  instances: number;
+}
+
+export const DEFAULT_INSTANCE_SETTINGS: InstanceSettings = { idleMs: 5 * 60_000, concurrency: 50, instances: 3 };
+export const INSTANCE_BOUNDS = {
+  idleMs: { min: 10_000, max: 24 * 3_600_000 },
+  concurrency: { min: 1, max: 1000 },
+  instances: { min: 1, max: 20 },
+} as const;
+
 export interface RevisionVariable {
   key: string;
   value: string;

@@ -9,6 +9,7 @@ import type {
   BuildStep,
   Contexts,
   FailureReason,
+  InstanceSettings,
   Progress,
   RevisionStatus,
   RevisionVariable,
@@ -17,13 +18,14 @@ import type { Duplex } from "node:stream";
 import type { Budget } from "../metering/budget.ts";
 import type { CallOptions } from "./types.ts";
 
-export { FRAMEWORKS, MAX_VARIABLE_BYTES } from "../protocol/app-values.ts";
+export { FRAMEWORKS, INSTANCE_BOUNDS, MAX_VARIABLE_BYTES } from "../protocol/app-values.ts";
 export type {
   AppConfig,
   BuildLogLine,
   BuildStep,
   Contexts,
   FailureReason,
+  InstanceSettings,
   Progress,
   RevisionStatus,
   RevisionVariable,
@@ -69,6 +71,8 @@ export interface AppInfo {
   labels: Record<string, string>;
   env: EnvVariable[];
   config: AppConfig;
+  /** `null` where a server does not say. */
+  instances: InstanceSettings | null;
   /** The first has precedence. */
   layers: LayerRef[];
   createdAt: number;
@@ -81,6 +85,8 @@ export interface AppSpec {
   labels?: Record<string, string>;
   env?: readonly EnvVariableSpec[];
   config?: AppConfig;
+  /** The rest is the default. */
+  instances?: Partial<InstanceSettings>;
   /** Ids or slugs. */
   layers?: readonly string[];
 }
@@ -93,6 +99,8 @@ export interface AppChange {
   env?: readonly EnvVariableChange[];
   /** In the place of the whole. */
   config?: AppConfig;
+  /** The rest stays as it is. Goes for the instances that run as well. */
+  instances?: Partial<InstanceSettings>;
   /** In the place of all. */
   layers?: readonly string[];
 }

@@ -1,9 +1,10 @@
 /** Options of commands that make or change apps, and what comes of them. */
 import * as Args from "@oclif/core/args";
 import * as Flags from "@oclif/core/flags";
-import { FRAMEWORKS, type AppConfig } from "../../runtime/apps.ts";
+import { FRAMEWORKS, INSTANCE_BOUNDS, type AppConfig, type InstanceSettings } from "../../runtime/apps.ts";
+import { parseCount } from "../parsers/count.ts";
 import { usageError } from "../parsers/usage-error.ts";
-import { labelFlag, switchFlag } from "./common.ts";
+import { durationFlag, labelFlag, switchFlag } from "./common.ts";
 
 const repeated = { multiple: true, multipleNonGreedy: true } as const;
 
@@ -24,6 +25,39 @@ export const configFlags = {
   "build-command": Flags.string({ summary: "Command that builds it.", helpValue: "LINE" }),
   "predeploy-command": Flags.string({ summary: "Command to run before each deployment.", helpValue: "LINE" }),
 };
+
+/** How its instances are kept. */
+export const instanceFlags = {
+  idle: durationFlag({
+    summary: "How long an instance lives beyond its last request (5m).",
+    ...{ minMs: INSTANCE_BOUNDS.idleMs.min, maxMs: INSTANCE_BOUNDS.idleMs.max },
+  }),
+  concurrency: Flags.custom<number>({
+    summary: "Requests at one time for an instance, before another one is started (50).",
+    helpValue: "NUMBER",
+    parse: async (text) => parseCount(text, INSTANCE_BOUNDS.concurrency),
+  })(),
+  instances: Flags.custom<number>({
+    summary: "Most instances of a revision at one time (3).",
+    helpValue: "NUMBER",
+    parse: async (text) => parseCount(text, INSTANCE_BOUNDS.instances),
+  })(),
+};
+
+/** What was said; undefined where nothing was. */
+export function readInstances(flags: {
+  idle?: number | undefined;
+  concurrency?: number | undefined;
+  instances?: number | undefined;
+}): Partial<InstanceSettings> | undefined {
+  const { idle: idleMs, concurrency, instances } = flags;
+  const said = {
+    ...(idleMs !== undefined && { idleMs }),
+    ...(concurrency !== undefined && { concurrency }),
+    ...(instances !== undefined && { instances }),
+  };
+  return Object.keys(said).length === 0 ? undefined : said;
+}
 
 export interface ConfigFlagValues {
   entrypoint?: string | undefined;

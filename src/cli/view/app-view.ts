@@ -1,5 +1,13 @@
 /** Apps, their variables and revisions as text and JSON. */
-import type { AppInfo, AppLogLine, BuildLogLine, EnvVariable, RevisionInfo, TimelineInfo } from "../../runtime/apps.ts";
+import type {
+  AppInfo,
+  AppLogLine,
+  BuildLogLine,
+  EnvVariable,
+  InstanceSettings,
+  RevisionInfo,
+  TimelineInfo,
+} from "../../runtime/apps.ts";
 import { escapeText } from "../output/escape.ts";
 import { humanDuration, humanSize, humanTime } from "../output/human.ts";
 import { jsonLine } from "../output/json-line.ts";
@@ -39,6 +47,7 @@ export function appFields(app: AppInfo, timelines: readonly TimelineInfo[], nowM
     ["Layers", app.layers.map(({ slug }) => slug).join(", ") || "-"],
     ["Labels", labelsText(app.labels)],
     ["Variables", app.env.map(({ key }) => key).join(", ") || "-"],
+    ["Instances", instancesText(app.instances)],
     ...timelines.map(({ slug, revision }): [string, string] => [`Active in ${slug}`, revision ?? "?"]),
     ["Created", humanTime(app.createdAt, nowMs)],
     ["Changed", humanTime(app.updatedAt, nowMs)],
@@ -81,6 +90,12 @@ export function appLogLine({ time, level, message, revision }: AppLogLine, palet
 
 export function appLogJson(line: AppLogLine): string {
   return jsonLine({ ...line, time: iso(line.time) });
+}
+
+function instancesText(settings: InstanceSettings | null): string {
+  if (settings === null) return "as the server has it";
+  const { idleMs, concurrency, instances } = settings;
+  return `up to ${instances}, each for ${concurrency} requests and ${humanDuration(idleMs)} beyond the last one`;
 }
 
 function labelsText(labels: Record<string, string>): string {

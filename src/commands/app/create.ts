@@ -1,7 +1,7 @@
 /** `sbx app create`: a place to deploy to. */
 import * as Args from "@oclif/core/args";
 import { SbxCommand } from "../../cli/base-command.ts";
-import { appLabelFlag, configFlags, layerFlag, readConfig } from "../../cli/flags/app.ts";
+import { appLabelFlag, configFlags, instanceFlags, layerFlag, readConfig, readInstances } from "../../cli/flags/app.ts";
 import { prose } from "../../cli/output/prose.ts";
 import { parseLabels } from "../../cli/parsers/label.ts";
 import { appJson } from "../../cli/view/app-view.ts";
@@ -26,14 +26,16 @@ Without a name it gets one of its own.`);
 
   static override args = { name: Args.string({ description: "Name for the app.", ignoreStdin: true }) };
 
-  static override flags = { ...configFlags, label: appLabelFlag, layer: layerFlag };
+  static override flags = { ...configFlags, ...instanceFlags, label: appLabelFlag, layer: layerFlag };
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(AppCreate);
     const config = readConfig(flags);
+    const instances = readInstances(flags);
     const spec = {
       ...(args.name !== undefined && { slug: args.name }),
       ...(config !== undefined && { config }),
+      ...(instances !== undefined && { instances }),
       ...(flags.label !== undefined && { labels: parseLabels(flags.label) }),
       ...(flags.layer !== undefined && { layers: flags.layer }),
     };

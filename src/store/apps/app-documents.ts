@@ -1,6 +1,12 @@
 /** What the records of apps hold besides the columns that are looked for; JSON in the database, parsed as a whole. */
 import { z } from "zod";
-import { appConfigSchema, contextsSchema, progressSchema, revisionVariableSchema } from "../../protocol/app-records.ts";
+import {
+  appConfigSchema,
+  contextsSchema,
+  instanceSettingsSchema,
+  progressSchema,
+  revisionVariableSchema,
+} from "../../protocol/app-records.ts";
 import { FAILURE_REASONS } from "../../protocol/app-values.ts";
 
 /** A variable has its value in clear, or sealed (sealed-values.ts). */
@@ -15,7 +21,11 @@ export type StoredVariable = z.output<typeof storedVariableSchema>;
 
 const labels = z.record(z.string(), z.string());
 
-export const appDocumentSchema = z.object({ labels, env: z.array(storedVariableSchema), config: appConfigSchema });
+export const appDocumentSchema = z.object({
+  ...{ labels, env: z.array(storedVariableSchema), config: appConfigSchema },
+  /** What was said of its instances. */
+  instances: instanceSettingsSchema.optional(),
+});
 export type AppDocument = z.output<typeof appDocumentSchema>;
 
 export const layerDocumentSchema = z.object({ description: z.string().nullable(), env: z.array(storedVariableSchema) });

@@ -202,3 +202,34 @@ test("what is active says where it is found, if the server has a gateway", async
   const own = await remote.apps.revisions.timelines(id);
   assert.deepEqual(own.map(({ domains }) => domains[0]?.split(".")[0]).toSorted(), ["shop", `shop-${id}`]);
 });
+
+test("how instances are kept is said with a new app or later, and shown, on a server too", async (t) => {
+  const { remote, runtime, call, makeToken } = await openRemoteBench(t);
+  const { apps } = remote;
+  const made = await apps.create({ slug: "shop", instances: { idleMs: 600_000 } });
+  assert.deepEqual(made.instances, { idleMs: 600_000, concurrency: 50, instances: 3 });
+  const changed = await apps.update("shop", { slug: "store", instances: { instances: 5 } });
+  assert.deepEqual([changed.slug, changed.instances], ["store", { idleMs: 600_000, concurrency: 50, instances: 5 }]);
+  assert.deepEqual((await runtime.apps.get("store")).instances, changed.instances);
+  assert.deepEqual((await apps.list())[0]?.instances, changed.instances);
+  const body = { app: "store", instances: { instances: 1 } };
+  const refused = await call("POST", "/api/sbx/v1/app.configure", { token: makeToken({ scopes: ["read"] }), body });
+  assert.equal(refused.status, 403);
+  await assert.rejects(apps.update("store", { instances: { instances: 21 } }), { code: "usage" });
+  await assert.rejects(apps.create({ slug: "half", instances: { idleMs: 1 } }), { code: "usage" });
+  assert.deepEqual(
+    (await apps.list()).map(({ slug }) => slug),
+    ["store"],
+  );
+});
+
+test("a server of the published API alone is not told how instances are kept, and nothing is made or changed", async (t) => {
+  const { remote, requests } = await openPublishedServer(t);
+  const instances = { instances: 5 };
+  await assert.rejects(remote.apps.create({ slug: "shop", instances }), { code: "unsupported" });
+  await assert.rejects(remote.apps.update("shop", { slug: "store", instances }), { code: "unsupported" });
+  assert.deepEqual(
+    requests.filter(({ method }) => method !== "GET"),
+    [],
+  );
+});

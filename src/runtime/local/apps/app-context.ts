@@ -1,6 +1,6 @@
 /** What all parts of the apps share: their records, and how layers are referred to. */
 import type { DatabaseSync } from "node:sqlite";
-import { MAX_LAYER_REFS } from "../../../protocol/app-values.ts";
+import { MAX_LAYER_REFS, type InstanceSettings } from "../../../protocol/app-values.ts";
 import {
   appDocumentSchema,
   layerDocumentSchema,
@@ -40,6 +40,11 @@ export function openAppContext(
     revisions: new RevisionStore(database),
     ...{ sealed, ids, now },
   };
+}
+
+/** What was said of an app's instances. */
+export function settingsOf({ instances = {} }: AppDocument): Partial<InstanceSettings> {
+  return Object.fromEntries(Object.entries(instances).filter(([, value]) => value !== undefined));
 }
 
 /** @throws SbxError `app_not_found` */

@@ -1,7 +1,14 @@
 /** Builds revisions: files, commands, an instance that answers, and only then the switch of the timelines. */
 import type { RevisionNetwork } from "../../../store/apps/app-documents.ts";
 import type { RevisionRow } from "../../../store/apps/revision-store.ts";
-import type { ActivateOptions, Admission, AppConnection, DeploySpec, OpenAppOptions } from "../../apps.ts";
+import type {
+  ActivateOptions,
+  Admission,
+  AppConnection,
+  DeploySpec,
+  InstanceSettings,
+  OpenAppOptions,
+} from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
 import type { Sandbox } from "../../runtime.ts";
 import type { CallerEnvironment, CallOptions } from "../../types.ts";
@@ -62,8 +69,13 @@ export class Builder implements RevisionWorker {
     void work.finally(() => this.#working.delete(work));
   }
 
-  async openHttp(name: InstanceName, { first, admit, signal }: OpenAppOptions): Promise<AppConnection> {
-    const connection = await this.#options.instances.open(name, async () => this.#plan(name, admit), signal);
+  async openHttp(
+    name: InstanceName,
+    settings: Partial<InstanceSettings>,
+    { first, admit, signal }: OpenAppOptions,
+  ): Promise<AppConnection> {
+    const plan = async (): Promise<InstancePlan> => this.#plan(name, admit);
+    const connection = await this.#options.instances.open(name, { plan, settings }, signal);
     if (first !== undefined) connection.stream.write(first);
     return connection;
   }

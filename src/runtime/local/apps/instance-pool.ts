@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Duplex } from "node:stream";
 import { abortedError, throwIfAborted } from "../../abort.ts";
-import type { AppConnection } from "../../apps.ts";
+import type { AppConnection, InstanceSettings } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
 import { BackOff, STEADY_MS } from "./back-off.ts";
 import { isPassing, type InstanceDoor } from "./instance-door.ts";
@@ -40,6 +40,8 @@ interface Member extends Instance {
   busy: number;
   startedAt: number;
   extendedAt: number;
+  /** Ends it. */
+  idle?: NodeJS.Timeout;
 }
 
 export interface InstancePoolOptions {
@@ -64,11 +66,24 @@ export class InstancePool implements AsyncDisposable {
   #keeping: Promise<void> | undefined;
   /** Whether its memory is looked after: done, or not possible. */
   #isWarmSettled = false;
+  /** Those of the options, but for what was said of the app. */
+  #limits: InstanceLimits;
   /** It is not wanted any more, unless somebody asks for it again. */
   #isDraining = false;
 
   constructor(options: InstancePoolOptions) {
     this.#options = options;
+    this.#limits = options.limits;
+  }
+
+  /** From now on, also for those that run. */
+  configure({ idleMs, concurrency, instances }: Partial<InstanceSettings>): void {
+    const { limits } = this.#options;
+    this.#limits = {
+      ...limits,
+      ...{ connections: concurrency ?? limits.connections, instances: instances ?? limits.instances },
+      idleMs: idleMs ?? limits.idleMs,
+    };
   }
 
   /** Has one run that answers requests. @throws SbxError with what it said, if it does not */
@@ -114,7 +129,7 @@ export class InstancePool implements AsyncDisposable {
   /** Until its connections have come to their end, or have had their time. */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    const deadline = performance.now() + this.#options.limits.drainMs;
+    const deadline = performance.now() + this.#limits.drainMs;
     while (this.#busy > 0 && performance.now() < deadline && !this.isWanted && !this.#ending.signal.aborted) {
       await sleep(DRAIN_LOOK_MS, undefined, { ref: false });
     }
@@ -153,7 +168,7 @@ export class InstancePool implements AsyncDisposable {
   }
 
   async #take(plan: () => Promise<InstancePlan>, signal: AbortSignal | undefined): Promise<Member> {
-    const { connections, instances, waitMs } = this.#options.limits;
+    const { connections, instances, waitMs } = this.#limits;
     const deadline = performance.now() + waitMs;
     for (;;) {
       throwIfAborted(this.#ending.signal, "connecting to the app");
@@ -242,6 +257,7 @@ export class InstancePool implements AsyncDisposable {
   #giveBack(member: Member): void {
     member.busy--;
     this.#waiting.shift()?.();
+    if (member.busy === 0) this.#endSoon(member);
     if (this.#busy === 0) this.#restSoon();
   }
 
@@ -277,7 +293,7 @@ export class InstancePool implements AsyncDisposable {
     const goOn = (): boolean => {
       if (isBusy) return true;
       const isGone = stream.destroyed || stream.readableEnded || !this.#members.has(member);
-      if (isGone || this.#isDraining || member.busy >= this.#options.limits.connections) return false;
+      if (isGone || this.#isDraining || member.busy >= this.#limits.connections) return false;
       isBusy = true;
       this.#occupy(member);
       this.#keepAlive(member);
@@ -288,14 +304,30 @@ export class InstancePool implements AsyncDisposable {
 
   #occupy(member: Member): void {
     member.busy++;
+    clearTimeout(member.idle);
     clearTimeout(this.#rest);
+  }
+
+  /** One that nobody has asked for so long that its machine would live too long by itself. */
+  #endSoon(member: Member): void {
+    clearTimeout(member.idle);
+    if (this.#limits.idleMs >= this.#options.limits.idleMs) return;
+    member.idle = setTimeout(() => void this.#endIdle(member), this.#limits.idleMs).unref();
+  }
+
+  async #endIdle(member: Member): Promise<void> {
+    await this.#keeping;
+    if (member.busy > 0 || !this.#members.delete(member)) return;
+    await this.#options.starter.end(member).catch(() => undefined);
   }
 
   #keepAlive(member: Member): void {
     const { extend, limits } = this.#options;
+    // A machine never lives shorter than it was started for; what rests sooner is ended here.
+    const ms = Math.max(this.#limits.idleMs, limits.idleMs);
     if (member.extendedAt > 0 && performance.now() - member.extendedAt < EXTEND_EVERY_MS) return;
     member.extendedAt = performance.now();
-    void extend(member.sandbox.id, limits.idleMs).catch(() => undefined);
+    void extend(member.sandbox.id, ms).catch(() => undefined);
   }
 
   #restSoon(): void {
@@ -305,7 +337,7 @@ export class InstancePool implements AsyncDisposable {
       this.#keeping ??= this.#keepWarm().finally(() => {
         this.#keeping = undefined;
       });
-    }, this.#options.limits.restMs).unref();
+    }, this.#limits.restMs).unref();
   }
 
   async #keepWarm(): Promise<void> {

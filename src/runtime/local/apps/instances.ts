@@ -3,7 +3,8 @@
  * last use; so an app that nobody uses costs nothing. All processes of a user see the same instances: a lock of the
  * database lets one of them start it, and its labels tell the others.
  */
-import type { AppConnection } from "../../apps.ts";
+import { DEFAULT_INSTANCE_SETTINGS } from "../../../protocol/app-values.ts";
+import type { AppConnection, InstanceSettings } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
 import { InstanceDoor } from "./instance-door.ts";
 import { InstancePool, type InstanceLimits } from "./instance-pool.ts";
@@ -14,9 +15,9 @@ export { CONTEXT_LABEL, REVISION_LABEL, type AppRuntime, type InstancePlan } fro
 export type { InstanceName } from "./warm-instances.ts";
 
 export const INSTANCE_LIMITS: InstanceLimits = {
-  connections: 50,
-  instances: 3,
-  idleMs: 5 * 60_000,
+  connections: DEFAULT_INSTANCE_SETTINGS.concurrency,
+  instances: DEFAULT_INSTANCE_SETTINGS.instances,
+  idleMs: DEFAULT_INSTANCE_SETTINGS.idleMs,
   waitMs: 5000,
   restMs: 1000,
   drainMs: 30_000,
@@ -24,6 +25,12 @@ export const INSTANCE_LIMITS: InstanceLimits = {
 
 export interface InstancesOptions extends Omit<InstanceStarterOptions, "idleMs"> {
   limits?: Partial<InstanceLimits> | undefined;
+}
+
+export interface InstanceWish {
+  plan: () => Promise<InstancePlan>;
+  /** What is said of them now; the rest is the default. */
+  settings: Partial<InstanceSettings>;
 }
 
 export class Instances implements AsyncDisposable {
@@ -45,9 +52,11 @@ export class Instances implements AsyncDisposable {
     await this.#poolOf(plan).ensure(plan, signal);
   }
 
-  /** A connection to its server; it is started if it does not run. @param plan asked for when it has to be */
-  async open(name: InstanceName, plan: () => Promise<InstancePlan>, signal?: AbortSignal): Promise<AppConnection> {
-    return this.#poolOf(name).open(plan, signal);
+  /** A connection to its server; it is started if it does not run. @param wish.plan asked for when it has to be */
+  async open(name: InstanceName, { plan, settings }: InstanceWish, signal?: AbortSignal): Promise<AppConnection> {
+    const pool = this.#poolOf(name);
+    pool.configure(settings);
+    return pool.open(plan, signal);
   }
 
   /** Ends what runs of it here when its connections have come to their end, unless somebody asks for it again. */

@@ -1,5 +1,6 @@
 /** Apps on this machine: their records, and what is deployed to them. */
-import { appConfigSchema, labelsSchema } from "../../../protocol/app-records.ts";
+import { appConfigSchema, instanceSettingsSchema, labelsSchema } from "../../../protocol/app-records.ts";
+import { DEFAULT_INSTANCE_SETTINGS } from "../../../protocol/app-values.ts";
 import type {
   ActivateOptions,
   AppAddress,
@@ -21,7 +22,7 @@ import type {
 } from "../../apps.ts";
 import { throwIfAborted } from "../../abort.ts";
 import type { CallOptions } from "../../types.ts";
-import { requireApp, resolveLayers, toolsFor, type AppContext, type AppRecord } from "./app-context.ts";
+import { requireApp, resolveLayers, settingsOf, toolsFor, type AppContext, type AppRecord } from "./app-context.ts";
 import { appNotFound, requireValid, slugInUse } from "./app-faults.ts";
 import { readAppLogs } from "./app-logs.ts";
 import type { AppRuntime } from "./instances.ts";
@@ -50,6 +51,7 @@ export class LocalApps implements AppApi, AppDoor {
     const { apps, ids, now } = this.#context;
     const labels = requireValid(labelsSchema, spec.labels ?? {}, "labels");
     const config = requireValid(appConfigSchema, spec.config ?? {}, "config");
+    const instances = requireValid(instanceSettingsSchema, spec.instances ?? {}, "instances");
     const given = spec.slug === undefined ? undefined : checkSlug(spec.slug);
     const env = newVariables(spec.env ?? [], await toolsFor(this.#context, spec.env));
     const id = this.#context.ids.uuid();
@@ -58,7 +60,7 @@ export class LocalApps implements AppApi, AppDoor {
       const slug = given ?? ids.slug(isFree);
       if (!isFree(slug)) throw slugInUse("app", slug);
       const layers = resolveLayers(this.#context, spec.layers ?? []).map((layer) => layer.id);
-      apps.insert({ id, slug, createdAt: now(), document: { labels, env, config }, layers });
+      apps.insert({ id, slug, createdAt: now(), document: { labels, env, config, instances }, layers });
     });
     return this.get(id);
   }
@@ -95,9 +97,14 @@ export class LocalApps implements AppApi, AppDoor {
       if (other !== undefined && other.id !== id) throw slugInUse("app", slug);
       const labels = requireValid(labelsSchema, change.labels ?? document.labels, "labels");
       const config = requireValid(appConfigSchema, change.config ?? document.config, "config");
+      const instances = requireValid(
+        instanceSettingsSchema,
+        { ...document.instances, ...change.instances },
+        "instances",
+      );
       const env = mergeVariables(document.env, change.env ?? [], tools);
       const layers = change.layers === undefined ? current.layers : resolveLayers(this.#context, change.layers);
-      const next = { slug, document: { labels, env, config }, layers: layers.map((layer) => layer.id) };
+      const next = { slug, document: { labels, env, config, instances }, layers: layers.map((layer) => layer.id) };
       apps.update(id, next, Math.max(now(), current.updatedAt + 1));
     });
     return this.get(id);
@@ -145,5 +152,6 @@ export class LocalApps implements AppApi, AppDoor {
 
 function toApp({ id, slug, document, layers, createdAt, updatedAt }: AppRecord): AppInfo {
   const { labels, config, env } = document;
-  return { id, slug, labels, config, env: env.map(toEnvVariable), layers, createdAt, updatedAt };
+  const instances = { ...DEFAULT_INSTANCE_SETTINGS, ...settingsOf(document) };
+  return { id, slug, labels, config, env: env.map(toEnvVariable), instances, layers, createdAt, updatedAt };
 }

@@ -13,6 +13,7 @@ import type {
   BuildLogOptions,
   DeployOptions,
   DeploySpec,
+  InstanceSettings,
   OpenAppOptions,
   Progress,
   RevisionApi,
@@ -22,7 +23,14 @@ import type {
 } from "../../apps.ts";
 import { SbxError } from "../../errors.ts";
 import type { CallOptions } from "../../types.ts";
-import { layerVariables, requireApp, resolveLayers, type AppContext, type AppRecord } from "./app-context.ts";
+import {
+  layerVariables,
+  requireApp,
+  resolveLayers,
+  settingsOf,
+  type AppContext,
+  type AppRecord,
+} from "./app-context.ts";
 import { appNotFound, requireValid, revisionNotFound, usage } from "./app-faults.ts";
 import { commandOf } from "./build-commands.ts";
 import type { BuildLogs } from "./build-log.ts";
@@ -42,7 +50,7 @@ export interface RevisionWorker {
   /** Builds it in the background. */
   start(id: string, spec: DeploySpec, admit?: Admission): void;
   /** Connects to it; it is started if it does not run. */
-  openHttp(name: InstanceName, options: OpenAppOptions): Promise<AppConnection>;
+  openHttp(name: InstanceName, settings: Partial<InstanceSettings>, options: OpenAppOptions): Promise<AppConnection>;
   /** Has it run. @throws SbxError with what it said, if it does not come up */
   run(name: InstanceName, options: ActivateOptions): Promise<void>;
   /** Ends what runs of it when that has come to its end, unless somebody asks for it again. */
@@ -179,7 +187,11 @@ export class LocalRevisions implements RevisionApi {
 
   timelinesOf(where: { app: string } | { revision: string }): TimelineInfo[] {
     const rows = this.#options.context.revisions.timelines(where);
-    return rows.map((row) => ({ ...row, context: row.slug === PRODUCTION ? "production" : "development", domains: [] }));
+    return rows.map((row) => ({
+      ...row,
+      context: row.slug === PRODUCTION ? "production" : "development",
+      domains: [],
+    }));
   }
 
   /** Starts it, and has it be production once it answers. */
@@ -206,7 +218,7 @@ export class LocalRevisions implements RevisionApi {
     const revision = this.#activeIn(app.id, slug);
     if (revision === undefined) throw appNotFound(app.slug);
     const context = slug === PRODUCTION ? PRODUCTION : "development";
-    const connection = await this.#options.worker.openHttp({ revision, context }, options);
+    const connection = await this.#options.worker.openHttp({ revision, context }, settingsOf(app.document), options);
     // The switch may have been made by another process: each request asks.
     const goOn = (): boolean => this.#activeIn(app.id, slug) === revision && connection.goOn();
     return { ...connection, goOn };

@@ -161,7 +161,7 @@ function toApp({
   updated_at: updatedAt,
   ...rest
 }: z.output<ReturnType<typeof app>>): AppInfo {
-  return { ...rest, env: env.map(toVariable), createdAt, updatedAt };
+  return { ...rest, env: env.map(toVariable), instances: null, createdAt, updatedAt };
 }
 
 function toLayer(answer: z.output<ReturnType<typeof layer>>): LayerInfo {

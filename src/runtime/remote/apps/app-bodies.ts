@@ -13,7 +13,8 @@ import { unsupported } from "../unsupported.ts";
 
 type Changes = readonly (EnvVariableSpec | EnvVariableChange)[];
 
-export function appBody({ env, ...rest }: AppSpec | AppChange): object {
+/** But for what the published API has no words for. */
+export function appBody({ env, ...rest }: Omit<AppSpec | AppChange, "instances">): object {
   return { ...rest, ...(env === undefined ? {} : { env_vars: env.map(variableBody) }) };
 }
 

@@ -8,6 +8,7 @@ import type {
   AppLogOptions,
   AppSpec,
   DeploySpec,
+  InstanceSettings,
   LayerApi,
   RevisionApi,
   RevisionInfo,
@@ -40,22 +41,40 @@ export class RemoteApps implements AppApi {
   }
 
   async create(spec: AppSpec, options: CallOptions = {}): Promise<AppInfo> {
-    return this.#objects.send("POST", appAnswer(), ["apps"], appBody(spec), options);
+    const { instances = {}, ...rest } = spec;
+    await this.#requireSettings(instances, options);
+    const app = await this.#objects.send("POST", appAnswer(), ["apps"], appBody(rest), options);
+    try {
+      return await this.#configure(app, instances, options);
+    } catch (error) {
+      await this.#objects.remove(["apps", app.id], {}).catch(() => undefined);
+      throw error;
+    }
   }
 
   async list(options: CallOptions & { labels?: Record<string, string>; layer?: string } = {}): Promise<AppInfo[]> {
     const { labels = {}, layer, ...call } = options;
     const url = this.#objects.at(["apps"], { layer });
     for (const [key, value] of Object.entries(labels)) url.searchParams.set(`labels[${key}]`, value);
-    return this.#objects.list(appAnswers(), url, call);
+    const found = await this.#objects.list(appAnswers(), url, call);
+    if (found.length === 0 || !(await this.#client.offers("app.instances", call))) return found;
+    const settings = await this.#client.call("app.instances", {}, call);
+    const byId = new Map(settings.map(({ id, instances }) => [id, instances]));
+    return found.map((app) => ({ ...app, instances: byId.get(app.id) ?? null }));
   }
 
   async get(ref: string, options: CallOptions = {}): Promise<AppInfo> {
-    return this.#objects.get(appAnswer(), ["apps", ref], options);
+    return this.#withSettings(await this.#objects.get(appAnswer(), ["apps", ref], options), options);
   }
 
   async update(ref: string, change: AppChange, options: CallOptions = {}): Promise<AppInfo> {
-    return this.#objects.send("PATCH", appAnswer(), ["apps", ref], appBody(change), options);
+    const { instances = {}, ...rest } = change;
+    await this.#requireSettings(instances, options);
+    const app =
+      Object.keys(rest).length === 0
+        ? await this.#objects.get(appAnswer(), ["apps", ref], options)
+        : await this.#objects.send("PATCH", appAnswer(), ["apps", ref], appBody(rest), options);
+    return this.#configure(app, instances, options);
   }
 
   async remove(ref: string, options: CallOptions = {}): Promise<AppInfo> {
@@ -97,6 +116,26 @@ export class RemoteApps implements AppApi {
     // The published list does not say what is active in production.
     const found = await this.#objects.list(timelineAnswers(), this.#objects.at(["apps", ref, "timelines"]), options);
     return found.map((timeline) => toTimeline(timeline, null));
+  }
+
+  /** @throws SbxError `unsupported`, before anything was changed */
+  async #requireSettings(instances: Partial<InstanceSettings>, options: CallOptions): Promise<void> {
+    if (Object.keys(instances).length === 0 || (await this.#client.offers("app.configure", options))) return;
+    throw unsupported(
+      "the server decides itself how instances are kept",
+      "leave out --idle, --concurrency, --instances",
+    );
+  }
+
+  async #configure(app: AppInfo, instances: Partial<InstanceSettings>, options: CallOptions): Promise<AppInfo> {
+    if (Object.keys(instances).length === 0) return this.#withSettings(app, options);
+    return { ...app, instances: await this.#client.call("app.configure", { app: app.id, instances }, options) };
+  }
+
+  async #withSettings(app: AppInfo, options: CallOptions): Promise<AppInfo> {
+    if (!(await this.#client.offers("app.instances", options))) return app;
+    const [found] = await this.#client.call("app.instances", { app: app.id }, options);
+    return { ...app, instances: found?.instances ?? null };
   }
 
   async logs(ref: string, options: AppLogOptions = {}): Promise<AppLogLine[]> {

@@ -47,6 +47,25 @@ test("an app is made with its settings, listed, shown, changed and removed", asy
   assert.deepEqual(await runtime.apps.list(), []);
 });
 
+test("how instances are kept is said with options and shown; what is out of bounds is a usage error", async () => {
+  const runtime = new FakeRuntime();
+  const args = ["shop", "--idle", "10m", "--concurrency", "100"];
+  assert.equal((await runCommand(AppCreate, "app:create", args, { runtime })).status, 0);
+  await runCommand(AppUpdate, "app:update", ["shop", "--instances", "5"], { runtime });
+  assert.deepEqual((await runtime.apps.get("shop")).instances, { idleMs: 600_000, concurrency: 100, instances: 5 });
+  const shown = await runCommand(AppInspect, "app:inspect", ["shop"], { runtime });
+  assert.match(shown.stdout, /Instances +up to 5, each for 100 requests and 10m beyond the last one/);
+  for (const wrong of [
+    ["--idle", "9s"],
+    ["--idle", "25h"],
+    ["--concurrency", "0"],
+    ["--instances", "21"],
+  ]) {
+    const { status } = await runCommand(AppUpdate, "app:update", ["shop", ...wrong], { runtime });
+    assert.equal(status, 2, wrong.join(" "));
+  }
+});
+
 test("options of a program that exclude each other, and a change of nothing, are usage errors", async () => {
   for (const args of [
     ["--static", ".", "--entrypoint", "a.ts"],
