@@ -95,7 +95,13 @@ function parseRequestLine(line: string): { method: string; target: string } {
   return { method, target };
 }
 
-function parseFields(lines: readonly string[]): Map<string, string> {
+/**
+ * Fields of a head, by their names in lower case.
+ *
+ * @param lines the first one is none
+ * @throws HeadError for what readers may differ in
+ */
+export function parseFields(lines: readonly string[]): Map<string, string> {
   if (lines.length - 1 > MAX_FIELDS) throw new HeadError(431, `a head has up to ${MAX_FIELDS} fields`);
   const fields = new Map<string, string>();
   for (let index = 1; index < lines.length; index++) {

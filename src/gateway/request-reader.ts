@@ -3,6 +3,7 @@
  * than one head; the bytes are hostile.
  */
 import { BodyMeter } from "./body-meter.ts";
+import { PartialHead } from "./partial-head.ts";
 import { findHeadEnd, HeadError, MAX_HEAD_BYTES, parseHead, type RequestHead } from "./request-head.ts";
 
 /** What has become of a chunk. */
@@ -88,37 +89,6 @@ export class RequestReader {
       return { passed: passed.until(at), upgrade: undefined, refused: error as Error };
     }
     return { passed: passed.until(at), upgrade: undefined, refused: undefined };
-  }
-}
-
-/** The beginning of a head, in a buffer that grows: a client may send it byte by byte. */
-class PartialHead {
-  #bytes: Buffer | undefined;
-  length = 0;
-
-  /** Copies: the chunk that it is in may be much larger. */
-  begin(bytes: Buffer): void {
-    this.clear();
-    this.add(bytes);
-  }
-
-  /** All that there is now. */
-  add(chunk: Buffer): Buffer {
-    const length = this.length + chunk.length;
-    if (this.#bytes === undefined || this.#bytes.length < length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(1024, 2 * length));
-      this.#bytes?.copy(larger, 0, 0, this.length);
-      this.#bytes = larger;
-    }
-    chunk.copy(this.#bytes, this.length);
-    this.length = length;
-    return this.#bytes.subarray(0, length);
-  }
-
-  /** What was returned stays as it is. */
-  clear(): void {
-    this.#bytes = undefined;
-    this.length = 0;
   }
 }
 

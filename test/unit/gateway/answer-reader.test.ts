@@ -42,6 +42,16 @@ const NEVER: readonly (readonly [string, string])[] = [
   ["more than was asked for", `${HELLO}${HELLO}`],
   ["no HTTP", "SSH-2.0-x\r\n\r\n"],
   ["chunks that are none", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"],
+  ["two lengths", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 9\r\n\r\nhello"],
+  ["two codings", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: gzip\r\n\r\n0\r\n\r\n"],
+  ["a length and a coding", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"],
+  ["a blank before a colon", "HTTP/1.1 200 OK\r\ntransfer-encoding : chunked\r\ncontent-length: 5\r\n\r\nhello"],
+  [
+    "a field that is folded",
+    "HTTP/1.1 200 OK\r\nx: a\r\n transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\nhello",
+  ],
+  ["a line end of its own", "HTTP/1.1 200 OK\r\nx: a\ncontent-length: 9\r\ncontent-length: 5\r\n\r\nhello"],
+  ["a line end in an interim answer", "HTTP/1.1 103 Early Hints\r\nx: a\n\n\r\n\r\n" + HELLO],
   ["a head without an end", `HTTP/1.1 200 OK\r\nx: ${"y".repeat(70_000)}`],
 ];
 
@@ -53,6 +63,25 @@ for (const [what, answer] of NEVER) {
     assert.equal(reader.isAtRest, false);
   });
 }
+
+test("a head that comes byte by byte costs no more than its length, and is read", () => {
+  const reader = new AnswerReader();
+  reader.expect("GET");
+  const answer = Buffer.from(`HTTP/1.1 200 OK\r\nx: ${"y".repeat(15_000)}\r\ncontent-length: 1\r\n\r\nz`);
+  const whole = Buffer.concat.bind(Buffer);
+  let copied = 0;
+  Buffer.concat = (list, length) => {
+    copied += list.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    return whole(list, length);
+  };
+  try {
+    for (const byte of answer) reader.see(Buffer.of(byte));
+  } finally {
+    Buffer.concat = whole;
+  }
+  assert.ok(copied < 2 * answer.length, `${copied} bytes`);
+  assert.equal(reader.isAtRest, true);
+});
 
 test("garbage never throws", () => {
   fc.assert(
