@@ -14,7 +14,7 @@ import {
   domainsOf,
 } from "./app-objects.ts";
 import { streamAnswer } from "./event-answer.ts";
-import { streamLogs } from "./log-stream.ts";
+import { streamLogs } from "../../runtime/app-log-stream.ts";
 import { answerPage, cursorParameter, pageQuery } from "./pagination.ts";
 import { route, type Answer, type Call, type Route } from "./route.ts";
 

@@ -1,5 +1,6 @@
 /** `sbx app …` and `sbx deploy`: what they ask of the runtime, what they print, and how they end. */
 import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
@@ -19,7 +20,7 @@ import Deploy from "../../../../src/commands/deploy.ts";
 import { FakeRuntime, sandboxInfo } from "../../../fake-runtime.ts";
 import { runApps } from "../../apps/fake-program.ts";
 import { temporaryDirectory } from "../../store/temporary-directory.ts";
-import { runCommand } from "../run-command.ts";
+import { Collector, runCommand } from "../run-command.ts";
 
 const rows = (stdout: string): string[] =>
   stdout
@@ -184,4 +185,34 @@ test("lines of an app's programs are escaped, and the last of them can be asked 
   const { stdout } = await runCommand(AppLogs, "app:logs", ["shop", "--tail", "1"], { runtime });
   assert.match(stdout, /^2023-11-14T22:13:20\.000Z [0-9a-z]{12} {2}\S*\[31mred\n$/);
   assert.ok(!stdout.includes("\u001b"));
+});
+
+test("logs are followed from the last lines on, each line once, until the user leaves", async () => {
+  const runtime = new FakeRuntime();
+  runApps(runtime);
+  await runtime.apps.create({ slug: "shop" });
+  const assets = new Map([["main.ts", { kind: "file" as const, content: Buffer.from("Deno.serve(() => 1)") }]]);
+  const source = { kind: "assets" as const, assets };
+  const { id } = await runtime.apps.deploy("shop", { source, production: true, preview: false });
+  for await (const progress of runtime.apps.revisions.progress(id)) assert.ok(progress.queued);
+  const say = (text: string): void => {
+    const line = { time: 1_700_000_000_000, source: "process" as const, text };
+    runtime.logLines = [...runtime.logLines, { ...line, process: { pid: 1, stream: "stdout" } }];
+  };
+  for (const text of ["first", "second"]) say(text);
+  const [stdout, signals] = [new Collector(), new EventEmitter()];
+  const until = async (text: string): Promise<void> => {
+    while (!stdout.text.includes(text)) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  const following = runCommand(AppLogs, "app:logs", ["shop", "-f", "-n", "1"], { runtime, stdout, signals });
+  await until("second");
+  say("third");
+  await until("third");
+  signals.emit("SIGINT");
+  assert.equal((await following).status, 0);
+  const words = stdout.text
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split(" ").at(-1));
+  assert.deepEqual(words, ["second", "third"]);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AppLogLine } from "../../../src/runtime/apps.ts";
-import { streamLogs } from "../../../src/server/api/log-stream.ts";
+import { streamLogs } from "../../../src/runtime/app-log-stream.ts";
 
 const line = (time: number, message: string): AppLogLine =>
   ({ time, message, level: "info", revision: "r" }) as unknown as AppLogLine;

@@ -1,6 +1,6 @@
-/** What an app logs, as it comes: the SDK for Python asks for it with `stream=true`. */
+/** What an app logs, as it comes. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { AppLogLine } from "../../runtime/apps.ts";
+import type { AppLogLine } from "./apps.ts";
 
 const POLL_MS = 500;
 
