@@ -25,6 +25,8 @@ async function deployed(limits: FakeRuntime["apps"]["limits"] = {}): Promise<{
   const runtime = new FakeRuntime();
   runtime.apps.limits = { connections: 2, instances: 2, waitMs: 50, restMs: 1, drainMs: 50, ...limits };
   const guest = runApps(runtime);
+  // Connections stay what they are: how they change is the door's (instance-door.test.ts).
+  runtime.domains.announce = async () => Promise.reject(new SbxError("supervisor_lost", "no names here"));
   await runtime.apps.create({ slug: "shop" });
   const deploy = async (env: RevisionVariable[] = []): Promise<string> => {
     const { id } = await runtime.apps.deploy("shop", { source: SOURCE, production: true, preview: false, env });

@@ -276,6 +276,7 @@ export class InstancePool implements AsyncDisposable {
 
   /** While something is under way its instance lives. */
   #follow(member: Member, stream: Duplex): AppConnection {
+    const { door } = this.#options;
     let isBusy = true;
     this.#keepAlive(member);
     const timer = setInterval(() => {
@@ -285,6 +286,7 @@ export class InstancePool implements AsyncDisposable {
       if (!isBusy) return;
       isBusy = false;
       this.#giveBack(member);
+      door.prepare(member);
     };
     stream.once("close", () => {
       clearInterval(timer);
@@ -293,7 +295,8 @@ export class InstancePool implements AsyncDisposable {
     const goOn = (): boolean => {
       if (isBusy) return true;
       const isGone = stream.destroyed || stream.readableEnded || !this.#members.has(member);
-      if (isGone || this.#isDraining || member.busy >= this.#limits.connections) return false;
+      if (isGone || door.isOutdated(member, stream) || this.#isDraining || member.busy >= this.#limits.connections)
+        return false;
       isBusy = true;
       this.#occupy(member);
       this.#keepAlive(member);
