@@ -264,6 +264,12 @@ export class ClientConnection {
     const socket = this.#socket;
     server.on("data", (chunk: Buffer) => {
       if (this.#server !== server) return;
+      if (this.#isResting) {
+        // Nobody asked. It may be why the server ends; the answer to what another server is asked it must not be.
+        this.#close(chunk);
+        server.destroy();
+        return;
+      }
       if (this.#seat !== undefined) this.#answers.see(chunk);
       const outcome = this.#answer.see(chunk);
       this.#lastTimer?.refresh();

@@ -49,3 +49,31 @@ test("the next head has its time as the first one has, however steadily a client
   }
   assert.equal(socket.destroyed, true);
 });
+
+test("what a server says unasked ends the connection, and is never the answer of another server", async () => {
+  const servers = [0, 1].map(() => new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() }));
+  const resting = Promise.withResolvers<void>();
+  let dialled = 0;
+  const target = {
+    subject: { sandbox: "web", port: 3000 },
+    isPaused: () => false,
+    dial: async () => Promise.resolve(servers[dialled++] ?? assert.fail()),
+    seatOf: () => ({ rest: () => resting.resolve(), goOn: () => false }),
+  };
+  const socket = new ClientSocket();
+  new ClientConnection(
+    { socket: socket as unknown as Socket, reset: () => socket.destroy() },
+    { find: () => target, admit: () => true, forget: () => undefined, limits: GATEWAY_LIMITS },
+  );
+  socket.push(get());
+  servers[0]?.push(answer("first"));
+  await once(socket, "answer");
+  await resting.promise;
+  const ended = once(socket, "finish");
+  servers[0]?.push(answer("forged"));
+  await ended;
+  socket.push(get());
+  await sleep(10);
+  assert.equal(dialled, 1);
+  socket.destroy();
+});
