@@ -83,8 +83,10 @@ https://APP-REVISION.localhost:PORT for what is not in production. An app that n
       if (!flags.json && !flags.quiet) this.notice(text);
     };
     notice(`the revision is ${id}`);
+    const timelines = await runtime.apps.revisions.timelines(id, { signal });
+    const domain = timelines.find(({ slug }) => (slug === "production") === flags.prod)?.domains[0];
     const url = await findRevisionUrl({
-      ...{ name: flags.prod ? app.slug : `${app.slug}-${id}`, serves: flags.serve, notice, signal },
+      ...{ name: flags.prod ? app.slug : `${app.slug}-${id}`, domain, serves: flags.serve, notice, signal },
       ...{ isHere: (await this.chosenContext).endpoints === null, env: this.context.env },
     });
     if (flags.json) this.printJson({ ...revisionJson(revision), url: url ?? null });

@@ -92,6 +92,7 @@ const OPERANDS: Readonly<Record<string, readonly OperandKind[]>> = {
   "app:logs": ["app", "none"],
   "app:promote": ["app", "none"],
   "app:rollback": ["app", "none"],
+  "app:open": ["app", "none"],
   "app:remove": ["app"],
   fork: ["running", "none"],
   "checkpoint:create": ["running", "none"],

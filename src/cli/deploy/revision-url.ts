@@ -7,6 +7,8 @@ import { backgroundNotice } from "../view/serve-view.ts";
 export interface UrlWishes {
   /** Of the app or of its preview, below the gateway's domain. */
   name: string;
+  /** Where a server says that it is. */
+  domain?: string | undefined;
   /** Whether it was deployed on this machine. */
   isHere: boolean;
   /** Whether a server is started for it. */
@@ -18,7 +20,8 @@ export interface UrlWishes {
 
 /** Undefined where nobody serves it, which a person is told then. */
 export async function findRevisionUrl(wishes: UrlWishes): Promise<string | undefined> {
-  const { name, isHere, serves, env, signal, notice } = wishes;
+  const { name, domain: known, isHere, serves, env, signal, notice } = wishes;
+  if (known !== undefined) return `https://${known}`;
   if (!isHere || !serves) {
     notice(`while sbx serve runs it answers as https://${name}.${isHere ? "localhost" : "DOMAIN"}:PORT`);
     return undefined;

@@ -52,9 +52,9 @@ browser is opened at a desktop's terminal only.`);
   async #urlOf(timeline: TimelineInfo, notice: (text: string) => void): Promise<string> {
     const { endpoints } = await this.chosenContext;
     const [domain] = timeline.domains;
-    if (domain !== undefined) return `https://${domain}`;
-    const wishes = { name: timelineName(timeline), notice, env: this.context.env, signal: this.interrupt.signal };
-    const url = endpoints === null ? await findRevisionUrl({ ...wishes, isHere: true, serves: true }) : undefined;
+    const place = { name: timelineName(timeline), domain, isHere: true, serves: true };
+    const wishes = { ...place, notice, env: this.context.env, signal: this.interrupt.signal };
+    const url = endpoints === null || domain !== undefined ? await findRevisionUrl(wishes) : undefined;
     if (url !== undefined) return url;
     throw new SbxError("unsupported", `${timeline.app.slug} has no URL: its server has no gateway`, {
       hint: "docs/gateway.md says how a server has one",

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { SbxError } from "../../../src/runtime/errors.ts";
+import type { AppApi } from "../../../src/runtime/apps.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
 import { sandboxInfo } from "../../fake-runtime.ts";
 import { openRemoteBench } from "./remote-bench.ts";
@@ -27,10 +28,40 @@ const SECRET = { name: "KEY", hosts: [], source: { kind: "value", value: "x" } }
 const EMPTY = { contentBytes: 0, fileBytes: 0, sha256: "" };
 const HANDSHAKE = { fields: {}, head: Buffer.alloc(0) };
 
+const REVISION = "000000000009";
+const DEPLOYMENT = { source: { kind: "assets", assets: new Map() }, production: true, preview: false } as const;
+
 /** What no command calls. */
 const PROGRAMS_ONLY = new Set(["openRpc", "ssh.openMessages"]);
 
-const CASES: Record<MethodsOf<Omit<Runtime, "apps">>, Case> = {
+const APP_CASES: Record<`apps.${MethodsOf<AppApi>}`, Case> = {
+  "apps.create": ["works", async ({ apps }) => apps.create({ slug: "shop", instances: { instances: 5 } })],
+  "apps.list": ["works", async ({ apps }) => apps.list()],
+  "apps.get": ["works", async ({ apps }) => apps.get("shop")],
+  "apps.update": ["works", async ({ apps }) => apps.update("shop", { instances: { instances: 2 } })],
+  "apps.deploy": ["works", async ({ apps }) => apps.deploy("gone", DEPLOYMENT)],
+  "apps.activate": ["works", async ({ apps }) => apps.activate("shop")],
+  "apps.timelines": ["works", async ({ apps }) => apps.timelines("shop")],
+  "apps.logs": ["works", async ({ apps }) => apps.logs("shop")],
+  "apps.layers.create": ["works", async ({ apps }) => apps.layers.create({ slug: "base" })],
+  "apps.layers.list": ["works", async ({ apps }) => apps.layers.list()],
+  "apps.layers.get": ["works", async ({ apps }) => apps.layers.get("base")],
+  "apps.layers.update": ["works", async ({ apps }) => apps.layers.update("base", { description: "x" })],
+  "apps.layers.users": ["works", async ({ apps }) => apps.layers.users("base")],
+  "apps.layers.remove": ["works", async ({ apps }) => apps.layers.remove("base")],
+  "apps.revisions.list": ["works", async ({ apps }) => apps.revisions.list("shop")],
+  "apps.revisions.get": ["works", async ({ apps }) => apps.revisions.get(REVISION)],
+  "apps.revisions.cancel": ["works", async ({ apps }) => apps.revisions.cancel(REVISION)],
+  "apps.revisions.remove": ["works", async ({ apps }) => apps.revisions.remove(REVISION)],
+  "apps.revisions.keep": ["works", async ({ apps }) => apps.revisions.keep(REVISION, true)],
+  "apps.revisions.progress": ["works", ({ apps }) => apps.revisions.progress(REVISION)],
+  "apps.revisions.buildLogs": ["works", ({ apps }) => apps.revisions.buildLogs(REVISION)],
+  "apps.revisions.timelines": ["works", async ({ apps }) => apps.revisions.timelines(REVISION)],
+  "apps.remove": ["works", async ({ apps }) => apps.remove("shop")],
+};
+
+const CASES: Record<MethodsOf<Omit<Runtime, "apps">>, Case> & typeof APP_CASES = {
+  ...APP_CASES,
   create: ["works", async (runtime) => runtime.create(LIFE)],
   connect: ["works", async (runtime) => runtime.connect(WEB)],
   openRpc: ["unsupported", async (runtime) => runtime.openRpc(WEB, HANDSHAKE as never)],

@@ -5,7 +5,8 @@ import { test, type TestContext } from "node:test";
 import AppOpen from "../../../../src/commands/app/open.ts";
 import { recordServing } from "../../../../src/cli/serve/serving-record.ts";
 import { controlPlanePath } from "../../../../src/runtime/select.ts";
-import { FakeRuntime } from "../../../fake-runtime.ts";
+import Deploy from "../../../../src/commands/deploy.ts";
+import { FakeRuntime, sandboxInfo } from "../../../fake-runtime.ts";
 import { runApps } from "../../apps/fake-program.ts";
 import { temporaryDirectory } from "../../store/temporary-directory.ts";
 import { runCommand } from "../run-command.ts";
@@ -58,11 +59,19 @@ test("what runs nowhere has no URL: nothing in production, an unknown revision, 
   assert.match(closed.stderr, /no gateway/);
 });
 
-test("an app of a server is where that says", async () => {
+test("an app of a server is where that says, when it is deployed and later", async () => {
   const { runtime, revision } = await deployed(true);
   const [timeline] = await runtime.apps.timelines("shop");
   assert.ok(timeline !== undefined);
   runtime.apps.timelines = async () => [{ ...timeline, domains: ["shop--acme.apps.example:8443"] }];
   const { stdout } = await runCommand(AppOpen, "app:open", ["shop", "--revision", revision], { runtime });
   assert.equal(stdout, "https://shop--acme.apps.example:8443\n");
+  const { revisions } = runtime.apps;
+  revisions.timelines = async () => [
+    { ...timeline, slug: "preview/x", domains: ["no.example"] },
+    { ...timeline, domains: ["shop--acme.apps.example:8443"] },
+  ];
+  runtime.sandboxes.push(sandboxInfo({ name: "box" }));
+  const again = await runCommand(Deploy, "deploy", ["box", "shop", "--prod", "-q"], { runtime });
+  assert.equal(again.stdout, "https://shop--acme.apps.example:8443\n");
 });
