@@ -12,7 +12,10 @@ const SMALL = ["--memory", "512MiB", "--cpus", "2"];
 const TOLERANCE = 0.02;
 /** How much a supervisor that is killed may not have written down, `ms` of its 2 s; the guest is idle by then. */
 const LAST_SAMPLE_MS = 2_500;
-const BURN = "for i in 1 2; do timeout 4 sh -c 'while :; do :; done' & done; wait";
+/** So much work, and not so much time: on a busy host the time may give little of it. */
+const BURN = "for i in 1 2; do python3 -c 'for _ in range(6_000_000): pass' & done; wait";
+/** What an idle guest may use between the two readings, `ms`. */
+const IDLE_MS = 150;
 
 const home = await openTestHome();
 after(async () => home[Symbol.asyncDispose]());
@@ -46,7 +49,7 @@ async function accounted(id: string): Promise<number> {
 }
 
 function assertClose(metered: number, kernel: number): void {
-  assert.ok(Math.abs(metered - kernel) <= kernel * TOLERANCE, `${metered} ms were metered of ${kernel}`);
+  assert.ok(Math.abs(metered - kernel) <= kernel * TOLERANCE + IDLE_MS, `${metered} ms were metered of ${kernel}`);
 }
 
 test("a sandbox that is ended has been metered as the kernel accounts it, with its memory and its label", async () => {
@@ -57,10 +60,10 @@ test("a sandbox that is ended has been metered as the kernel accounts it, with i
   await home.must(["kill", id]);
   const seconds = (Date.now() - began) / 1000;
   const { cpuMs, memoryByteHours } = await usedBy("burner");
-  assert.ok(kernel > 4000, `${kernel} ms`);
+  assert.ok(kernel > 1000, `${kernel} ms`);
   assertClose(cpuMs, kernel);
   const given = (memoryByteHours * 3600) / (512 * 1024 ** 2);
-  assert.ok(given > 4 && given < seconds, `${given} of ${seconds} s`);
+  assert.ok(given > 1 && given < seconds, `${given} of ${seconds} s`);
   const { groups } = await usage("--by", "label:team");
   assert.equal(groups.find(({ key }) => key === "demo")?.amounts.cpuMs, cpuMs);
 });
