@@ -98,6 +98,27 @@ test("when nothing is under way the memory is kept, once, and the next start goe
   connection.destroy();
 });
 
+test("a memory in which somebody's request is half done is not kept, and another one is", async () => {
+  const { runtime, open } = await deployed();
+  const { warm } = runtime.apps;
+  await until(() => warm.kept.length === 1);
+  loseAll(runtime);
+  warm.failure = new Error("damaged");
+  const keep = warm.keep;
+  let disturbed: Duplex | undefined;
+  let tries = 0;
+  warm.keep = async (...args) => {
+    if (++tries === 1) disturbed = await open();
+    await keep(...args);
+  };
+  (await open()).destroy();
+  await until(() => disturbed !== undefined);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(warm.kept, []);
+  disturbed?.destroy();
+  await until(() => tries === 2 && warm.kept.length === 1);
+});
+
 test("a memory that does not start is forgotten, and one that was made with other variables is not used", async () => {
   const { runtime, guest, open } = await deployed();
   const { warm } = runtime.apps;

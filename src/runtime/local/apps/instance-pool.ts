@@ -33,7 +33,7 @@ const EXTEND_EVERY_MS = 60_000;
 /** One more could not be started: not tried again for so long, `ms`. */
 const GROWTH_PAUSE_MS = 5000;
 const DRAIN_LOOK_MS = 100;
-/** Of one connection: each takes an instance that turns out to be gone. */
+/** Of one connection: each takes an instance that turns out to be gone. And of keeping a memory. */
 const MAX_ATTEMPTS = 3;
 
 interface Member extends Instance {
@@ -66,6 +66,10 @@ export class InstancePool implements AsyncDisposable {
   #keeping: Promise<void> | undefined;
   /** Whether its memory is looked after: done, or not possible. */
   #isWarmSettled = false;
+  /** Requests, or connections with several, so far. */
+  #asked = 0;
+  /** How often one came while the memory was being kept. */
+  #disturbed = 0;
   /** Those of the options, but for what was said of the app. */
   #limits: InstanceLimits;
   /** It is not wanted any more, unless somebody asks for it again. */
@@ -215,6 +219,7 @@ export class InstancePool implements AsyncDisposable {
   #add(instance: Instance): void {
     const member: Member = { ...instance, busy: 0, startedAt: performance.now(), extendedAt: 0 };
     this.#members.add(member);
+    if (this.#disturbed > 0) [this.#disturbed, this.#isWarmSettled] = [0, false];
     const forget = (): void => {
       this.#members.delete(member);
     };
@@ -307,6 +312,7 @@ export class InstancePool implements AsyncDisposable {
 
   #occupy(member: Member): void {
     member.busy++;
+    this.#asked++;
     clearTimeout(member.idle);
     clearTimeout(this.#rest);
   }
@@ -350,7 +356,15 @@ export class InstancePool implements AsyncDisposable {
     this.#isWarmSettled = true;
     try {
       const plan = await this.#plan();
-      if (starter.wantsWarm(plan)) await starter.keepWarm(plan, member, this.#ending.signal);
+      if (!starter.wantsWarm(plan)) return;
+      const asked = this.#asked;
+      if (this.#busy === 0) await starter.keepWarm(plan, member, this.#ending.signal);
+      if (asked === this.#asked && this.#busy === 0) return;
+      // Somebody's request is in it, half done.
+      await starter.forgetWarm(plan);
+      if (++this.#disturbed >= MAX_ATTEMPTS) return;
+      this.#isWarmSettled = false;
+      if (this.#busy === 0) this.#restSoon();
     } catch {
       // The disk is full, or it ended in this moment: the next start is one from its files.
     }
