@@ -1,5 +1,6 @@
 /** Names a process so that a later one with the same number is not taken for it: its pid and its start time. */
 import { readFileSync } from "node:fs";
+import { statFields } from "./stat-fields.ts";
 
 export interface ProcessIdentity {
   pid: number;
@@ -15,8 +16,7 @@ export function identifyProcess(pid: number): ProcessIdentity | null {
   } catch {
     return null; // No such process, or it ended while it was read.
   }
-  // The second field is the program's name, which may hold spaces and parentheses.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const fields = statFields(stat);
   const [state, startTicks] = [fields[0], fields[19]];
   return state === "Z" || state === "X" || startTicks === undefined ? null : { pid, startTicks };
 }

@@ -4,6 +4,7 @@
  * be looked up, which on a host with hundreds of sandboxes takes long.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { statFields } from "./stat-fields.ts";
 
 export type Lookup = "children" | "parents";
 
@@ -31,8 +32,7 @@ function searchedChildren(): (pid: number) => readonly number[] {
   for (const name of namesIn("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const stat = contentOf(`/proc/${name}/stat`);
-    // The second field is the program's name, which may hold spaces and parentheses.
-    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1] ?? 0);
+    const parent = Number(statFields(stat)[1] ?? 0);
     children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
   }
   return (pid) => children.get(pid) ?? [];

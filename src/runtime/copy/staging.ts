@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, readdirSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
 import { basename, join } from "node:path";
+import { statFields } from "../../host/stat-fields.ts";
 import { type DirectoryHandle, openChild } from "./directory-handle.ts";
 import { errnoOf } from "./host-errors.ts";
 
@@ -120,8 +121,7 @@ function isAlive(pid: number, startTime: string | undefined): boolean {
 function startTimeOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The command, in parentheses, may hold anything; the fields after it are numbers.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    return statFields(stat)[19];
   } catch {
     // No /proc on this system, or the process has just ended.
     return undefined;

@@ -1,6 +1,7 @@
 /** Processor time of a machine's processes on this host, from /proc: cheap enough to be asked all the time. */
 import { readFileSync } from "node:fs";
 import { processTree } from "../../host/process-tree.ts";
+import { statFields } from "../../host/stat-fields.ts";
 import { TICK_MS } from "../watch/host-processes.ts";
 
 export class MachineTime {
@@ -42,8 +43,7 @@ export class MachineTime {
 function processTime(pid: number): number | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // The second field is the program's name, which may hold spaces and parentheses.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const fields = statFields(stat);
     return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * TICK_MS;
   } catch {
     return null;

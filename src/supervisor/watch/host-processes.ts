@@ -1,6 +1,7 @@
 /** What a machine's processes use of the host, from /proc. Nothing is started for it. */
 import { readFile } from "node:fs/promises";
 import { processTree } from "../../host/process-tree.ts";
+import { statFields } from "../../host/stat-fields.ts";
 
 /** USER_HZ, the unit of times in /proc/PID/stat: 100 on every architecture of sbx. */
 export const TICK_MS = 10;
@@ -47,8 +48,7 @@ export class HostProcesses {
 async function measureProcess(pid: number): Promise<HostUsage | null> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The second field is the program's name, which may hold spaces and parentheses.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const fields = statFields(stat);
     const [user, system, resident] = [11, 12, 21].map((index) => Number(fields[index] ?? 0)) as [
       number,
       number,
