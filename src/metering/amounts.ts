@@ -30,6 +30,11 @@ export const GIB = 1024 ** 3;
 /** A month on a bill: a twelfth of 365 days, in hours. */
 export const MONTH_HOURS = 730;
 
+/** Of all that was used. */
+export function sumAmounts(used: readonly { amounts: Amounts }[]): Amounts {
+  return used.reduce((sum, { amounts }) => addAmounts(sum, amounts), NOTHING);
+}
+
 export function addAmounts(sum: Amounts, more: Partial<Amounts>): Amounts {
   return {
     cpuMs: sum.cpuMs + (more.cpuMs ?? 0),

@@ -111,12 +111,17 @@ export function replaceDatabase(file: string, isWhole: (database: DatabaseSync) 
   } catch (error) {
     if (!isDamage(error)) throw error;
   }
-  const setAside = `${file}${DAMAGED_SUFFIX}${Date.now()}`;
+  setAside(file);
+  return connect(file);
+}
+
+/** Gives a damaged database and its log other names. */
+export function setAside(file: string): void {
+  const target = `${file}${DAMAGED_SUFFIX}${Date.now()}`;
   // The log first: without it the damaged file is only damaged, but the new one must never meet the old log.
   for (const suffix of ["-wal", "-shm", ""]) {
-    if (existsSync(file + suffix)) renameSync(file + suffix, setAside + suffix);
+    if (existsSync(file + suffix)) renameSync(file + suffix, target + suffix);
   }
-  return connect(file);
 }
 
 /** What a failed statement means to the user. */

@@ -1,5 +1,5 @@
 /** Usage summed by what a person asks for. Pure. */
-import { addAmounts, NOTHING, type Amounts } from "../../metering/amounts.ts";
+import { addAmounts, NOTHING, sumAmounts, type Amounts } from "../../metering/amounts.ts";
 import { costOf, type Price } from "../../metering/rates.ts";
 import type { MeteredUsage } from "../../runtime/metering.ts";
 import { quoteValue, usageError } from "../parsers/usage-error.ts";
@@ -60,7 +60,7 @@ export function byCost(groups: readonly UsageGroup[]): UsageGroup[] {
 
 /** Everything in one. */
 export function totalUsage(rows: readonly MeteredUsage[], price: Price | null): UsageGroup {
-  const amounts = rows.reduce<Amounts>((sum, row) => addAmounts(sum, row.amounts), NOTHING);
+  const amounts = sumAmounts(rows);
   const sandboxes = new Set(rows.filter(({ kind }) => kind === "sandbox").map(({ id }) => id)).size;
   return { key: null, id: null, sandboxes, amounts, cost: price === null ? null : costOf(amounts, price) };
 }

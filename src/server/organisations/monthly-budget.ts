@@ -1,5 +1,5 @@
 /** What an organisation may use in a calendar month, by the meter of its runtime. */
-import { NOTHING, addAmounts, type Amounts } from "../../metering/amounts.ts";
+import { sumAmounts, type Amounts } from "../../metering/amounts.ts";
 import type { BudgetLimit } from "../../metering/budget.ts";
 import { costOf, REFERENCE_RATES } from "../../metering/rates.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
@@ -60,8 +60,7 @@ export class MonthlyBudget {
   }
 
   async #read(since: number): Promise<Amounts> {
-    const rows = await this.#runtime.metering.read({ since });
-    return rows.reduce((sum, { amounts }) => addAmounts(sum, amounts), NOTHING);
+    return sumAmounts(await this.#runtime.metering.read({ since }));
   }
 }
 

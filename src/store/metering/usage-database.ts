@@ -4,11 +4,11 @@
  * amount that was added together with such a counter in one transaction, so that nothing is counted twice whoever is
  * killed.
  */
-import { existsSync, mkdirSync, renameSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SbxError } from "../../runtime/errors.ts";
-import { DAMAGED_SUFFIX, enterWal, inTransaction, isDamage, takeTurn, translateDatabaseError } from "../database.ts";
+import { enterWal, inTransaction, isDamage, setAside, takeTurn, translateDatabaseError } from "../database.ts";
 
 const BUSY_TIMEOUT_MS = 10_000;
 
@@ -85,10 +85,7 @@ function replace(file: string): DatabaseSync {
   } catch (error) {
     if (!isDamage(error)) throw error;
   }
-  const setAside = `${file}${DAMAGED_SUFFIX}${Date.now()}`;
-  for (const suffix of ["-wal", "-shm", ""]) {
-    if (existsSync(file + suffix)) renameSync(file + suffix, setAside + suffix);
-  }
+  setAside(file);
   return connect(file);
 }
 
