@@ -6,9 +6,10 @@ import { serverDataFlag } from "../cli/flags/server.ts";
 import { prose } from "../cli/output/prose.ts";
 import { isLoopback, parseListenAddress, type ListenAddress } from "../cli/parsers/listen-address.ts";
 import { ensureServer, stopServer } from "../cli/serve/background-server.ts";
-import { DEFAULT_GATEWAY_LISTEN, parseGatewayListen, type GatewayListen } from "../cli/serve/gateway-settings.ts";
+import { parseDoorListen, type DoorListen } from "../cli/serve/gateway-listen.ts";
+import { DEFAULT_GATEWAY_LISTEN } from "../cli/serve/gateway-settings.ts";
 import { DEFAULT_LISTEN, runServer, type RunningServer } from "../cli/serve/run-server.ts";
-import { DEFAULT_SSH_LISTEN, parseSshListen, type SshListen } from "../cli/serve/ssh-settings.ts";
+import { DEFAULT_SSH_LISTEN } from "../cli/serve/ssh-settings.ts";
 import { backgroundNotice, environmentLines, gatewayNotices, serverJson } from "../cli/view/serve-view.ts";
 
 export default class Serve extends PlainCommand {
@@ -43,15 +44,15 @@ at a port of its own (docs/control-plane.md).`);
       helpValue: "ADDRESS:PORT",
       parse: async (text) => parseListenAddress(text),
     })(),
-    "ssh-listen": Flags.custom<SshListen>({
+    "ssh-listen": Flags.custom<DoorListen>({
       summary: `The same for SSH, ${DEFAULT_SSH_LISTEN} or else a free port if absent; off for none.`,
       helpValue: "ADDRESS:PORT",
-      parse: async (text) => parseSshListen(text),
+      parse: async (text) => parseDoorListen(text),
     })(),
-    "gateway-listen": Flags.custom<GatewayListen>({
+    "gateway-listen": Flags.custom<DoorListen>({
       summary: `The same for HTTPS to servers of sandboxes, ${DEFAULT_GATEWAY_LISTEN} or else a free port if absent; off for none.`,
       helpValue: "ADDRESS:PORT",
-      parse: async (text) => parseGatewayListen(text),
+      parse: async (text) => parseDoorListen(text),
     })(),
     data: serverDataFlag,
     token: Flags.boolean({ summary: "Make a token where there is none.", default: true, allowNo: true }),

@@ -2,7 +2,7 @@
 import { SbxError } from "../../runtime/errors.ts";
 import type { RevisionInfo } from "../../runtime/apps.ts";
 import { ensureServer } from "../serve/background-server.ts";
-import { backgroundNotice } from "../view/serve-view.ts";
+import { backgroundNotice, gatewayUrl } from "../view/serve-view.ts";
 
 export interface UrlWishes {
   /** Of the app or of its preview, below the gateway's domain. */
@@ -32,8 +32,7 @@ export async function findRevisionUrl(wishes: UrlWishes): Promise<string | undef
     notice("sbx serve runs without a gateway, so the app has no URL");
     return undefined;
   }
-  const { domain, port } = server.gateway;
-  return `https://${name}.${domain}${port === 443 ? "" : `:${port}`}`;
+  return gatewayUrl(name, server.gateway);
 }
 
 /** @throws SbxError why it did not come up */

@@ -6,8 +6,9 @@ import { OWN_ORGANISATION } from "../../runtime/organisations.ts";
 import type { Settings } from "../../runtime/defaults.ts";
 import type { ServerConfig } from "../../server/config.ts";
 import type { GatewayFacts, SshFacts } from "../../server/serve.ts";
-import { gatewaySettings, type GatewayListen } from "./gateway-settings.ts";
-import { sshSettings, type SshListen } from "./ssh-settings.ts";
+import type { DoorListen } from "./gateway-listen.ts";
+import { gatewaySettings } from "./gateway-settings.ts";
+import { sshSettings } from "./ssh-settings.ts";
 import { SCOPES, type TokenStore } from "./token-access.ts";
 import { recordServing } from "./serving-record.ts";
 import { urlAccess, type UrlAccess } from "./url-access.ts";
@@ -19,8 +20,8 @@ const MAX_CONFIG_BYTES = 1024 * 1024;
 
 export interface ServerWishes {
   listen: ListenAddress | undefined;
-  sshListen: SshListen | undefined;
-  gatewayListen: GatewayListen | undefined;
+  sshListen: DoorListen | undefined;
+  gatewayListen: DoorListen | undefined;
   /** Directory of its records. */
   data: string | undefined;
   /** Whether a token is made where there is none. */

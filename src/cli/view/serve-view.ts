@@ -30,6 +30,11 @@ export function serverJson({ url, token, ssh, gateway }: RunningServer): Record<
   };
 }
 
+/** Of a name below the domain of a gateway. */
+export function gatewayUrl(name: string, { domain, port }: { domain: string; port: number }): string {
+  return `https://${name}.${domain}${port === 443 ? "" : `:${port}`}`;
+}
+
 /** What a user has to know of a server that goes on. */
 export function backgroundNotice({ isNew, pid, logPath }: BackgroundServer): string {
   const began = isNew ? "was started in the background" : "runs already";
@@ -43,8 +48,8 @@ export function gatewayNotices({
   listen,
 }: Pick<RunningServer, "gateway" | "access" | "listen">): string[] {
   if (gateway === undefined) return [];
-  const { domain, port, certificatePath } = gateway;
-  const urls = `servers of sandboxes get URLs such as https://NAME.${domain}${port === 443 ? "" : `:${port}`}`;
+  const { domain, certificatePath } = gateway;
+  const urls = `servers of sandboxes get URLs such as ${gatewayUrl("NAME", gateway)}`;
   const trust = certificatePath === null ? "" : `; curl: --cacert ${quoteWord(certificatePath)}`;
   const names =
     "this machine's resolver does not know names below localhost: programs other than browsers, curl, and Node with " +

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { gatewaySettings, parseGatewayListen } from "../../../src/cli/serve/gateway-settings.ts";
+import { parseDoorListen } from "../../../src/cli/serve/gateway-listen.ts";
+import { gatewaySettings } from "../../../src/cli/serve/gateway-settings.ts";
 import { urlAccess } from "../../../src/cli/serve/url-access.ts";
 import { environmentLines, gatewayNotices, serverJson } from "../../../src/cli/view/serve-view.ts";
 import type { RunningServer } from "../../../src/cli/serve/run-server.ts";
@@ -28,7 +29,7 @@ test("without a word it is on the loopback, under an authority of its own, and a
 
 test("the option goes before the file, and a port that was asked for is that port", () => {
   const config = configured({ listen: "127.0.0.1:1", domain: "sandboxes.example", certificate: "a.pem", key: "a.key" });
-  const settings = gatewaySettings(parseGatewayListen("[::1]:9000"), config, "file.json");
+  const settings = gatewaySettings(parseDoorListen("[::1]:9000"), config, "file.json");
   assert.deepEqual(settings?.listen, { host: "::1", port: 9000 });
   assert.equal(settings.orFreePort, false);
   assert.deepEqual(settings.tls, { certificate: "a.pem", key: "a.key" });

@@ -1,7 +1,8 @@
 /** Where the SSH gateway is: the option before the configuration before a port of its own. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseSshListen, sshSettings } from "../../../../src/cli/serve/ssh-settings.ts";
+import { parseDoorListen } from "../../../../src/cli/serve/gateway-listen.ts";
+import { sshSettings } from "../../../../src/cli/serve/ssh-settings.ts";
 import { parseServerConfig } from "../../../../src/server/config.ts";
 
 function configOf(text: object): ReturnType<typeof parseServerConfig>["ssh"] {
@@ -20,10 +21,10 @@ test("an address that was named is that one or none, and the option goes before 
   const configured = { listen: { host: "0.0.0.0", port: 22 }, orFreePort: false };
   const facts = { hostKeyPath: "/etc/key", publicHost: null, publicPort: 2200 };
   assert.deepEqual(sshSettings(undefined, config, "f"), { ...configured, ...facts });
-  assert.deepEqual(sshSettings(parseSshListen("[::1]:0"), config, "f")?.listen, { host: "::1", port: 0 });
-  assert.equal(sshSettings(parseSshListen("off"), config, "f"), undefined);
+  assert.deepEqual(sshSettings(parseDoorListen("[::1]:0"), config, "f")?.listen, { host: "::1", port: 0 });
+  assert.equal(sshSettings(parseDoorListen("off"), config, "f"), undefined);
   assert.equal(sshSettings(undefined, configOf({ ssh: { listen: "off" } }), "f"), undefined);
-  assert.equal(sshSettings(parseSshListen("127.0.0.1:1"), configOf({ ssh: { listen: "off" } }), "f")?.listen.port, 1);
+  assert.equal(sshSettings(parseDoorListen("127.0.0.1:1"), configOf({ ssh: { listen: "off" } }), "f")?.listen.port, 1);
 });
 
 test("clients are told the host of the public URL, unless another one is named", () => {
@@ -48,5 +49,5 @@ test("what is not known or does not parse stops the server, with the place", () 
     code: "config_invalid",
     message: /^f\.json: ssh\.listen: /,
   });
-  assert.throws(() => parseSshListen("22"), { code: "usage" });
+  assert.throws(() => parseDoorListen("22"), { code: "usage" });
 });
